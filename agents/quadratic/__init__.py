@@ -1,0 +1,1 @@
+"""The noisy quadratic model: a learner that takes milliseconds."""

@@ -1,0 +1,1 @@
+"""The settings: Hydra groups env, algo, learner, engine and preset."""

@@ -1,0 +1,1 @@
+"""Where learners run: in this process (inline), in processes of this machine (local), on a cluster (ray)."""

@@ -1,0 +1,114 @@
+"""What the controller asks of an engine, and what an engine answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from firerl.learner import Learner
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """How to build a learner; sent to every process once."""
+
+    learner: type[Learner]
+    settings: Mapping[str, Any]  # complete
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Create:
+    """Build ``worker``'s learner anew: fresh weights and a fresh stream from ``seed``."""
+
+    worker: int
+    hyperparameters: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """Build ``worker``'s learner and give it a saved state, both halves."""
+
+    worker: int
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Copy ``source``'s weights into ``target``, which goes on with ``hyperparameters``.
+
+    With ``seed`` the target's learner is first built anew (it has none yet, or its old one failed).
+    """
+
+    source: int
+    target: int
+    hyperparameters: Mapping[str, Any]
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Train ``worker`` for ``steps`` steps and evaluate it."""
+
+    worker: int
+    steps: int
+    evaluate_seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one Advance. A failure is the learner's own (an exception, NaN), never the machine's."""
+
+    worker: int
+    objective: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    failure: str | None = None  # the exception's type, "NaN" or "infinity"
+    traceback: str | None = None  # for people; not part of the journal
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A worker's state in a file."""
+
+    worker: int
+    name: str  # of the file in the checkpoint folder
+    size: int  # bytes
+    sha256: str
+
+
+class MachineFailure(Exception):
+    """A process died or hung. No part of the run's result: the interval is computed again."""
+
+
+class Engine(Protocol):
+    """Hosts learners. Every call may raise MachineFailure; after it only ``close`` may be called."""
+
+    processes: int
+
+    def create(self, orders: Sequence[Create]) -> None:
+        """Build learners. A learner that raises here fails at its next Advance, with that exception."""
+
+    def load(self, orders: Sequence[Load]) -> None:
+        """Build learners from saved states. Raises RunFolderError on a corrupt file."""
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        """Train and evaluate, all processes at once; outcomes by worker id. ``on_outcome`` hears each as it comes."""
+
+    def transfer(self, orders: Sequence[Transfer]) -> None:
+        """Copy weights, one order after the other."""
+
+    def weights(self, worker: int) -> Any:
+        """The weights half of a worker's state, on the CPU."""
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        """Write both halves of the named workers' states to ``<folder>/<prefix>-w<worker>.pt``, durably."""
+
+    def close(self) -> None:
+        """Stop all processes at once, whatever they do. May be called twice."""

@@ -1,0 +1,30 @@
+"""The errors that a person caused and can mend. The commands print them as one line and exit with 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FirerlError(Exception):
+    """Base of the errors whose text is written for the person who runs the command."""
+
+
+class SettingError(FirerlError, ValueError):
+    """A setting that cannot work. The text names the setting, its value, and what is allowed."""
+
+
+class RunFolderError(FirerlError):
+    """A run folder that is missing, foreign, damaged, in use, or already holds a run."""
+
+
+class PopulationDied(FirerlError):
+    """No healthy member is left in P1: the run cannot go on. The commands exit with 1."""
+
+
+def unknown(what: str, name: object, allowed: Iterable[object]) -> SettingError:
+    """The error for a name that is not one of ``allowed``, with the nearest match first."""
+    choices = sorted(str(choice) for choice in allowed)
+    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return SettingError(f"unknown {what} {str(name)!r}: {hint}allowed: {', '.join(choices) or 'nothing'}")

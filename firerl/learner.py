@@ -1,0 +1,94 @@
+"""The Learner interface: all that firerl knows of a workload.
+
+A learner trains one network with hyperparameters that may change between two calls. See
+``docs/your-own-learner.md`` for one in 30 lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from firerl.errors import SettingError, unknown
+
+Hyperparameters = Mapping[str, Any]  # name -> float, int, str or bool
+
+
+class Learner:
+    """One network in training.
+
+    Bit for bit, for steps that are multiples of ``granularity``: ``train(a); train(b)`` equals ``train(a + b)``,
+    and equals ``train(a)``, ``state()``, ``load()`` in a new process, ``train(b)``. Use no global random state.
+
+    The state has two halves. *weights* are what exploit copies to another worker: networks, optimisers,
+    normalisers, everything that makes the network go on as its donor would. *stream* stays with the worker:
+    environment states, random generators, data order.
+    """
+
+    space: ClassVar[Mapping[str, Any]] = {}  # default search space, e.g. {"lr": {"log_uniform": [1e-4, 1.0]}}
+    settings: ClassVar[Mapping[str, Any]] = {}  # the workload's fixed settings and their defaults
+    granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps
+    eval_interval: ClassVar[int] = 100  # default distance of two evaluations, in steps
+
+    def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
+        """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream."""
+        raise NotImplementedError(f"{type(self).__name__} lacks __init__(settings, hyperparameters, seed, device)")
+
+    @classmethod
+    def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete settings from the ones a user gave. Raises SettingError on what cannot work.
+
+        The default takes missing values from ``cls.settings`` and refuses unknown names. Override it to check
+        values or to draw defaults from the task.
+        """
+        for name in settings:
+            if name not in cls.settings:
+                raise unknown(f"setting of learner {cls.__name__}", name, cls.settings)
+        return {**cls.settings, **settings}
+
+    @classmethod
+    def granularity_of(cls, settings: Mapping[str, Any]) -> int:
+        """Steps that train() takes multiples of, where complete ``settings`` decide it."""
+        return cls.granularity
+
+    @classmethod
+    def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
+        """Default distance of two evaluations in steps, where complete ``settings`` decide it."""
+        return cls.eval_interval
+
+    @classmethod
+    def task_of(cls, settings: Mapping[str, Any]) -> str:
+        """The name of what is learned, for run folders and tables."""
+        return cls.__name__
+
+    def set_hyperparameters(self, values: Hyperparameters) -> None:
+        """Train with other hyperparameters from now on, without a rebuild."""
+        raise NotImplementedError(f"{type(self).__name__} lacks set_hyperparameters(values)")
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Train exactly ``steps`` steps, a multiple of the granularity; returns plain, deterministic metrics."""
+        raise NotImplementedError(f"{type(self).__name__} lacks train(steps)")
+
+    def evaluate(self, seed: int) -> float | None:
+        """The objective, higher is better; None: nothing to report yet; NaN: a failure.
+
+        Changes nothing that training sees.
+        """
+        raise NotImplementedError(f"{type(self).__name__} lacks evaluate(seed)")
+
+    def state(self) -> dict[str, Any]:
+        """``{"weights": ..., "stream": ...}``: nested dicts and lists of tensors, numpy arrays, numbers, strings."""
+        raise NotImplementedError(f"{type(self).__name__} lacks state()")
+
+    def load(self, weights: Any = None, stream: Any = None) -> None:
+        """Take over either half of a state, or both. Copies what it is given."""
+        raise NotImplementedError(f"{type(self).__name__} lacks load(weights, stream)")
+
+
+def check_multiple(name: str, value: int, unit: int, unit_name: str) -> None:
+    """Refuse a number of steps that is no positive multiple of ``unit``, naming the two nearest that are."""
+    if value <= 0 or value % unit:
+        below = max(value // unit, 1) * unit
+        raise SettingError(
+            f"{name}={value} is no multiple of {unit_name}={unit}: the nearest are {below} and {below + unit}"
+        )
