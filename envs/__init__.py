@@ -1,1 +1,16 @@
-"""Vectorised environments behind one door."""
+"""Vectorised environments behind one door: ``firerl.envs.make(name, num_envs, seed, **kwargs)``."""
+
+from firerl.envs.state import get_state, set_state
+from firerl.envs.vector import EnvSpec, action_map, base_name, check, env_seeds, make, resolve
+
+__all__ = [
+    "EnvSpec",
+    "action_map",
+    "base_name",
+    "check",
+    "env_seeds",
+    "get_state",
+    "make",
+    "resolve",
+    "set_state",
+]

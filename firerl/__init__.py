@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from firerl.api import Result, resume, run
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "resume", "run", "__version__"]
+__all__ = ["Learner", "Result", "__version__", "resume", "run"]
 
 
 def __getattr__(name: str) -> Any:

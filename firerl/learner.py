@@ -76,6 +76,10 @@ class Learner:
         """
         raise NotImplementedError(f"{type(self).__name__} lacks evaluate(seed)")
 
+    def report(self, seed: int) -> dict[str, float]:
+        """Figures about the loaded weights on data that the search did not see, for the winner of a run."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """``{"weights": ..., "stream": ...}``: nested dicts and lists of tensors, numpy arrays, numbers, strings."""
         raise NotImplementedError(f"{type(self).__name__} lacks state()")

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     CHILD = 6  # whose hyperparameters an evaluator takes before anything is known
     PARENT = 7  # whom an evaluator measures among equally old parents
     RETRACE = 8  # a fresh network trained with a found schedule
+    REPORT = 9  # figures about the winner on data that the search did not see
 
 
 def _sequence(seed: int, purpose: Purpose, worker: int, step: int) -> np.random.SeedSequence:

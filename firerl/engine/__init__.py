@@ -1,1 +1,46 @@
 """Where learners run: in this process (inline), in processes of this machine (local), on a cluster (ray)."""
+
+from __future__ import annotations
+
+import os
+
+from firerl.engine.base import Engine, LearnerSpec
+from firerl.errors import SettingError, unknown
+
+ENGINES = ("inline", "local")
+
+
+def make_engine(
+    name: str,
+    spec: LearnerSpec,
+    processes: int | None = None,
+    timeout: float | None = None,
+    workers: int | None = None,
+) -> Engine:
+    """The engine ``name``, ready for ``create`` or ``load``.
+
+    ``processes`` defaults to the cores this process may use, and is never more than ``workers`` where that is given.
+    ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
+    Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if processes is not None and processes < 1:
+        raise SettingError(f"engine.processes={processes}: it must be at least 1, or null for one a core")
+    if timeout is not None and not timeout > 0:
+        raise SettingError(f"engine.timeout={timeout}: it must be a positive number of seconds, or null for none")
+    if name == "inline":
+        from firerl.engine.inline import InlineEngine
+
+        return InlineEngine(spec)
+    from firerl.engine.local import LocalEngine
+
+    wanted = processes or usable_cores()
+    return LocalEngine(spec, min(wanted, workers) if workers else wanted, timeout)
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on, which on a shared machine is fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

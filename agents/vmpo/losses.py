@@ -1,0 +1,89 @@
+"""V-MPO's losses as pure functions, in the symbols of Song et al. 2019 (arXiv 1909.12238).
+
+B samples of a batch, K of them in its top half, T steps of N environments, A numbers in an action.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def lambda_returns(
+    rewards: Tensor,  # [T, N]
+    values: Tensor,  # [T, N]: V(s_t)
+    next_values: Tensor,  # [T, N]: V of the state that step t led to; at the end of an episode, of its last state
+    terminated: Tensor,  # [T, N], bool: the task ended, nothing follows
+    truncated: Tensor,  # [T, N], bool: the episode was cut, the value of its last state stands for the rest
+    discount: float,
+    lambda_: float,
+) -> Tensor:
+    """G = r + discount ((1 - lambda) V(s') + lambda G'), cut at termination, bootstrapped through truncation. [T, N].
+
+    With lambda = 1 the n-step return of the paper (section 3), n reaching to the end of the unroll.
+    """
+    alive = (~terminated).to(rewards.dtype)
+    deltas = rewards + discount * next_values * alive - values
+    carry = discount * lambda_ * (~(terminated | truncated)).to(rewards.dtype)
+    returns = torch.empty_like(values)
+    advantage = torch.zeros_like(values[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        advantage = deltas[t] + carry[t] * advantage
+        returns[t] = advantage + values[t]
+    return returns
+
+
+def top_half(advantages: Tensor) -> Tensor:
+    """Indices of the int(B / 2) largest advantages, at least one: the set D~ of section 4.1. [B] -> [K]."""
+    return torch.topk(advantages, max(1, len(advantages) // 2), sorted=False).indices
+
+
+def policy_weights(advantages: Tensor, eta: Tensor) -> Tensor:
+    """psi = exp(A / eta) / sum over D~ of exp(A / eta), without gradient (equation 4). [K] -> [K], sums to 1."""
+    return torch.softmax(advantages.detach() / eta.detach(), dim=0)
+
+
+def policy_loss(log_prob: Tensor, psi: Tensor) -> Tensor:
+    """L_pi = - sum over D~ of psi log pi(a|s) (equation 3). Both [K]."""
+    return -(psi.detach() * log_prob).sum()
+
+
+def temperature_loss(eta: Tensor, eps_eta: float, advantages: Tensor) -> Tensor:
+    """L_eta = eta eps_eta + eta log mean over D~ of exp(A / eta) (equation 4). ``advantages`` [K]."""
+    scaled = torch.logsumexp(advantages.detach() / eta, dim=0)
+    return eta * (eps_eta + scaled - math.log(len(advantages)))
+
+
+def alpha_loss(alpha: Tensor, eps_alpha: float, kl: Tensor) -> Tensor:
+    """L_alpha = mean of alpha (eps_alpha - sg[KL]) + sg[alpha] KL (equation 5). ``kl`` [B], over all samples."""
+    mean_kl = kl.mean()
+    return alpha * (eps_alpha - mean_kl.detach()) + alpha.detach() * mean_kl
+
+
+def kl_mean(old_mean: Tensor, old_scale: Tensor, mean: Tensor) -> Tensor:
+    """C_mu: KL(pi_old || pi) of diagonal Gaussians with the old covariance in both (section 4.2). [B, A] -> [B]."""
+    return 0.5 * ((mean - old_mean) / old_scale).square().sum(-1)
+
+
+def kl_covariance(old_scale: Tensor, scale: Tensor) -> Tensor:
+    """C_sigma: KL(pi_old || pi) of diagonal Gaussians with the old mean in both (section 4.2). [B, A] -> [B]."""
+    ratio = old_scale / scale
+    return (0.5 * (ratio.square() - 1.0) - ratio.log()).sum(-1)
+
+
+def kl_categorical(old_log_probs: Tensor, log_probs: Tensor) -> Tensor:
+    """KL(pi_old || pi) of categorical policies. [B, A] -> [B]."""
+    return (old_log_probs.exp() * (old_log_probs - log_probs)).sum(-1)
+
+
+def value_loss(values: Tensor, targets: Tensor) -> Tensor:
+    """L_V = 1/2 mean (G - V)^2, both in normalised units. Both [B]."""
+    return 0.5 * (targets.detach() - values).square().mean()
+
+
+def gaussian_log_prob(mean: Tensor, scale: Tensor, actions: Tensor) -> Tensor:
+    """log pi(a|s) of a diagonal Gaussian. All [B, A] -> [B]."""
+    z = (actions - mean) / scale
+    return -(0.5 * z.square() + scale.log()).sum(-1) - 0.5 * math.log(2 * math.pi) * actions.shape[-1]

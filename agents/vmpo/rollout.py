@@ -1,0 +1,169 @@
+"""Acting: environments stepped in parallel, what they yield, and the bookkeeping of their episodes.
+
+All of it is the stream half of the state: it stays with the worker when weights are copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from firerl import envs
+from firerl.agents.vmpo.networks import Parameters
+from firerl.errors import SettingError
+
+Act = Callable[[Tensor], tuple[Tensor, Tensor, Parameters]]  # raw obs -> (normalised obs, action, pi_old's output)
+
+
+class Unroll:
+    """One unroll of T steps of N environments, in tensors that every unroll fills anew."""
+
+    def __init__(self, steps: int, num_envs: int, spec: envs.EnvSpec, device: torch.device):
+        shape = (steps, num_envs)
+        action = torch.int64 if spec.discrete else torch.float32
+        action_shape = shape if spec.discrete else (*shape, spec.action_size)
+        widths = [spec.action_size] if spec.discrete else [spec.action_size] * 2
+        self.raw = torch.zeros(*shape, spec.observation_size, dtype=torch.float64)  # [T, N, O] as the task gives them
+        self.observations = torch.zeros(*shape, spec.observation_size, device=device)  # [T, N, O] normalised
+        self.actions = torch.zeros(action_shape, dtype=action, device=device)  # [T, N] or [T, N, A], not clipped
+        self.old = tuple(torch.zeros(*shape, width, device=device) for width in widths)  # pi_old's output
+        self.rewards = torch.zeros(shape)  # [T, N]
+        self.terminated = torch.zeros(shape, dtype=torch.bool)
+        self.truncated = torch.zeros(shape, dtype=torch.bool)
+        self.last = torch.zeros(num_envs, spec.observation_size, dtype=torch.float64)  # [N, O] raw, after the unroll
+        self.ends: list[tuple[int, int, np.ndarray]] = []  # (t, environment, last observation) of truncated episodes
+
+
+class ActionMap:
+    """From the policy's actions to the environment's: [-1, 1] to the bounds, clipped only here."""
+
+    def __init__(self, spec: envs.EnvSpec):
+        self.spec = spec
+        if not spec.discrete:
+            self.centre, self.half = envs.action_map(spec)
+            self.low, self.high = np.array(spec.low), np.array(spec.high)
+
+    def __call__(self, actions: np.ndarray) -> np.ndarray:
+        if self.spec.discrete:
+            return actions + self.spec.action_start
+        return np.clip(self.centre + self.half * actions, self.low, self.high).astype(np.float32)
+
+
+class Rollout:
+    """Environments of one learner, their running episodes, and the window of those that ended."""
+
+    def __init__(self, settings: Mapping[str, Any], spec: envs.EnvSpec, seed: int, device: torch.device):
+        self.spec = spec
+        self.num_envs = settings["num_envs"]
+        self.window_size = settings["objective_episodes"]
+        objective = settings["objective"]
+        self.info_key = objective.removeprefix("info:") if objective.startswith("info:") else None
+        self.action_map = ActionMap(spec)
+        self.env = envs.make(settings["env"]["name"], self.num_envs, seed, **settings["env"]["kwargs"])
+        self.observation: np.ndarray = self.env.reset()[0]
+        self.unroll = Unroll(settings["unroll"], self.num_envs, spec, device)
+        self._begin_episodes()
+        self.own = np.ones(self.num_envs, dtype=bool)  # episodes that began after the weights were last replaced
+        self.window: list[float] = []  # objective of ended own episodes: the newest, and all since the evaluation
+        self.new = 0  # how many of them ended since the last evaluation
+        self.ended: list[tuple[float, int]] = []  # (return, length) of all episodes that ended in this train()
+
+    def _begin_episodes(self) -> None:
+        self.returns = np.zeros(self.num_envs)
+        self.lengths = np.zeros(self.num_envs, dtype=np.int64)
+
+    def collect(self, act: Act) -> Unroll:
+        """Fill the unroll, acting with ``act``."""
+        unroll = self.unroll
+        unroll.ends = []
+        for t in range(len(unroll.rewards)):
+            raw = self._checked(self.observation)
+            unroll.raw[t] = raw
+            unroll.observations[t], action, old = act(raw)
+            unroll.actions[t] = action
+            for store, part in zip(unroll.old, old, strict=True):
+                store[t] = part
+            step = self.env.step(self.action_map(action.cpu().numpy()))
+            self.observation, rewards, terminated, truncated, infos = step
+            unroll.rewards[t] = torch.from_numpy(rewards)
+            unroll.terminated[t] = torch.from_numpy(terminated)
+            unroll.truncated[t] = torch.from_numpy(truncated & ~terminated)
+            self.returns += rewards
+            self.lengths += 1
+            if terminated.any() or truncated.any():
+                self._end_episodes(t, terminated, truncated, infos)
+        unroll.last.copy_(self._checked(self.observation))
+        return unroll
+
+    def _checked(self, observation: np.ndarray) -> Tensor:
+        if not np.isfinite(observation).all():
+            bad = np.argwhere(~np.isfinite(observation))[0]
+            raise FloatingPointError(
+                f"{self.spec.name}: observation {bad[1]} of environment {bad[0]} is {observation[tuple(bad)]}"
+            )
+        return torch.from_numpy(np.asarray(observation, dtype=np.float64))
+
+    def _end_episodes(self, t: int, terminated: np.ndarray, truncated: np.ndarray, infos: dict[str, Any]) -> None:
+        for i in np.flatnonzero(terminated | truncated):
+            self.ended.append((float(self.returns[i]), int(self.lengths[i])))
+            if truncated[i] and not terminated[i]:
+                self.unroll.ends.append((t, int(i), np.array(infos["final_obs"][i], dtype=np.float64)))
+            if self.own[i]:
+                self.window.append(self._objective_of(int(i), infos))
+                self.new += 1
+            self.own[i], self.returns[i], self.lengths[i] = True, 0.0, 0
+
+    def _objective_of(self, i: int, infos: dict[str, Any]) -> float:
+        if self.info_key is None:
+            return float(self.returns[i])
+        final = infos.get("final_info", {})
+        if not final.get(f"_{self.info_key}", np.zeros(self.num_envs, dtype=bool))[i]:
+            keys = sorted(key for key in final if not key.startswith("_"))
+            raise SettingError(
+                f"learner.objective='info:{self.info_key}': the final info of {self.spec.name} has no such key, "
+                f"it has: {', '.join(keys) or 'none'}"
+            )
+        return float(final[self.info_key][i])
+
+    def objective(self) -> float | None:
+        """Mean over own episodes since the last call, or over the newest ``window_size`` where these are fewer."""
+        count = min(len(self.window), max(self.new, self.window_size))
+        value = float(np.mean(self.window[-count:])) if count else None
+        self.new = 0
+        self.window = self.window[-self.window_size :]  # only these can be asked for again
+        return value
+
+    def weights_replaced(self) -> None:
+        """Running episodes began under other weights, and so did those in the window."""
+        self.own[:] = False
+        self.window, self.new = [], 0
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "envs": envs.get_state(self.env),
+            "observation": np.array(self.observation),
+            "returns": self.returns.copy(),
+            "lengths": self.lengths.copy(),
+            "own": self.own.copy(),
+            "window": np.array(self.window, dtype=np.float64),
+            "new": self.new,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        first = envs.set_state(self.env, state["envs"])
+        self.own = np.array(state["own"], dtype=bool)
+        self.window, self.new = [float(v) for v in state["window"]], int(state["new"])
+        if first is None:
+            self.observation = np.array(state["observation"])
+            self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
+        else:  # environments that cannot be saved begin new episodes (see firerl.envs.state)
+            self.observation = first
+            self._begin_episodes()
+            self.own[:] = True
+
+    def close(self) -> None:
+        self.env.close()

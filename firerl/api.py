@@ -1,0 +1,177 @@
+"""firerl as a library; the commands are a thin layer over it.
+
+``run`` starts a population, ``resume`` goes on with one. Both return a ``Result`` and leave a run folder behind that
+every command reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from firerl.compose import compose
+from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
+from firerl.errors import SettingError
+from firerl.learner import Learner
+from firerl.learners import find_learner
+from firerl.progress import Observer, Silent
+
+# Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
+NOT_PROMISED = ("engine", "logger", "run_dir", "steps", "stop")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    run_dir: Path
+    figures: Mapping[str, Any]  # what result.json holds
+
+    @property
+    def objective(self) -> float | None:
+        """The winner's objective."""
+        value = self.figures["objective"]
+        return None if value is None else float(value)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The winner's hyperparameters at the end."""
+        return dict(self.figures["hyperparameters"])
+
+    @property
+    def schedule(self) -> list[dict[str, Any]]:
+        """The winner's hyperparameters along its lineage: from, to (in steps), hyperparameters."""
+        import yaml
+
+        return list(yaml.safe_load((self.run_dir / "schedule.yaml").read_text())["schedule"])
+
+    def weights(self) -> Any:
+        """The winner's weights, for ``Learner.load``."""
+        from firerl import checkpoint
+
+        return checkpoint.read(self.run_dir / "best.pt")["weights"]
+
+
+def run(
+    learner: type[Learner] | str = "vmpo",
+    *,
+    env: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    space: Mapping[str, Any] | None = None,
+    algo: str = "fire",
+    algo_settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    population: Sequence[int] | None = None,
+    evaluators: int | None = None,
+    steps: int | None = None,
+    eval_interval: int | None = None,
+    ready_interval: int | None = None,
+    run_dir: str | Path | None = None,
+    engine: str = "local",
+    processes: int | None = None,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> Result:
+    """Evolve a population to its end.
+
+    ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
+    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. What is left out is as the
+    command line has it. Raises SettingError on what cannot work, RunFolderError on a folder in use, PopulationDied.
+    """
+    class_given = learner if isinstance(learner, type) else None
+    wanted = {
+        "learner": {"name": learner, **(settings or {})},
+        "algo": {"name": algo, **(algo_settings or {})},
+        "engine": {"name": engine, "processes": processes},
+        "population": {"sizes": None if population is None else list(population), "evaluators": evaluators},
+        "space": space or {},
+        "steps": steps,
+        "eval_interval": eval_interval,
+        "ready_interval": ready_interval,
+        "seed": seed,
+        "run_dir": None if run_dir is None else str(run_dir),
+    }
+    if env is not None:
+        wanted["env"] = env
+    if preset is not None:
+        wanted["preset"] = preset
+    return start(resolve(compose(settings=wanted)), observer, class_given)
+
+
+def resume(
+    run_dir: str | Path, learner: type[Learner] | None = None, *, observer: Observer | None = None, **changes: Any
+) -> Result:
+    """Go on with a run from its last generation; a finished run returns at once.
+
+    A ``learner`` that cannot be imported by name (from a notebook, say) must be handed in again. Only ``steps``,
+    ``stop``, ``engine`` and ``logger`` may change. Raises RunFolderError if there is no run, SettingError.
+    """
+    return resume_run(run_dir, changes, observer, learner)
+
+
+def start(config: RunConfig, observer: Observer | None = None, learner: type[Learner] | None = None) -> Result:
+    """Start the run that ``config`` describes."""
+    from firerl.evolution.population import initial_state
+    from firerl.store import Store
+
+    learner = learner or find_learner(config.learner)
+    plain = to_plain(config)
+    promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
+    with Store.create(Path(config.run_dir), plain, promised, initial_state(setup_of(config))) as store:
+        return _run(config, learner, store, observer)
+
+
+def resume_run(
+    run_dir: str | Path,
+    changes: Mapping[str, Any],
+    observer: Observer | None = None,
+    learner: type[Learner] | None = None,
+) -> Result:
+    """``resume`` with the changes as nested data."""
+    from firerl.store import Store
+
+    with Store.open(Path(run_dir)) as store:
+        old = from_plain(store.journal().config())
+        config = changed(old, changes)
+        finished = store.result()
+        if finished is not None and config.steps == old.steps and config.stop == old.stop:
+            return Result(store.run_dir, finished)
+        generation = store.last()
+        if config.steps < generation.step:
+            raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
+        learner = learner or _find_again(config)
+        if config != old or finished is not None:
+            store.set_config(to_plain(config))
+        store.note(f"resumed at step {generation.step}")
+        return _run(config, learner, store, observer)
+
+
+def _run(config: RunConfig, learner: type[Learner], store: Any, observer: Observer | None) -> Result:
+    from firerl.controller import Controller
+    from firerl.engine import make_engine
+    from firerl.engine.base import LearnerSpec
+
+    spec = LearnerSpec(learner, config.settings, config.engine.device)
+    workers = sum(config.sizes) + config.evaluators
+    start_engine = partial(
+        make_engine, config.engine.name, spec, config.engine.processes, config.engine.timeout, workers
+    )
+    observer = observer or Silent()
+    try:
+        figures = Controller(config, learner, store, observer, start_engine).run()
+        observer.finished(figures, store.run_dir)
+    finally:
+        observer.close()
+    return Result(store.run_dir, figures)
+
+
+def _find_again(config: RunConfig) -> type[Learner]:
+    try:
+        return find_learner(config.learner)
+    except SettingError as error:
+        raise SettingError(
+            f"{error}; hand the class in again: firerl.resume(run_dir, learner={config.learner.rpartition('.')[2]})"
+        ) from error

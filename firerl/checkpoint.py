@@ -1,0 +1,186 @@
+"""States as bytes and files: the same state gives the same bytes, and reading never runs code.
+
+A checkpoint is what ``torch.save`` writes and ``torch.load(weights_only=True)`` reads: nested dicts, lists and
+tuples of tensors, numpy arrays and scalars, numbers, strings, bytes, bools and None. In the file every tuple starts
+with a word that says what it stands for (``("ndarray", dtype, shape, bytes)``), since torch reads neither numpy's
+types nor Python's large integers without running code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from firerl.errors import RunFolderError, SettingError
+
+_MAGIC = ("firerl checkpoint", 1)  # the first words of every file, and the version of this encoding
+_NUMPY_KINDS = "biufc"  # bool, integers, unsigned, floats, complex: arrays of objects or text are refused
+
+
+def dumps(state: Any, name: str = "state") -> bytes:
+    """The bytes of ``state``; tensors are stored on the CPU, detached, each without what it is a view of.
+
+    Raises SettingError on anything that is no plain data, with its place: ``state['weights']['net']``.
+    """
+    buffer = io.BytesIO()
+    torch.save((*_MAGIC, _encode(state, name, {})), buffer)
+    return buffer.getvalue()
+
+
+def loads(data: bytes) -> Any:
+    """The state that ``dumps`` made ``data`` of. Raises ValueError on bytes that are damaged or of another origin."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            damaged = archive.testzip()  # torch itself does not compare checksums
+        if damaged is None:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile, torch and pickle raise a dozen types on bytes they do not understand
+        raise ValueError("it is no checkpoint, or only part of one") from error
+    if damaged is not None:
+        raise ValueError(f"its record {damaged} is damaged")
+    if not isinstance(content, tuple) or content[:2] != _MAGIC or len(content) != 3:
+        raise ValueError("it was not written by firerl, or by another version of it")
+    return _decode(content[2])
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make ``path`` hold ``data``, whole and durable, or raise OSError and leave what was there before.
+
+    Until the rename the bytes lie beside it in ``<name>.<process id>.tmp``; only a killed process leaves one.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
+        raise
+
+
+def read(path: Path) -> Any:
+    """The state in the file ``path``. Raises RunFolderError, naming the file, if it is missing or damaged."""
+    try:
+        return loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunFolderError(f"checkpoint {path} is missing") from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"checkpoint {path} cannot be read: {error}") from error
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _encode(value: Any, place: str, words: dict[str, str]) -> Any:
+    """``value`` in what torch reads safely. ``words`` holds each string once.
+
+    pickle writes an object that it has met before as a reference, so equal strings must be one object, and no
+    container may be shared, for equal states to become equal bytes.
+    """
+    kind = type(value)  # exact types: a subclass would come back as its base
+    if value is None or kind in (bool, float):
+        return value
+    if kind is int:
+        return value if -(2**63) <= value < 2**63 else ("int", hex(value))
+    if kind is str:
+        return words.setdefault(value, value)
+    if kind in (dict, OrderedDict):
+        return {
+            _encode_key(key, f"{place}[{key!r}]", words): _encode(item, f"{place}[{key!r}]", words)
+            for key, item in value.items()
+        }
+    if kind in (list, tuple):
+        items = [_encode(item, f"{place}[{index}]", words) for index, item in enumerate(value)]
+        return items if kind is list else ("tuple", items)
+    if kind is bytes:
+        return ("bytes", _raw(np.frombuffer(value, np.uint8)))
+    if isinstance(value, torch.Tensor):
+        return _encode_tensor(value, place)
+    if kind is np.ndarray or isinstance(value, np.generic):
+        return _encode_numpy(value, place, words)
+    raise _refusal(value, place)
+
+
+def _encode_key(key: Any, place: str, words: dict[str, str]) -> Any:
+    if type(key) not in (str, int, float, bool, type(None)):
+        raise SettingError(f"{place}: a key of type {type(key).__name__} cannot be stored; use strings or numbers")
+    return _encode(key, place, words)
+
+
+def _encode_tensor(value: torch.Tensor, place: str) -> torch.Tensor:
+    tensor = value.detach()
+    if type(tensor) is not torch.Tensor or tensor.layout is not torch.strided or tensor.is_quantized:
+        raise _refusal(value, place)
+    # The clone owns exactly its elements, however large the storage that the tensor looks into.
+    return tensor.resolve_conj().resolve_neg().cpu().clone()
+
+
+def _encode_numpy(value: np.ndarray | np.generic, place: str, words: dict[str, str]) -> tuple[Any, ...]:
+    if value.dtype.kind not in _NUMPY_KINDS:
+        raise SettingError(f"{place}: numpy data of type {value.dtype} cannot be stored; use numbers or bools")
+    dtype = words.setdefault(value.dtype.str, value.dtype.str)
+    content = _raw(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+    return (
+        ("scalar", dtype, content) if isinstance(value, np.generic) else ("ndarray", dtype, list(value.shape), content)
+    )
+
+
+def _raw(content: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(content.copy())
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_decode(key): _decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, tuple):
+        return value
+    match value:
+        case ("tuple", items):
+            return tuple(_decode(item) for item in items)
+        case ("int", text):
+            return int(text, 16)
+        case ("bytes", content):
+            return content.numpy().tobytes()
+        case ("ndarray", dtype, shape, content):
+            return content.numpy().view(np.dtype(dtype)).reshape(shape)
+        case ("scalar", dtype, content):
+            return content.numpy().view(np.dtype(dtype))[0]
+    raise ValueError(f"it holds an unknown kind of entry, {value[:1]!r}")
+
+
+def _refusal(value: Any, place: str) -> SettingError:
+    kind = type(value).__name__
+    return SettingError(
+        f"{place}: objects of type {kind} cannot be stored; use tensors, arrays, numbers, strings, or dicts, lists "
+        "and tuples of these"
+    )

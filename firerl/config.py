@@ -1,0 +1,321 @@
+"""The complete description of a run, and how it is made from what a person typed.
+
+``resolve`` checks everything that can be checked before anything is written; a ``RunConfig`` is complete, plain and
+the same on every machine, so that a run folder needs nothing else to go on.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import ModuleType
+from typing import Any
+
+from firerl.errors import FirerlError, SettingError, unknown
+from firerl.evolution import find
+from firerl.evolution.population import Setup
+from firerl.learner import Learner, check_multiple
+from firerl.learners import find_learner
+from firerl.settings import build, convert, plain, setting, show
+from firerl.space import Space
+
+ENGINES = ("inline", "local")
+LOGGERS = ("tensorboard",)
+MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
+
+
+@dataclass(frozen=True)
+class AlgoConfig:
+    """The algorithm of ``firerl/evolution`` and its complete settings."""
+
+    name: str = setting("fire", "fire, pbt, random, or a dotted path to a module of your own")
+    settings: dict[str, Any] = setting({}, "the algorithm's own settings")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Where the learners run. Nothing here changes the result of a run."""
+
+    name: str = setting("local", "inline: in this process; local: in processes of this machine", choices=ENGINES)
+    processes: int | None = setting(None, "processes that host the workers; null: one a core", minimum=1)
+    timeout: float | None = setting(None, "a silent process counts as dead after this; null: never", "seconds", above=0)
+    device: str = setting("cpu", "where torch computes: cpu, cuda, cuda:1, mps")
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
+            raise SettingError(f"engine.device={self.device}: must be cpu, cuda, cuda:<number> or mps")
+
+
+@dataclass(frozen=True)
+class StopConfig:
+    """What ends a run at the next ready, before its last step."""
+
+    hours: float | None = setting(None, "end after this time; null: never", "hours", above=0)
+    objective: float | None = setting(None, "end once a member of P1 has reached this; null: never", "objective")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run. Two runs with equal configs but for run_dir, engine and logger have equal journals."""
+
+    task: str = setting(help="what is learned: the environment, else the learner's name")
+    learner: str = setting(help="vmpo, quadratic, or the dotted path of a Learner class")
+    settings: dict[str, Any] = setting(help="the learner's complete settings")
+    space: dict[str, Any] = setting(help="the complete search space, by hyperparameter")
+    algo: AlgoConfig = setting(help="the algorithm and its settings")
+    sizes: tuple[int, ...] = setting(
+        help="members of P1, P2, ...", unit="workers", minimum=2, shortest=1, name="population.sizes"
+    )
+    evaluators: int = setting(help="evaluators in all", unit="workers", minimum=0, name="population.evaluators")
+    steps: int = setting(help="length of the run", unit="steps per worker", minimum=1)
+    eval_interval: int = setting(help="distance of two evaluations of a worker", unit="steps", minimum=1)
+    ready_interval: int = setting(help="distance of two exploit/explore of a member", unit="steps", minimum=1)
+    run_dir: str = setting(help="the folder of the run")
+    seed: int = setting(0, "decides every random number", minimum=0, maximum=MAX_SEED)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
+
+
+@dataclass(frozen=True)
+class PopulationConfig:
+    """Who takes part; null: as the preset says."""
+
+    sizes: tuple[int, ...] | None = setting(None, "members of P1, P2, ...", "workers", minimum=2, shortest=1)
+    evaluators: int | None = setting(None, "evaluators in all", "workers", minimum=0)
+
+
+@dataclass(frozen=True)
+class ExploreConfig:
+    """Short names for two settings of the algorithms that explore; null: the algorithm's default."""
+
+    factors: tuple[float, ...] | None = setting(None, "a value is multiplied by one of these", above=0, shortest=1)
+    resample_probability: float | None = setting(
+        None, "chance to draw a value anew instead", "fraction", minimum=0, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The size of a run counted in evaluations, so that it fits every learner."""
+
+    name: str = setting(help="of the preset")
+    evaluations: int = setting(help="a run", unit="evaluations", minimum=1)
+    evaluations_per_ready: int = setting(help="between two exploit/explore", unit="evaluations", minimum=1)
+    max_eval_evaluations: int = setting(help="an evaluator's time", unit="evaluations", minimum=1)
+    sizes: tuple[int, ...] = setting(help="members of P1, P2, ...", unit="workers", minimum=2, shortest=1)
+    evaluators: int = setting(help="evaluators in all", unit="workers", minimum=0)
+    eval_interval_scale: float = setting(1.0, "of the learner's own evaluation interval", "fraction", above=0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The run's own settings as a person types them; null: as the preset and the learner say."""
+
+    steps: int | None = setting(None, "length of the run", "steps per worker", minimum=1)
+    eval_interval: int | None = setting(None, "distance of two evaluations of a worker", "steps", minimum=1)
+    ready_interval: int | None = setting(None, "distance of two exploit/explore of a member", "steps", minimum=1)
+    seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
+    run_dir: str | None = setting(None, "the folder of the run; null: runs/<task>-<algo>-<date>")
+    logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
+    population: PopulationConfig = field(default_factory=PopulationConfig)
+    explore: ExploreConfig = field(default_factory=ExploreConfig)
+    stop: StopConfig = field(default_factory=StopConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+
+
+SECTIONS = ("env", "algo", "learner", "preset", "space", *(f.name for f in fields(Request)))
+MAY_CHANGE = ("steps", "stop", "engine", "logger")  # on resume: nothing of these changes what has happened
+
+
+def to_plain(config: RunConfig) -> dict[str, Any]:
+    """The config as data that YAML and JSON hold; ``from_plain`` reads it back equal."""
+    result: dict[str, Any] = plain(config)
+    return result
+
+
+def from_plain(data: Mapping[str, Any]) -> RunConfig:
+    """A config from plain data. Raises SettingError, naming the field."""
+    return build(RunConfig, data)
+
+
+def resolve(raw: Mapping[str, Any]) -> RunConfig:
+    """The run that a composed tree of settings (``firerl.compose``) asks for. Writes nothing.
+
+    Raises SettingError on anything that cannot work.
+    """
+    for name in raw:
+        if name not in SECTIONS:
+            raise unknown("setting", name, SECTIONS)
+    request = build(Request, {f.name: raw[f.name] for f in fields(Request) if f.name in raw})
+    preset = build(Preset, raw.get("preset") or {}, "preset.")
+    algo_name, algo_given = _named("algo", raw.get("algo"), "fire")
+    algorithm = find.algorithm(algo_name)
+    learner_name, learner_given = _named("learner", raw.get("learner"), "vmpo")
+    learner = find_learner(learner_name)
+
+    settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"))
+    eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
+    algo_settings = _algo_settings(algorithm, algo_given, request.explore, preset, eval_interval)
+    sizes, evaluators = algorithm.arrange(*_workers(request.population, preset))
+    config = RunConfig(
+        task=learner.task_of(settings),
+        learner=learner_name,
+        settings=settings,
+        space=_space(learner, settings, raw.get("space") or {}),
+        algo=AlgoConfig(algo_name, plain(algo_settings)),
+        sizes=tuple(sizes),
+        evaluators=evaluators,
+        steps=steps,
+        eval_interval=eval_interval,
+        ready_interval=ready_interval,
+        run_dir=request.run_dir or "",
+        seed=request.seed,
+        engine=request.engine,
+        stop=request.stop,
+        logger=request.logger,
+    )
+    setup = setup_of(config)
+    algorithm.validate(setup, algo_settings)
+    return replace(config, space=setup.space.to_plain(), run_dir=config.run_dir or default_run_dir(config))
+
+
+def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """The config of a resumed run. Raises SettingError on a change that would make it another run."""
+    for name in changes:
+        if name not in SECTIONS:
+            raise unknown("setting", name, SECTIONS)
+        if name not in MAY_CHANGE:
+            allowed = "steps, stop.*, engine.* and logger"
+            raise SettingError(
+                f"{name} cannot change when a run is resumed: only {allowed} can; start a new run for it"
+            )
+    engine = changes.get("engine", {})
+    engine = {"name": engine} if isinstance(engine, str) else engine
+    kept = plain(old.engine)
+    if isinstance(engine, Mapping) and engine.get("name", old.engine.name) != old.engine.name:
+        kept["processes"] = None  # another engine has its own default
+    result = {**to_plain(old), **changes, "engine": _merged("engine", kept, engine)}
+    result["stop"] = _merged("stop", plain(old.stop), changes.get("stop", {}))
+    config = from_plain(result)
+    check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
+    return config
+
+
+def setup_of(config: RunConfig) -> Setup:
+    """What the algorithm of this run is given."""
+    return Setup(
+        sizes=config.sizes,
+        evaluators=config.evaluators,
+        space=Space.parse(config.space),
+        seed=config.seed,
+        eval_interval=config.eval_interval,
+        ready_interval=config.ready_interval,
+    )
+
+
+def default_run_dir(config: RunConfig) -> str:
+    """``runs/<task>-<algo>-<date>``."""
+    name = re.sub(r"[^\w.-]+", "-", f"{config.task}-{config.algo.name}")  # my_pkg:MyEnv-v0, ALE/Pong-v5
+    return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _named(group: str, given: Any, default: str) -> tuple[str, dict[str, Any]]:
+    """The name and the settings in one group of the tree."""
+    if isinstance(given, str):
+        return given, {}
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingError(f"{group}={show(given)}: must be a name")
+    rest = {str(key): value for key, value in (given or {}).items()}
+    name = rest.pop("name", default)
+    if not isinstance(name, str) or not name:
+        raise SettingError(f"{group}={show(name)}: must be a name")
+    return name, rest
+
+
+def _merged(name: str, old: Mapping[str, Any], changes: Any) -> dict[str, Any]:
+    if not isinstance(changes, Mapping):
+        raise SettingError(f"{name}={show(changes)}: must be a group of settings, as in {name}.<setting>=<value>")
+    return {**old, **changes}
+
+
+def _learner_settings(learner: type[Learner], name: str, given: Mapping[str, Any], env: Any) -> dict[str, Any]:
+    """The learner's complete settings, the environment among them where it has one."""
+    given = {key: value for key, value in given.items() if key != "default_preset"}  # is for firerl.compose
+    for key, value in given.items():
+        default = learner.settings.get(key)
+        if isinstance(default, (bool, int, float, str)):
+            given[key] = convert(f"learner.{key}", value, type(default))
+    if env:
+        if "env" not in learner.settings:
+            raise SettingError(f"env={show(_named('env', env, 'null')[0])}: learner={name} takes no environment")
+        given["env"] = _environment(learner.settings["env"], env)
+    try:
+        return dict(plain(learner.resolve(given)))
+    except FirerlError:
+        raise
+    except Exception as error:  # anybody's code
+        raise SettingError(f"learner={name}: resolve() raised {type(error).__name__}: {error}") from error
+
+
+def _environment(default: Any, given: Any) -> dict[str, Any]:
+    """``{"name": ..., "kwargs": {...}}`` of the environment, its name from the learner's default if not given."""
+    known = default.get("name") if isinstance(default, Mapping) else default
+    name, rest = _named("env", given, known if isinstance(known, str) else "")
+    for key in rest:
+        if key != "kwargs":
+            raise unknown("setting", f"env.{key}", ["env.name", "env.kwargs.<argument>"])
+    return {"name": name, "kwargs": convert("env.kwargs", rest.get("kwargs") or {}, dict)}
+
+
+def _intervals(
+    request: Request, preset: Preset, learner: type[Learner], settings: Mapping[str, Any]
+) -> tuple[int, int, int]:
+    """eval_interval, ready_interval and steps: as asked for, else as the preset counts them in evaluations."""
+    who = learner.__name__
+    granularity = convert(f"{who}.granularity", learner.granularity_of(settings), int, {"min": 1})
+    usual = convert(f"{who}.eval_interval", learner.eval_interval_of(settings), int, {"min": 1})
+    scaled = max(1, round(preset.eval_interval_scale * usual / granularity)) * granularity
+    eval_interval = request.eval_interval or scaled
+    check_multiple("eval_interval", eval_interval, granularity, "the learner's granularity")
+    ready_interval = request.ready_interval or preset.evaluations_per_ready * eval_interval
+    check_multiple("ready_interval", ready_interval, eval_interval, "eval_interval")
+    steps = request.steps or math.ceil(preset.evaluations * eval_interval / ready_interval) * ready_interval
+    check_multiple("steps", steps, ready_interval, "ready_interval")
+    return eval_interval, ready_interval, steps
+
+
+def _workers(population: PopulationConfig, preset: Preset) -> tuple[tuple[int, ...], int]:
+    """Sizes and evaluators. Own sizes bring the paper's share of evaluators, 3/4 of every parent's size."""
+    if population.sizes is None:
+        return preset.sizes, preset.evaluators if population.evaluators is None else population.evaluators
+    if population.evaluators is not None:
+        return population.sizes, population.evaluators
+    return population.sizes, sum(max(1, size * 3 // 4) for size in population.sizes[1:])
+
+
+def _algo_settings(
+    algorithm: ModuleType, given: Mapping[str, Any], explore: ExploreConfig, preset: Preset, eval_interval: int
+) -> Any:
+    """The algorithm's Settings. What the preset and ``explore.*`` say is dropped where it has no such setting."""
+    offered = {
+        "max_eval_steps": preset.max_eval_evaluations * eval_interval,
+        "explore_factors": explore.factors,
+        "resample_probability": explore.resample_probability,
+    }
+    known = {f.name for f in fields(algorithm.Settings)}
+    wanted = {name: value for name, value in offered.items() if name in known and value is not None}
+    return build(algorithm.Settings, {**wanted, **given}, "algo.")
+
+
+def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
+    """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
+    allowed = {*learner.space, *settings} - {"env"}
+    for name in _merged("space", {}, changes):
+        if learner.space and name not in allowed:
+            raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
+    merged = {**plain(learner.space), **plain(changes)}
+    return {name: spec for name, spec in merged.items() if spec is not None}

@@ -1,0 +1,256 @@
+"""The loop that joins evolution, engine and store: advance, decide, commit, apply."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+from firerl import results
+from firerl.config import RunConfig, setup_of
+from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
+from firerl.errors import FirerlError, PopulationDied
+from firerl.evolution import find
+from firerl.evolution.population import Copy, Decision, Promote, Report, Setup, StartEvaluator, State, members
+from firerl.evolution.winner import smoothed_leader, winner
+from firerl.learner import Learner
+from firerl.progress import Observer, Round
+from firerl.seeding import Purpose, integer_seed
+from firerl.settings import build
+from firerl.store import BestEver, File, Generation, Point, Store
+
+MAX_MACHINE_FAILURES = 3  # in a row without a new generation
+
+
+class Controller:
+    """Runs one population from a store's last generation to its end."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        learner: type[Learner],
+        store: Store,
+        observer: Observer,
+        start_engine: Callable[[], Engine],
+    ):
+        self.config = config
+        self.learner = learner
+        self.store = store
+        self.observer = observer
+        self.start_engine = start_engine
+        self.setup = setup_of(config)
+        self.algorithm: ModuleType = find.algorithm(config.algo.name)
+        self.settings = build(self.algorithm.Settings, config.algo.settings, "algo.")
+
+    def run(self) -> dict[str, Any]:
+        """To the end, through machine failures; returns the result. Raises PopulationDied, KeyboardInterrupt."""
+        failures = 0
+        while True:
+            generation = before = self.store.last()
+            try:
+                stopped = self._stopped(generation)
+                if not stopped:
+                    engine = self.start_engine()
+                    try:
+                        generation, stopped = self._run_on(engine, generation)
+                    finally:
+                        engine.close()
+                return results.write(self.config, self.learner, self.store, generation, stopped)
+            except MachineFailure as failure:
+                failures = failures + 1 if self.store.last().number == before.number else 1
+                self.store.note(f"machine failure: {failure}")
+                if failures > MAX_MACHINE_FAILURES:
+                    raise FirerlError(f"{failure}; {failures} times in a row at step {before.step}") from failure
+                self.observer.note(f"{failure}: computing again from step {self.store.last().step}")
+
+    def _run_on(self, engine: Engine, generation: Generation) -> tuple[Generation, str]:
+        """Generation after generation, until the run ends or a process dies."""
+        journal = self.store.journal()
+        self.observer.started(self.config, journal, generation.step, engine.processes)
+        _restore(engine, self.setup, self.store, generation)
+        while not (stopped := self._stopped(generation)):
+            generation = self._next_generation(engine, generation)
+        return generation, stopped
+
+    def _next_generation(self, engine: Engine, generation: Generation) -> Generation:
+        """Evaluation points up to the next ready, then the commit."""
+        state, points, clock = generation.state, list[Point](), _Clock(engine.processes)
+        built = set(generation.files) or {w.id for w in state.workers if not w.is_evaluator}
+        built |= {d.worker for d in generation.decisions if isinstance(d, StartEvaluator)}
+        while True:
+            clock.begin_round()
+            reports = self._advance(engine, state, clock)
+            with clock.part("decide"):
+                state, decisions = self.algorithm.decide(self.setup, self.settings, state, reports)
+            points.append(Point(reports, decisions))
+            step = max(report.step for report in reports)
+            died = all(w.failed for w in members(state, 1))
+            if ready := died or step % self.setup.ready_interval == 0:
+                with clock.part("save"):
+                    generation = self._commit(engine, generation, step, points, state, clock)
+            if died:
+                raise PopulationDied(_obituary(state, points))
+            with clock.part("copy"):
+                engine.transfer(transfers(self.setup, state, decisions, built))
+            self._tell(step, state, points[-1], ready, clock)
+            if ready:
+                return generation
+
+    def _advance(self, engine: Engine, state: State, clock: _Clock) -> list[Report]:
+        orders = advances(self.setup, state)
+        done = 0
+
+        def hear(outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            clock.add("train", outcome.train_seconds)
+            clock.add("evaluate", outcome.evaluate_seconds)
+            if outcome.failure is not None:
+                step = state.workers[outcome.worker].step
+                self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
+                self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
+            self.observer.worker_done(done, len(orders))
+
+        outcomes = engine.advance(orders, hear)
+        steps = {order.worker: state.workers[order.worker].step + order.steps for order in orders}
+        return [Report(o.worker, steps[o.worker], o.objective, o.metrics, o.failure) for o in outcomes]
+
+    def _commit(
+        self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: _Clock
+    ) -> Generation:
+        number = previous.number + 1
+        saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
+        files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
+        best = previous.best_ever
+        leader = smoothed_leader(state, points[-1].decisions)
+        if leader and leader.objective is not None and (best is None or leader.objective > best.objective):
+            best = BestEver(leader.worker, leader.network_step, leader.objective, files[leader.holder].name)
+        return self.store.commit(previous, step, points, state, list(files.values()), best, clock.totals())
+
+    def _stopped(self, generation: Generation) -> str:
+        """Why the run ends with this generation; "" if it goes on."""
+        stop = self.config.stop
+        if all(w.failed for w in members(generation.state, 1)):
+            raise PopulationDied(f"no healthy member is left in P1 at step {generation.step}")
+        if generation.step >= self.config.steps:
+            return "steps"
+        if generation.number == 0:
+            return ""
+        leader = winner(generation.state, generation.decisions, results.window_of(self.config))
+        reached = leader.objective if leader else None
+        if stop.objective is not None and reached is not None and reached >= stop.objective:
+            return "stop.objective"
+        if stop.hours is not None and self._seconds() >= stop.hours * 3600:
+            return "stop.hours"
+        return ""
+
+    def _seconds(self) -> float:
+        return sum(timing["seconds"] for timing in self.store.journal().timings())
+
+    def _tell(self, step: int, state: State, point: Point, committed: bool, clock: _Clock) -> None:
+        seconds, parts = clock.end_round()
+        rounds_left = (self.config.steps - step) // self.setup.eval_interval
+        trained = len(point.reports) * self.setup.eval_interval
+        self.observer.round_done(
+            Round(step, state, point, committed, trained, seconds, parts, rounds_left * clock.mean_round())
+        )
+
+
+class _Clock:
+    """Wall time of one generation by part. Nothing that it measures enters the journal's promised part."""
+
+    def __init__(self, processes: int):
+        self.processes = processes
+        self.begun = time.perf_counter()
+        self.rounds = 0
+        self.all: dict[str, float] = {}
+
+    def begin_round(self) -> None:
+        self.round_begun = time.perf_counter()
+        self.round: dict[str, float] = dict.fromkeys(("train", "evaluate", "decide", "copy", "save"), 0.0)
+
+    def add(self, part: str, seconds: float) -> None:
+        """``seconds`` of one process."""
+        self.round[part] += seconds
+        self.all[part] = self.all.get(part, 0.0) + seconds
+
+    def part(self, name: str) -> _Part:
+        """Times a block in which all processes wait for it."""
+        return _Part(self, name)
+
+    def end_round(self) -> tuple[float, dict[str, float]]:
+        """Seconds of the round, and the parts as shares of processes x seconds; "idle" is the rest."""
+        self.rounds += 1
+        seconds = time.perf_counter() - self.round_begun
+        shares = {name: value / (seconds * self.processes) for name, value in self.round.items()}
+        return seconds, {**shares, "idle": max(0.0, 1.0 - sum(shares.values()))}
+
+    def mean_round(self) -> float:
+        return (time.perf_counter() - self.begun) / max(self.rounds, 1)
+
+    def totals(self) -> dict[str, float]:
+        return {**self.all, "seconds": time.perf_counter() - self.begun, "processes": float(self.processes)}
+
+
+class _Part:
+    def __init__(self, clock: _Clock, name: str):
+        self.clock, self.name = clock, name
+
+    def __enter__(self) -> None:
+        self.begun = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.add(self.name, (time.perf_counter() - self.begun) * self.clock.processes)
+
+
+def advances(setup: Setup, state: State) -> list[Advance]:
+    """Every healthy member and every busy evaluator trains one evaluation interval."""
+    orders = []
+    for worker in state.workers:
+        if not worker.failed and (worker.evaluation or not worker.is_evaluator):
+            seed = integer_seed(setup.seed, Purpose.EVALUATE, worker.id, worker.step + setup.eval_interval)
+            orders.append(Advance(worker.id, setup.eval_interval, seed))
+    return orders
+
+
+def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: set[int]) -> list[Transfer]:
+    """The copies of weights that these decisions ask for, in their order.
+
+    ``built`` are the workers that have a learner; those that get one now are added.
+    """
+    orders = []
+    for d in decisions:
+        if isinstance(d, Promote):
+            orders.append(Transfer(d.worker, d.child, state.workers[d.child].hyperparameters))
+        elif isinstance(d, Copy | StartEvaluator):
+            source = d.donor if isinstance(d, Copy) else d.parent
+            fresh = d.fresh or d.worker not in built
+            seed = integer_seed(setup.seed, Purpose.LEARNER, d.worker, d.step) if fresh else None
+            orders.append(Transfer(source, d.worker, d.hyperparameters, seed))
+            built.add(d.worker)
+    return orders
+
+
+def _restore(engine: Engine, setup: Setup, store: Store, generation: Generation) -> None:
+    """Give the engine all learners as they were when this generation was saved, then apply its decisions."""
+    state = generation.state
+    stand_in = state.workers[0].hyperparameters  # for an idle evaluator: it trains with others or not at all
+    seeds = {w.id: integer_seed(setup.seed, Purpose.LEARNER, w.id, 0) for w in state.workers}
+    if generation.number == 0:
+        engine.create([Create(w.id, w.hyperparameters, seeds[w.id]) for w in state.workers if not w.is_evaluator])
+        return
+    store.check_files(generation)
+    engine.load(
+        [
+            Load(id, state.workers[id].hyperparameters or stand_in, seeds[id], store.checkpoints / file.name)
+            for id, file in generation.files.items()
+        ]
+    )
+    engine.transfer(transfers(setup, state, generation.decisions, set(generation.files)))
+
+
+def _obituary(state: State, points: Sequence[Point]) -> str:
+    last = [r for r in points[-1].reports if r.failure is not None]
+    kinds = ", ".join(sorted({str(r.failure) for r in last})) or "failures"
+    return f"no healthy member is left in P1 at step {points[-1].reports[0].step} ({kinds}); see failures.log"

@@ -1,0 +1,215 @@
+"""Learning curves: smoothing, where two of them overlap, and which of the two improves faster.
+
+Source: Dalibard & Jaderberg 2021 (arXiv 2109.13800). A curve is a 1-D array [n] of objective values at consecutive
+evaluations, higher is better. Every function here is deterministic and draws nothing at random.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Curve = NDArray[np.float64]
+
+GRID = 24  # values of each of the Gaussian process's two hyperparameters
+MIN_POINTS = 4  # shorter curves are their own smooth curve
+_VARIANCES = np.geomspace(0.01, 10.0, GRID)  # of the noise, in units of the curve's variance
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Where two curves f and g run through the same objective values: f[f : f + length] beside g[g : g + length]."""
+
+    f: int  # first index in f
+    g: int  # first index in g
+    length: int
+
+
+def smooth(y: ArrayLike) -> Curve:
+    """The smooth curve [n] of a curve [n]: the posterior mean of a Gaussian process over the index 0..n-1.
+
+    Targets are normalised to mean 0 and variance 1, the kernel is RBF(length scale l) + White(variance v), and the
+    marginal likelihood is maximised over 24 x 24 values of (l, v): l geometric from max(1, n / 6) to 10 n, v from 0.01
+    to 10; the first maximum wins. Bounded so, it cannot interpolate the noise of short curves. The smooth curve of
+    y + c is the smooth curve of y plus c. Fewer than 4 points or a constant curve: a copy of the curve itself.
+    Raises ValueError on an array that is not 1-D or not finite.
+    """
+    y = _curve(y)
+    if len(y) < MIN_POINTS or y.min() == y.max():
+        return y.copy()
+    exponent = int(np.frexp(np.abs(y).max())[1])
+    unit = np.ldexp(y, -exponent)  # a power of two, so nothing is rounded: squares of huge objectives must not overflow
+    mean, deviation = unit.mean(), unit.std()
+    z = (unit - mean) / deviation
+
+    kernels = _kernels(len(y))
+    q = z @ kernels.basis  # [R]
+    # log N(z; 0, K + vI) for all pairs (l, v), constants left out. With K = B B', columns of B orthogonal and |B_k|^2
+    # = s_k (Woodbury): z' (K + vI)^-1 z = (z'z - sum_k q_k^2 / (s_k + v)) / v
+    fit = np.add.reduceat(q**2 * kernels.shrink, kernels.starts[:-1], axis=1)  # [v, l]
+    likelihood = (fit - z @ z) / _VARIANCES[:, None] - kernels.log_determinant
+    scale, variance = np.unravel_index(np.argmax(likelihood.T), (GRID, GRID))  # l is the outer loop
+
+    part = slice(kernels.starts[scale], kernels.starts[scale + 1])
+    posterior = kernels.basis[:, part] @ (q[part] * kernels.shrink[variance, part])
+    return np.ldexp(mean + deviation * posterior, exponent)
+
+
+def overlap(smooth_f: ArrayLike, smooth_g: ArrayLike) -> Overlap | None:
+    """Where two smooth curves [n], [m] overlap; None where they do not.
+
+    The lower-starting curve runs until it first reaches the other's start; the overlap begins there and at the other's
+    first index, and lasts until the shorter remainder ends.
+    """
+    f, g = _curve(smooth_f), _curve(smooth_g)
+    if not len(f) or not len(g):
+        return None
+    reached = np.flatnonzero(f >= g[0]) if f[0] <= g[0] else np.flatnonzero(g >= f[0])
+    if not len(reached):
+        return None
+    start_f, start_g = (int(reached[0]), 0) if f[0] <= g[0] else (0, int(reached[0]))
+    return Overlap(start_f, start_g, min(len(f) - start_f, len(g) - start_g))
+
+
+def best_score_diff(
+    f: ArrayLike, g: ArrayLike, *, smooth_f: ArrayLike | None = None, smooth_g: ArrayLike | None = None
+) -> float:
+    """How much better the best of f is than the best of g in their overlap, on the smooth curves.
+
+    Antisymmetric where the curves overlap. Without overlap, and f wholly above g: the largest difference (at least 0)
+    that f shifted down can have, over the offsets that make the curves overlap. Otherwise 0: nothing is known.
+    Smooth curves that are given are not computed again.
+    """
+    f, g = _smoothed(f, smooth_f), _smoothed(g, smooth_g)
+    shared = overlap(f, g)
+    if shared is not None:
+        in_f, in_g = _inside(f, g, shared)
+        return float(in_f.max() - in_g.max())
+    return max(0.0, _largest_shifted_diff(f, g)) if _wholly_above(f, g) else 0.0
+
+
+def binom_test(
+    f: ArrayLike, g: ArrayLike, *, smooth_f: ArrayLike | None = None, smooth_g: ArrayLike | None = None
+) -> float:
+    """p-value of the one-sided sign test that f's raw values in the overlap exceed g's more often than by chance.
+
+    Ties count for neither; without an untied pair it is 1. Without overlap: 0 if f lies wholly above g, else 1. Smooth
+    curves, which decide where the overlap is, are not computed again if given.
+    """
+    f, g = _curve(f), _curve(g)
+    smooth_f, smooth_g = _smoothed(f, smooth_f), _smoothed(g, smooth_g)
+    shared = overlap(smooth_f, smooth_g)
+    if shared is None:
+        return 0.0 if _wholly_above(smooth_f, smooth_g) else 1.0
+    in_f, in_g = _inside(f, g, shared)
+    wins, losses = int(np.sum(in_f > in_g)), int(np.sum(in_f < in_g))
+    return _sign_test(wins, wins + losses)
+
+
+@dataclass(frozen=True)
+class _Kernels:
+    """The 24 RBF kernels of one curve length n, each as K = B B' with orthogonal columns, all columns side by side."""
+
+    basis: Curve  # [n, R]
+    starts: tuple[int, ...]  # [l + 1] where each kernel's columns start, and R
+    shrink: Curve  # [v, R] 1 / (s + v), s the eigenvalue of K that belongs to the column
+    log_determinant: Curve  # [v, l] of K + vI
+
+
+@lru_cache(maxsize=64)  # lengths; 0.6 MB each at 200 points
+def _kernels(n: int) -> _Kernels:
+    bases, shrinks, log_determinants = [], [], []
+    v = _VARIANCES[:, None]
+    for scale in np.geomspace(max(1.0, n / 6), 10.0 * n, GRID):
+        phi = _rbf_features(n, scale)
+        eigenvalues, vectors = np.linalg.eigh(phi.T @ phi)
+        spectrum = np.maximum(eigenvalues, 0.0) + v  # [v, m]; rounding leaves tiny negative eigenvalues
+        bases.append(phi @ vectors)
+        shrinks.append(1.0 / spectrum)
+        log_determinants.append(np.log(spectrum).sum(axis=1) + (n - phi.shape[1]) * np.log(_VARIANCES))
+    starts = (0, *np.cumsum([basis.shape[1] for basis in bases]).tolist())
+    return _Kernels(np.hstack(bases), starts, np.hstack(shrinks), np.stack(log_determinants, axis=1))
+
+
+def _rbf_features(n: int, scale: float) -> Curve:
+    """Features Phi [n, m] with Phi Phi' = the RBF kernel of n points, to the last bits of a float.
+
+    exp(-(x - x')^2 / 2) = sum_k p_k(x) p_k(x') with p_k(x) = exp(-x^2 / 2) x^k / sqrt(k!), and p_k(x)^2 is a Poisson
+    distribution over k with mean x^2. From the middle of the curve x is at most 3 length scales (see the grid), so at
+    most 47 terms count, at any n: no n x n matrix is ever formed or decomposed.
+    """
+    x = (np.arange(n) - (n - 1) / 2) / scale
+    k = np.arange(64)
+    half_log_factorial = np.concatenate([[0.0], np.cumsum(np.log(k[1:]))]) / 2
+    end = np.exp(-(x[0] ** 2) / 2 + k * np.log(abs(x[0])) - half_log_factorial)
+    terms = int(np.flatnonzero(end > 1e-9)[-1]) + 1  # end^2 is the share of the kernel; a float holds 1e-16 of it
+    powers = x[:, None] ** k[:terms]
+    return np.exp(-(x[:, None] ** 2) / 2 - half_log_factorial[:terms]) * powers
+
+
+def _largest_shifted_diff(f: Curve, g: Curve) -> float:
+    """The largest best_score_diff(f - c, g) over all offsets c at which the two overlap, f wholly above g.
+
+    Where the overlap starts changes only as c passes a *record*, a value above all before it; between two such offsets
+    the difference falls with c, so its supremum lies at the smallest, and finitely many offsets are looked at:
+    c = f[0] - g[j] starts g's part at its record j; c just above (f's record before i) - g[0] starts f's part at its
+    record i. The latter is a limit: taken as the value that the difference comes arbitrarily near to.
+    """
+    best_first_f, best_first_g = np.maximum.accumulate(f), np.maximum.accumulate(g)
+
+    j = _records(g)
+    lengths = np.minimum(len(f), len(g) - j)
+    starts_in_g = best_first_f[lengths - 1] - (f[0] - g[j]) - _best_from(g, len(f))[j]
+
+    records = _records(f)
+    before, i = records[:-1], records[1:]
+    lengths = np.minimum(len(f) - i, len(g))
+    starts_in_f = _best_from(f, len(g))[i] - (f[before] - g[0]) - best_first_g[lengths - 1]
+    return float(max(starts_in_g.max(), starts_in_f.max(initial=-np.inf)))
+
+
+def _records(y: Curve) -> NDArray[np.intp]:
+    """Indices of the values above all before them; the first always is one."""
+    return np.flatnonzero(np.concatenate([[True], y[1:] > np.maximum.accumulate(y)[:-1]]))
+
+
+def _best_from(y: Curve, length: int) -> Curve:
+    """[n] the best of the ``length`` values from each index on, fewer at the end."""
+    padded = np.concatenate([y, np.full(length - 1, -np.inf)])
+    return np.lib.stride_tricks.sliding_window_view(padded, length).max(axis=1)
+
+
+@lru_cache(maxsize=4096)
+def _sign_test(wins: int, n: int) -> float:
+    """P(X >= wins), X ~ Binomial(n, 1/2): scipy.stats.binomtest's p-value for alternative 'greater'.
+
+    In whole numbers, so that it is exact and the same on every machine, and scipy.stats need not be loaded.
+    """
+    tail, ways = 0, math.comb(n, wins)
+    for k in range(wins, n + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)
+    return tail / 2**n
+
+
+def _wholly_above(smooth_f: Curve, smooth_g: Curve) -> bool:
+    return bool(len(smooth_f) and len(smooth_g) and smooth_f.min() > smooth_g.max())
+
+
+def _inside(f: Curve, g: Curve, shared: Overlap) -> tuple[Curve, Curve]:
+    return f[shared.f : shared.f + shared.length], g[shared.g : shared.g + shared.length]
+
+
+def _smoothed(y: ArrayLike, smooth_y: ArrayLike | None) -> Curve:
+    return smooth(y) if smooth_y is None else _curve(smooth_y)
+
+
+def _curve(y: ArrayLike) -> Curve:
+    curve = np.asarray(y, dtype=np.float64)
+    if curve.ndim != 1 or not np.isfinite(curve).all():
+        raise ValueError(f"a curve is a 1-D array of finite numbers, got shape {curve.shape}: {curve}")
+    return curve

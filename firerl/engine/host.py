@@ -1,0 +1,208 @@
+"""The learners of one process, and what becomes of their failures.
+
+Every engine runs its learners through a Host, and weights always travel as a checkpoint's bytes, inside one process
+too: no array is ever shared by two workers, and all engines take the same path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from firerl import checkpoint
+from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.errors import RunFolderError, SettingError
+from firerl.learner import Learner
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A learner's own failure, as its Outcome tells it."""
+
+    kind: str  # the exception's type, "NaN" or "infinity"
+    text: str  # the traceback
+
+
+class Host:
+    """Learners by worker. Its methods are an engine's, for the workers that live here.
+
+    Whatever a learner raises in its own call is that learner's failure (but KeyboardInterrupt is the user's, and
+    lack of memory the machine's: MachineFailure). The learner is dropped, and its next Advance tells the failure.
+    Where a learner's ``state()`` is the trouble the run cannot be saved, which is a SettingError.
+    """
+
+    def __init__(self, spec: LearnerSpec):
+        self._spec = spec
+        self._learners: dict[int, Learner] = {}
+        self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
+        one_thread()
+
+    def create(self, orders: Sequence[Create]) -> None:
+        """Build learners anew."""
+        for order in orders:
+            self._build(order.worker, order.hyperparameters, order.seed)
+
+    def load(self, orders: Sequence[Load]) -> None:
+        """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file."""
+        for order in orders:
+            state = checkpoint.read(order.path)
+            if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
+                raise RunFolderError(f"checkpoint {order.path} does not hold a learner's weights and stream")
+            self._build(order.worker, order.hyperparameters, order.seed)
+            if order.worker not in self._failures:
+                with self._own_call(order.worker):
+                    self._learner(order.worker).load(**state)
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
+        """Train and evaluate, one worker after the other; ``on_outcome`` hears of each at its end."""
+        for order in orders:
+            on_outcome(self._advance(order))
+
+    def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
+        """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""
+        return {worker: self._failures.get(worker) or self._dump(worker, "weights") for worker in workers}
+
+    def receive(self, orders: Sequence[tuple[Transfer, bytes | Failure]]) -> None:
+        """Give each order's target its source's weights; of a failed source it takes over the failure."""
+        for order, weights in orders:
+            if isinstance(weights, Failure):
+                self._fail(order.target, weights)
+                continue
+            if order.seed is not None:
+                self._build(order.target, order.hyperparameters, order.seed)
+            if order.target not in self._failures:
+                learner, received = self._learner(order.target), checkpoint.loads(weights)
+                with self._own_call(order.target):
+                    learner.load(weights=received)
+                    # After load, since the donor's optimiser may have brought the donor's learning rate.
+                    learner.set_hyperparameters(dict(order.hyperparameters))
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""
+        saved = []
+        for worker in workers:
+            if worker in self._learners:
+                data = self._dump(worker)
+                name = f"{prefix}-w{worker}.pt"
+                checkpoint.write(folder / name, data)
+                saved.append(Saved(worker, name, len(data), checkpoint.digest(data)))
+        return saved
+
+    def _build(self, worker: int, hyperparameters: Mapping[str, Any], seed: int) -> None:
+        self._failures.pop(worker, None)
+        self._learners.pop(worker, None)  # first, so that the old and the new are never in memory together
+        with self._own_call(worker):
+            # Each learner owns its settings: one that changes them must not change its neighbour's.
+            settings = copy.deepcopy(dict(self._spec.settings))
+            self._learners[worker] = self._spec.learner(settings, dict(hyperparameters), seed, self._spec.device)
+        one_thread()  # once more: the learner may have been the first to import a BLAS
+
+    def _advance(self, order: Advance) -> Outcome:
+        if order.worker not in self._failures:
+            learner = self._learner(order.worker)
+            start = time.perf_counter()
+            with self._own_call(order.worker):
+                metrics = _metrics(learner.train(order.steps))
+                trained = time.perf_counter()
+                objective = _objective(learner.evaluate(order.evaluate_seed))
+                evaluated = time.perf_counter()
+                if objective is None or isfinite(objective):
+                    return Outcome(
+                        order.worker,
+                        objective,
+                        metrics,
+                        train_seconds=trained - start,
+                        evaluate_seconds=evaluated - trained,
+                    )
+                kind = "NaN" if isnan(objective) else "infinity"
+                self._fail(order.worker, Failure(kind, f"evaluate() returned {objective} after train() gave {metrics}"))
+        failure = self._failures.pop(order.worker)
+        return Outcome(order.worker, failure=failure.kind, traceback=failure.text)
+
+    def _learner(self, worker: int) -> Learner:
+        if worker not in self._learners:
+            raise RuntimeError(f"worker {worker} has no learner")
+        return self._learners[worker]
+
+    def _fail(self, worker: int, failure: Failure) -> None:
+        self._learners.pop(worker, None)
+        self._failures[worker] = failure
+
+    @contextlib.contextmanager
+    def _own_call(self, worker: int) -> Iterator[None]:
+        """Make what a learner raises inside its failure."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            _raise_if_out_of_memory(error, worker)
+            self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
+
+    def _dump(self, worker: int, half: str | None = None) -> bytes:
+        """The bytes of a learner's state, or of one half of it."""
+        learner = self._learner(worker)
+        try:
+            state = learner.state()
+            if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
+                raise SettingError("it returned no dict with just 'weights' and 'stream'")
+            if half:
+                return checkpoint.dumps(state[half], f"state[{half!r}]")
+            return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
+        except (Exception, SystemExit) as error:
+            _raise_if_out_of_memory(error, worker)
+            kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
+            text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
+            raise SettingError(text) from error
+
+
+def unpack(worker: int, weights: bytes | Failure) -> Any:
+    """The weights that ``Host.weights`` packed. Raises RuntimeError for a worker whose learner has failed."""
+    if isinstance(weights, Failure):
+        raise RuntimeError(f"worker {worker} has no weights: its learner failed with {weights.kind}")
+    return checkpoint.loads(weights)
+
+
+def one_thread() -> None:
+    """Run torch and the BLAS libraries of this process on one thread: sums must not depend on the machine's cores."""
+    torch.set_num_threads(1)
+    with contextlib.suppress(ImportError):  # comes with scikit-learn
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(1)
+
+
+def _raise_if_out_of_memory(error: BaseException, worker: int) -> None:
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
+    if on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        raise MachineFailure(f"worker {worker} ran out of memory: {error}") from error
+
+
+def _metrics(returned: Any) -> dict[str, float]:
+    if not isinstance(returned, Mapping):
+        raise TypeError(f"train() returned {_show(returned)}; it must return a dict of metrics, {{}} if there are none")
+    return {str(name): _real(value, f"the metric {name!r} of train()") for name, value in returned.items()}
+
+
+def _objective(returned: Any) -> float | None:
+    return None if returned is None else _real(returned, "the objective that evaluate() returned")
+
+
+def _real(value: Any, what: str) -> float:
+    """``value`` as a plain float; arrays and tensors without dimensions count as numbers."""
+    number = value.item() if getattr(value, "shape", None) == () else value
+    if not isinstance(number, int | float | np.floating):
+        raise TypeError(f"{what} is {_show(value)}; it must be a real number")
+    return float(number)
+
+
+def _show(value: Any) -> str:
+    return f"{value!r:.80} of type {type(value).__name__}"

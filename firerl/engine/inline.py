@@ -1,0 +1,58 @@
+"""All learners in this process, one after the other: for tests, debugging, and breakpoints inside a learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from firerl.engine.base import Advance, Create, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.host import Host, unpack
+
+
+class InlineEngine:
+    """An engine without processes; see ``firerl.engine.base.Engine``.
+
+    torch and BLAS run with one thread in the whole process from here on, also after ``close``.
+    """
+
+    processes = 1
+
+    def __init__(self, spec: LearnerSpec):
+        self._host = Host(spec)
+
+    def create(self, orders: Sequence[Create]) -> None:
+        self._host.create(orders)
+
+    def load(self, orders: Sequence[Load]) -> None:
+        self._host.load(orders)
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        def hear(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            on_outcome(outcome)
+
+        self._host.advance(orders, hear)
+        return sorted(outcomes, key=lambda outcome: outcome.worker)
+
+    def transfer(self, orders: Sequence[Transfer]) -> None:
+        for order in orders:
+            weights = self._host.weights([order.source])[order.source]
+            self._host.receive([(order, weights)])
+
+    def weights(self, worker: int) -> Any:
+        return unpack(worker, self._host.weights([worker])[worker])
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        return self._host.save(folder, prefix, sorted(workers))
+
+    def close(self) -> None:
+        """Nothing runs, so nothing is stopped."""
+
+    def __enter__(self) -> InlineEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

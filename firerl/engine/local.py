@@ -1,0 +1,313 @@
+"""Learners in processes of this machine, each process with its own share of the workers.
+
+The controller sends each process at most one request at a time, and reads what comes back from all of them at once.
+Processes are started anew (*spawn*), never forked: a fork copies a process whose other threads (torch's, BLAS's,
+CUDA's) and their locks do not come along, which hangs now and then, and it would bring along whatever the controller
+has in memory. ``multiprocess`` with dill carries learner classes from scripts and notebooks by value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dill
+import multiprocess
+import multiprocess.connection
+import multiprocess.resource_tracker
+
+from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.host import Host, unpack
+from firerl.errors import RunFolderError, SettingError
+
+Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
+
+_START_SECONDS = 300.0  # importing torch and a learner's libraries from a slow, shared disk takes a while
+_LOOK_SECONDS = 0.5  # how often the life of silent processes is looked after
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
+
+
+def _ignore(_: Outcome) -> None:
+    pass
+
+
+class LocalEngine:
+    """An engine of ``processes`` processes; worker w lives in process w % processes. See ``engine.base.Engine``.
+
+    ``timeout``: seconds without an answer from a process that owes one, after which it counts as hung.
+    Raises SettingError if the learner cannot be sent to a process or imported there.
+    """
+
+    def __init__(self, spec: LearnerSpec, processes: int, timeout: float | None = None):
+        self.processes = processes
+        self._timeout = timeout
+        self._busy = True  # a request is out; stays True for good once one has failed half-way
+        self._started = False
+        self._pipes: list[Any] = []  # multiprocess has no types
+        self._children: list[Any] = []
+        name = spec.learner.__name__
+        try:
+            # recurse: a class of __main__ takes along just those globals that it uses.
+            packed = dill.dumps(spec, recurse=True)
+        except Exception as error:
+            raise SettingError(
+                f"learner {name} cannot be sent to other processes ({error}): move it into a module of its own, or "
+                "take engine=inline"
+            ) from error
+        try:
+            self._start(packed)
+        except BaseException:
+            self.close()
+            raise
+
+    def create(self, orders: Sequence[Create]) -> None:
+        self._ask({process: ("create", mine) for process, mine in self._split(orders).items()})
+
+    def load(self, orders: Sequence[Load]) -> None:
+        self._ask({process: ("load", mine) for process, mine in self._split(orders).items()})
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        def hear(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            on_outcome(outcome)
+
+        self._ask({process: ("advance", mine) for process, mine in self._split(orders).items()}, hear)
+        return sorted(outcomes, key=lambda outcome: outcome.worker)
+
+    def transfer(self, orders: Sequence[Transfer]) -> None:
+        for batch in _independent(orders):
+            sources = {order.source for order in batch}
+            answers = self._ask({p: ("weights", mine) for p, mine in self._split_workers(sources).items()})
+            weights = {worker: packed for answer in answers.values() for worker, packed in answer.items()}
+            requests: dict[int, list[Any]] = {}
+            for order in batch:
+                requests.setdefault(order.target % self.processes, []).append((order, weights[order.source]))
+            self._ask({process: ("receive", mine) for process, mine in requests.items()})
+
+    def weights(self, worker: int) -> Any:
+        process = worker % self.processes
+        return unpack(worker, self._ask({process: ("weights", [worker])})[process][worker])
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        answers = self._ask({p: ("save", folder, prefix, mine) for p, mine in self._split_workers(workers).items()})
+        return sorted((saved for answer in answers.values() for saved in answer), key=lambda saved: saved.worker)
+
+    def close(self) -> None:
+        # SIGKILL and no farewell: a process may be deep in a simulation, and files appear by rename only.
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.join()
+        for pipe in self._pipes:
+            pipe.close()
+        self._busy = True
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _split(self, orders: Sequence[Any]) -> dict[int, list[Any]]:
+        """Orders by process, in their order."""
+        split: dict[int, list[Any]] = {}
+        for order in orders:
+            split.setdefault(order.worker % self.processes, []).append(order)
+        return split
+
+    def _split_workers(self, workers: Sequence[int] | set[int]) -> dict[int, list[int]]:
+        split: dict[int, list[int]] = {}
+        for worker in sorted(workers):
+            split.setdefault(worker % self.processes, []).append(worker)
+        return split
+
+    def _start(self, packed: bytes) -> None:
+        context = multiprocess.get_context("spawn")
+        # The kernel takes the end of the *thread* that starts a process for its parent's: only the main one lasts.
+        tied = threading.current_thread() is threading.main_thread()
+        with _fit_for_children():
+            for number in range(self.processes):
+                ours, theirs = context.Pipe()
+                child = context.Process(target=serve, args=(theirs, tied), name=f"firerl-{number}", daemon=True)
+                self._pipes.append(ours)
+                child.start()
+                self._children.append(child)
+                theirs.close()
+        for number, pipe in enumerate(self._pipes):
+            try:
+                pipe.send_bytes(packed)
+            except OSError:
+                raise self._death(number) from None
+        limit = None if self._timeout is None else max(self._timeout, _START_SECONDS)
+        _, errors = self._collect(set(range(self.processes)), _ignore, limit)
+        if errors:
+            raise errors[min(errors)]
+        self._started = True
+        self._busy = False
+
+    def _ask(self, requests: Mapping[int, Request], on_outcome: Callable[[Outcome], None] = _ignore) -> dict[int, Any]:
+        """Send each process its request, then wait for every answer."""
+        if self._busy:
+            raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
+        self._busy = True
+        for process, request in requests.items():
+            try:
+                self._pipes[process].send(request)
+            except OSError:
+                raise self._death(process) from None
+        answers, errors = self._collect(set(requests), on_outcome, self._timeout)
+        self._busy = False  # all have answered, be it with an error
+        if errors:
+            raise errors[min(errors)]
+        return answers
+
+    def _collect(
+        self, owing: set[int], on_outcome: Callable[[Outcome], None], timeout: float | None
+    ) -> tuple[dict[int, Any], dict[int, Exception]]:
+        """Read from the processes that owe an answer until each has given it."""
+        answers: dict[int, Any] = {}
+        errors: dict[int, Exception] = {}
+        heard = dict.fromkeys(owing, time.monotonic())
+        while owing:
+            pipes = {self._pipes[process]: process for process in owing}
+            ready = multiprocess.connection.wait(list(pipes), _LOOK_SECONDS)
+            now = time.monotonic()  # before on_outcome, whose time is no hang
+            for process in [pipes[pipe] for pipe in ready]:
+                kind, value = self._receive(process)
+                heard[process] = now
+                if kind == "outcome":
+                    on_outcome(value)
+                    continue
+                owing.discard(process)
+                if isinstance(value, MachineFailure):
+                    raise value
+                (errors if kind == "error" else answers)[process] = value
+            for process in sorted(owing - {pipes[pipe] for pipe in ready}):
+                # A dead process's pipe stays open while a process that it started lives: look at itself too.
+                if self._children[process].exitcode is not None and not self._pipes[process].poll():
+                    raise self._death(process)
+                if timeout is not None and now - heard[process] > timeout:
+                    raise MachineFailure(f"process {process} has not answered for {timeout:g} s: it hangs")
+        return answers, errors
+
+    def _receive(self, process: int) -> tuple[str, Any]:
+        try:
+            return self._pipes[process].recv()
+        except (EOFError, OSError):
+            raise self._death(process) from None
+
+    def _death(self, process: int) -> Exception:
+        """The error for a process that has ended, or that has cut its pipe."""
+        child = self._children[process]
+        child.join(5)
+        code = child.exitcode
+        if code is not None and code < 0:
+            hint = ", as the kernel does when memory runs out" if -code == signal.SIGKILL else ""
+            return MachineFailure(f"process {process} was killed by {signal.Signals(-code).name}{hint}")
+        if code and not self._started:
+            return SettingError(f"process {process} could not start (exit code {code}); its own error is above")
+        return MachineFailure(f"process {process} ended with exit code {code}")
+
+
+def _independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:
+    """Cut ``orders`` into runs in which all sources may be read before any target is written."""
+    batch: list[Transfer] = []
+    written: set[int] = set()
+    for order in orders:
+        if order.source in written or order.target in written:
+            yield batch
+            batch, written = [], set()
+        batch.append(order)
+        written.add(order.target)
+    if batch:
+        yield batch
+
+
+@contextlib.contextmanager
+def _fit_for_children() -> Iterator[None]:
+    """While children start: what they shall inherit."""
+    multiprocess.resource_tracker.ensure_running()  # else it starts in between and unblocks SIGINT
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    main = sys.modules["__main__"]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until serve() ignores it
+    try:
+        os.environ.update(_ONE_THREAD)  # read when numpy and torch are imported
+        # An empty __main__ keeps spawn from running the user's script again in each child, where one without
+        # `if __name__ == "__main__":` would start the run once more. The learner's class does not need it.
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def serve(pipe: Any, tied: bool) -> None:
+    """The life of a child: receive the learner spec once, then answer the controller's requests until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _die_with_the_controller(tied)
+    try:
+        spec = dill.loads(pipe.recv_bytes())
+    except Exception as error:
+        text = f"a new process cannot import the learner: {type(error).__name__}: {error}"
+        pipe.send(("error", SettingError(text)))
+        return
+    host = Host(spec)
+    pipe.send(("done", None))
+    while True:
+        try:
+            method, *arguments = pipe.recv()
+        except EOFError:
+            return
+        if method == "advance":
+            arguments.append(lambda outcome: pipe.send(("outcome", outcome)))
+        pipe.send(_answer(host, method, arguments))
+
+
+def _answer(host: Host, method: str, arguments: list[Any]) -> tuple[str, Any]:
+    try:
+        return "done", getattr(host, method)(*arguments)
+    except (SettingError, RunFolderError, MachineFailure, OSError) as error:
+        return "error", error
+    except MemoryError as error:
+        return "error", MachineFailure(f"out of memory: {error}")
+    except Exception:
+        return "error", RuntimeError(f"in a process of the engine:\n{traceback.format_exc()}")
+
+
+def _die_with_the_controller(tied: bool) -> None:
+    """End this process when the controller ends, even by SIGKILL in the middle of a training."""
+
+    def watch() -> None:
+        multiprocess.connection.wait([multiprocess.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="firerl-watch", daemon=True).start()
+    if tied and sys.platform == "linux":  # at once, even where a library holds the GIL and the thread above waits
+        with contextlib.suppress(OSError, AttributeError):
+            pr_set_pdeathsig = 1
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

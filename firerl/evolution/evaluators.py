@@ -1,0 +1,201 @@
+"""What evaluators decide: the fitness of parents, verdicts on running evaluations, who is evaluated next.
+
+Dalibard & Jaderberg 2021, section 3: an evaluator trains a parent member's weights with a child member's
+hyperparameters; given similar performance and similar hyperparameters, the network that improves faster ends up
+better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firerl import curves
+from firerl.evolution.exploit import Workers, ranking
+from firerl.evolution.population import Evaluation, Promote, Setup, StartEvaluator, StopEvaluator, Worker
+from firerl.seeding import Purpose, generator
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A worker's objectives and their smooth form, made once a decision. Shapes [n]."""
+
+    raw: NDArray[np.float64]
+    smooth: NDArray[np.float64]
+
+
+def smoothed(workers: Sequence[Worker]) -> dict[int, Curve]:
+    """The curves of these workers, by id."""
+    result = {}
+    for worker in workers:
+        raw = np.asarray(worker.curve, dtype=np.float64)
+        result[worker.id] = Curve(raw, curves.smooth(raw))
+    return result
+
+
+def best_score_diff(f: Curve, g: Curve) -> float:
+    """How much better f's best is than g's, where they overlap."""
+    return curves.best_score_diff(f.raw, g.raw, smooth_f=f.smooth, smooth_g=g.smooth)
+
+
+def least_points(significance: float) -> int:
+    """The fewest pairs at which a one-sided sign test can fall below ``significance``: 7 at 0.01."""
+    n = 1
+    while 0.5**n >= significance:
+        n += 1
+    return n
+
+
+def improvement_fitness(workers: Workers, made: Mapping[int, Curve], min_points: int) -> dict[int, float | None]:
+    """The fitness of parents: how well their weights train under the child's hyperparameters.
+
+    fitness(m) = sum over the other members m' of the same sub-population with a current evaluator curve of
+    best_score_diff(c(m), c(m')). A parent without a current evaluator curve of ``min_points`` has none.
+    """
+    current: dict[int, dict[int, Curve]] = {}  # population -> parent -> its evaluator's curve
+    for worker in workers.values():
+        if worker.evaluation and len(worker.curve) >= min_points:
+            current.setdefault(worker.population, {})[worker.evaluation.parent] = made[worker.id]
+    fitness: dict[int, float | None] = {}
+    for by_parent in current.values():
+        for parent, curve in by_parent.items():
+            others = (other for m, other in by_parent.items() if m != parent)
+            fitness[parent] = sum((best_score_diff(curve, other) for other in others), 0.0)
+    return fitness
+
+
+def verdict(
+    evaluator: Worker, eta: Curve, rho: Curve, child: Worker, *, p: float, max_eval_steps: int, min_points: int
+) -> Promote | StopEvaluator | None:
+    """Success, a stop (1, 2 or 4), or None: go on. ``eta`` is the evaluator's curve, ``rho`` the child's.
+
+    A child that has failed is not judged: its next ready replaces it.
+    """
+    evaluation = evaluator.evaluation
+    assert evaluation is not None
+    elapsed = evaluator.step - evaluation.started  # T
+    shared = curves.overlap(eta.smooth, rho.smooth)
+    points = shared.length if shared else len(eta.raw)
+    if child.failed or (points < min_points and elapsed < max_eval_steps):
+        return None
+    difference = best_score_diff(eta, rho)
+    p_value = curves.binom_test(eta.raw, rho.raw, smooth_f=eta.smooth, smooth_g=rho.smooth)
+    needed = min_points if shared else least_points(p)
+    if difference > 0 and p_value < p and points >= needed:
+        return Promote(
+            evaluator.id,
+            evaluation.parent,
+            child.id,
+            evaluator.step,
+            evaluator.network_step,
+            points,
+            difference,
+            p_value,
+        )
+    patience = p + max(0.0, 1 - elapsed / max_eval_steps)
+    if not shared and elapsed >= max_eval_steps:
+        reason = "no-overlap"
+    elif shared and p_value > patience:
+        reason = "no-improvement"
+    elif elapsed >= max_eval_steps:
+        reason = "timeout"
+    else:
+        return None
+    return StopEvaluator(evaluator.id, evaluation.parent, child.id, evaluator.step, reason, points, difference, p_value)
+
+
+def select_verdicts(
+    verdicts: Sequence[Promote | StopEvaluator | None],
+) -> tuple[list[Promote], list[StopEvaluator]]:
+    """Successes by falling best_score_diff, one for each child; then stops in worker order.
+
+    The other evaluators on a promoted child go on: they are judged next time, against its new curve.
+    """
+    successes: dict[int, Promote] = {}
+    for success in sorted(
+        (v for v in verdicts if isinstance(v, Promote)), key=lambda v: (-v.best_score_diff, v.worker)
+    ):
+        successes.setdefault(success.child, success)
+    stops = [v for v in verdicts if isinstance(v, StopEvaluator) and v.child not in successes]
+    return list(successes.values()), stops
+
+
+def replaced_stops(workers: Workers, replaced: set[int]) -> list[StopEvaluator]:
+    """Stop 3: exploit has replaced the parent or the child."""
+    return [
+        StopEvaluator(w.id, w.evaluation.parent, w.evaluation.child, w.step, "replaced", len(w.curve), None, None)
+        for w in workers.values()
+        if w.evaluation and (w.evaluation.parent in replaced or w.evaluation.child in replaced)
+    ]
+
+
+def apply_promotion(workers: Workers, success: Promote) -> None:
+    """The child's record after a success: the evaluator's curve and network, its own hyperparameters."""
+    evaluator, child = workers[success.worker], workers[success.child]
+    workers[child.id] = replace(
+        child, curve=evaluator.curve, network_step=evaluator.network_step, replaced_step=child.step
+    )
+    make_idle(workers, evaluator.id, success.parent)
+
+
+def make_idle(workers: Workers, evaluator: int, parent: int) -> None:
+    """The evaluator ends its evaluation of ``parent``, which from now on was evaluated most recently."""
+    workers[evaluator] = replace(workers[evaluator], evaluation=None, curve=(), hyperparameters={})
+    workers[parent] = replace(workers[parent], evaluated_step=workers[parent].step)
+
+
+def start(
+    setup: Setup,
+    workers: Workers,
+    evaluator: Worker,
+    fitness: Mapping[int, float | None],
+    explored: set[int],
+    step: int,
+    min_steps_before_eval: int,
+) -> StartEvaluator | None:
+    """What an idle evaluator does next; None: there is nothing to measure yet.
+
+    Its parent is the member evaluated least recently (just-explored members last, nobody twice at once); its
+    child the fittest that has not explored at this very moment, else the best objective, else a keyed draw.
+    """
+    busy = {w.evaluation.parent for w in workers.values() if w.evaluation}
+    healthy = [w for w in workers.values() if not w.is_evaluator and not w.failed]
+    parents = [
+        w
+        for w in healthy
+        if w.population == evaluator.population and w.id not in busy and w.step >= min_steps_before_eval
+    ]
+    children = [w for w in healthy if w.population == evaluator.population - 1 and w.id not in explored]
+    if not parents or not children:
+        return None
+    at = max(evaluator.step, step)
+    draws = generator(setup.seed, Purpose.PARENT, evaluator.id, at).random(len(parents))
+    parent, _ = min(
+        zip(parents, draws, strict=True), key=lambda pair: (pair[0].id in explored, pair[0].evaluated_step, pair[1])
+    )
+    objectives = {w.id: w.curve[-1] for w in children if w.curve}
+    ranked = ranking(setup, children, fitness) or ranking(setup, children, objectives)
+    draw = generator(setup.seed, Purpose.CHILD, evaluator.id, at).integers(len(children))
+    child = ranked[0] if ranked else children[draw]
+    return StartEvaluator(
+        evaluator.id, parent.id, child.id, at, parent.network_step, child.hyperparameters, fresh=evaluator.failed
+    )
+
+
+def apply_start(workers: Workers, begun: StartEvaluator) -> None:
+    """The evaluator's record at a start."""
+    workers[begun.worker] = replace(
+        workers[begun.worker],
+        step=begun.step,
+        network_step=begun.network_step,
+        replaced_step=begun.step,
+        hyperparameters=begun.hyperparameters,
+        curve=(),
+        failed=False,
+        evaluation=Evaluation(begun.parent, begun.child, begun.step),
+    )
+    parent = workers[begun.parent]
+    workers[parent.id] = replace(parent, evaluated_step=parent.step)

@@ -1,0 +1,160 @@
+"""FIRE PBT: Faster Improvement Rate Population Based Training (Dalibard & Jaderberg 2021, arXiv 2109.13800).
+
+P1 is greedy, as in plain PBT. Every parent sub-population is ranked by how fast its weights improve under the
+hyperparameters of its child sub-population, which evaluators measure. With one sub-population and no evaluators
+this is plain PBT; without exploit it is random search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from firerl.errors import SettingError
+from firerl.evolution import evaluators
+from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness
+from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator
+from firerl.settings import setting
+
+
+@dataclass(frozen=True)
+class Settings(ExploitSettings):
+    """FIRE PBT's settings; the defaults are the paper's for images, but for ``min_points``."""
+
+    max_eval_steps: int = setting(7200, "an evaluator's time", "steps", minimum=1)
+    significance: float = setting(0.01, "p of the sign test below which an evaluator succeeds", above=0, below=1)
+    min_points: int = setting(4, "fewest points that a verdict is given on", "evaluations", minimum=1)
+    min_steps_before_eval: int = setting(0, "no parent is evaluated before", "steps", minimum=0)
+
+
+def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], int]:
+    """How this algorithm spends a budget of workers: as it is given."""
+    return sizes, evaluators
+
+
+def validate(setup: Setup, settings: Settings) -> None:
+    """Raise SettingError where the population or the statistics cannot work."""
+    if setup.evaluators and len(setup.sizes) < 2:
+        raise SettingError(
+            f"population.evaluators={setup.evaluators}: there is no parent sub-population to evaluate; "
+            "give population.sizes at least two, or 0 evaluators"
+        )
+    if len(setup.sizes) > 1 and setup.evaluators < len(setup.sizes) - 1:
+        raise SettingError(
+            f"population.evaluators={setup.evaluators}: {len(setup.sizes)} sub-populations need at least "
+            f"{len(setup.sizes) - 1}, one for each parent"
+        )
+    needed = evaluators.least_points(settings.significance)
+    points = settings.max_eval_steps // setup.eval_interval
+    if setup.evaluators and points < needed:
+        raise SettingError(
+            f"algo.max_eval_steps={settings.max_eval_steps} gives an evaluator {points} evaluations, but the sign test "
+            f"cannot fall below algo.significance={settings.significance} with fewer than {needed}"
+        )
+
+
+def decide(
+    setup: Setup, settings: Settings, state: State, reports: Sequence[Report], *, exploit: bool = True
+) -> tuple[State, list[Decision]]:
+    """One evaluation point: the population after these reports, and what was decided, in the order to apply it.
+
+    Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer.
+    """
+    workers: Workers = {worker.id: worker for worker in state.workers}
+    step = max(report.step for report in reports)
+    decisions: list[Decision] = []
+
+    decisions += _take_reports(workers, reports)
+    judged = {w.evaluation.child for w in workers.values() if w.evaluation}
+    made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged])
+    fitness = evaluators.improvement_fitness(workers, made, settings.min_points)
+
+    successes, stops = _verdicts(settings, workers, made, reports)
+    for success in successes:
+        evaluators.apply_promotion(workers, success)
+    for stop in stops:
+        evaluators.make_idle(workers, stop.worker, stop.parent)
+    decisions += [*successes, *stops]
+
+    for worker in workers.values():
+        if worker.population == 1 and not worker.is_evaluator:
+            fitness[worker.id] = objective_fitness(worker, settings.fitness_window)
+    replaced = set()
+    ready = _ready(setup, workers, reports)
+    if exploit:
+        promoted = {success.child for success in successes}
+        for population in sorted({workers[id].population for id in ready}):
+            for copy in copies(setup, settings, workers, population, fitness, ready, promoted, step):
+                apply_copy(workers, copy)
+                replaced.add(copy.worker)
+                decisions.append(copy)
+    for id in ready:
+        workers[id] = replace(workers[id], ready_step=workers[id].step)
+
+    for stop in evaluators.replaced_stops(workers, replaced):
+        evaluators.make_idle(workers, stop.worker, stop.parent)
+        decisions.append(stop)
+    for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
+        begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings.min_steps_before_eval)
+        if begun:
+            evaluators.apply_start(workers, begun)
+            decisions.append(begun)
+    return State(tuple(workers[worker.id] for worker in state.workers)), decisions
+
+
+def _take_reports(workers: Workers, reports: Sequence[Report]) -> list[Decision]:
+    """Append the points, then mark the failures; a failed evaluator is idle again."""
+    decisions: list[Decision] = []
+    for report in reports:
+        worker = workers[report.worker]
+        if worker.failed or (worker.is_evaluator and not worker.evaluation) or report.step <= worker.step:
+            raise ValueError(f"worker {worker.id} has nothing to report at step {report.step}")
+        point = () if report.failure is not None or report.objective is None else (report.objective,)
+        workers[worker.id] = replace(
+            worker,
+            step=report.step,
+            network_step=worker.network_step + report.step - worker.step,
+            curve=worker.curve + point,
+        )
+    for report in reports:
+        if report.failure is None:
+            continue
+        worker = workers[report.worker]
+        decisions.append(Fail(worker.id, report.step, report.failure))
+        if worker.evaluation:
+            parent, child = worker.evaluation.parent, worker.evaluation.child
+            decisions.append(
+                StopEvaluator(worker.id, parent, child, report.step, "failed", len(worker.curve), None, None)
+            )
+            evaluators.make_idle(workers, worker.id, parent)
+        workers[worker.id] = replace(workers[worker.id], failed=True)
+    return decisions
+
+
+def _verdicts(
+    settings: Settings, workers: Workers, made: dict[int, evaluators.Curve], reports: Sequence[Report]
+) -> tuple[list[Promote], list[StopEvaluator]]:
+    """The verdicts on the evaluators that have reported, all on the curves as they stand."""
+    verdicts = []
+    for id in sorted(report.worker for report in reports):
+        evaluation = workers[id].evaluation
+        if evaluation:
+            child = workers[evaluation.child]
+            verdicts.append(
+                evaluators.verdict(
+                    workers[id],
+                    made[id],
+                    made[child.id],
+                    child,
+                    p=settings.significance,
+                    max_eval_steps=settings.max_eval_steps,
+                    min_points=settings.min_points,
+                )
+            )
+    return evaluators.select_verdicts(verdicts)
+
+
+def _ready(setup: Setup, workers: Workers, reports: Sequence[Report]) -> set[int]:
+    """The members whose ready has come."""
+    reported = (workers[report.worker] for report in reports)
+    return {w.id for w in reported if not w.is_evaluator and w.step - w.ready_step >= setup.ready_interval}

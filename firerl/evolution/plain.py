@@ -1,0 +1,101 @@
+"""Decision-core data to JSON values and back without loss; NaN and infinities as text.
+
+A float that JSON cannot hold becomes ``{"float": "nan"}``, so that a categorical value "nan" stays a string.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from firerl.evolution.population import (
+    Copy,
+    Decision,
+    Evaluation,
+    Fail,
+    Promote,
+    Report,
+    StartEvaluator,
+    State,
+    StopEvaluator,
+    Worker,
+)
+
+KINDS: dict[str, type] = {
+    "copy": Copy,
+    "fail": Fail,
+    "start_evaluator": StartEvaluator,
+    "stop_evaluator": StopEvaluator,
+    "promote": Promote,
+}
+_NAMES = {cls: name for name, cls in KINDS.items()}
+
+
+def encode(value: Any) -> Any:
+    """Dataclasses, mappings, sequences and scalars as JSON values."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if dataclasses.is_dataclass(value):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(value: Any) -> Any:
+    """The inverse of ``encode`` for everything but dataclasses, which stay mappings, and tuples, which are lists."""
+    if isinstance(value, dict):
+        if value.keys() == {"float"} and isinstance(value["float"], str):
+            return float(value["float"])
+        return {key: decode(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    return value
+
+
+def dumps(value: Any) -> str:
+    """Canonical JSON: sorted keys, no spaces, floats by repr."""
+    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def loads(text: str) -> Any:
+    """What ``dumps`` wrote, as plain mappings and lists."""
+    return decode(json.loads(text))
+
+
+def state_from_plain(plain: Mapping[str, Any]) -> State:
+    """The inverse of ``encode`` for a State."""
+    workers = []
+    for fields in plain["workers"]:
+        evaluation = fields["evaluation"]
+        workers.append(
+            Worker(
+                **{
+                    **fields,
+                    "curve": tuple(fields["curve"]),
+                    "evaluation": None if evaluation is None else Evaluation(**evaluation),
+                }
+            )
+        )
+    return State(tuple(workers))
+
+
+def decision_kind(decision: Decision) -> str:
+    """The name of a decision in the journal."""
+    return _NAMES[type(decision)]
+
+
+def decision_from_plain(kind: str, plain: Mapping[str, Any]) -> Decision:
+    """The inverse of ``encode`` for a decision of that kind."""
+    decision: Decision = KINDS[kind](**plain)
+    return decision
+
+
+def report_from_plain(plain: Mapping[str, Any]) -> Report:
+    """The inverse of ``encode`` for a Report."""
+    return Report(**plain)

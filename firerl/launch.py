@@ -1,0 +1,112 @@
+"""The command that starts and resumes runs: ``python -m firerl.launch env=Humanoid``. See ``--help``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from firerl import __version__
+from firerl.compose import compose, read, split
+from firerl.config import SECTIONS, RunConfig, resolve, to_plain
+from firerl.errors import SettingError, unknown
+from firerl.main import INTERRUPTED, guarded
+from firerl.settings import show
+
+OPTIONS = ("--help", "-h", "--version", "--cfg")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: list[str]) -> int:
+    options = [argument for argument in arguments if argument.startswith("-")]
+    for option in options:
+        if option not in OPTIONS:
+            raise unknown("option", option, OPTIONS)
+    if "--help" in options or "-h" in options:
+        from firerl.usage import usage
+
+        print(usage())
+        return 0
+    if "--version" in options:
+        print(f"firerl {__version__}")
+        return 0
+
+    given = [argument for argument in arguments if argument not in options]
+    for argument in split(given):
+        if argument.key.partition(".")[0] not in (*SECTIONS, "resume"):
+            raise unknown("setting", argument.key, (*SECTIONS, "resume"))
+    if any(argument.startswith("resume=") for argument in given):
+        if options:
+            raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
+        changes = read(given)
+        return _resume(changes.pop("resume"), changes)
+    configs = configs_of(compose(given))
+    if options:
+        return _print_configs(configs)
+    codes = []
+    for config in configs:
+        codes.append(_start(config))
+        if codes[-1] not in (0, 1):  # a population that died does not keep the other seeds from running
+            break
+    return max(codes)
+
+
+def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
+    """One checked config, or one for every seed of a list, each with a folder of its own."""
+    seeds = tree.get("seed", 0)
+    if not isinstance(seeds, list):
+        return [resolve(tree)]
+    if not seeds or len({str(seed) for seed in seeds}) < len(seeds):
+        raise SettingError(f"seed={show(seeds)}: must be an integer or a list of different integers")
+    run_dir = resolve({**tree, "seed": seeds[0]}).run_dir  # decided once: it may hold the time
+    return [resolve({**tree, "seed": seed, "run_dir": f"{run_dir}/seed-{seed}"}) for seed in seeds]
+
+
+def _start(config: RunConfig) -> int:
+    """Run to the end. The only place that starts a run from the command line."""
+    from firerl import api
+
+    return _interruptible(config.run_dir, lambda: api.start(config))
+
+
+def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
+    """Go on to the end. The only place that resumes a run from the command line."""
+    from firerl import api
+
+    return _interruptible(run_dir, lambda: api.resume_run(run_dir, changes))
+
+
+def _interruptible(run_dir: str, action: Callable[[], object]) -> int:
+    """Exit code 0, or after Ctrl-C 130 and the line that goes on."""
+
+    def act() -> int:
+        action()
+        return 0
+
+    try:
+        return guarded(act)
+    except KeyboardInterrupt:
+        if (Path(run_dir) / "journal.sqlite").exists():
+            line = f"python -m firerl.launch resume={shlex.quote(run_dir)}"
+            print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
+        else:
+            print("\nfirerl: interrupted before the run began; nothing is kept", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _print_configs(configs: Sequence[RunConfig]) -> int:
+    from omegaconf import OmegaConf
+
+    print("---\n".join(OmegaConf.to_yaml(to_plain(config)) for config in configs), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The entry point ``firerl <command> ...``, which equals ``python -m firerl.<command> ...``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from firerl import __version__
+from firerl.errors import FirerlError, PopulationDied, unknown
+
+COMMANDS = {
+    "launch": "start or resume a run",
+    "journal": "print what happened in a run, one event a line",
+    "play": "let the winner of a run play episodes",
+}
+INTERRUPTED = 130  # as shells count a Ctrl-C
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command = arguments[0] if arguments else "--help"
+    if command in ("--help", "-h"):
+        print("Usage: firerl <command> ...    (firerl <command> --help says more)\n")
+        print("\n".join(f"  {name:9}{text}" for name, text in COMMANDS.items()))
+        return 0
+    if command == "--version":
+        print(f"firerl {__version__}")
+        return 0
+    if command not in COMMANDS:
+        return fail(unknown("command", command, COMMANDS))
+    code: int = importlib.import_module(f"firerl.{command}").main(arguments[1:])
+    return code
+
+
+def guarded(action: Callable[[], int]) -> int:
+    """``action``'s exit code; what a person can mend becomes one line and exit code 2, a dead population 1."""
+    try:
+        return action()
+    except FirerlError as error:
+        return fail(error)
+
+
+def fail(error: FirerlError) -> int:
+    """Print the one line and return the exit code."""
+    print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
+    return 1 if isinstance(error, PopulationDied) else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

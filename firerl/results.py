@@ -1,0 +1,95 @@
+"""What a finished run says: the winner, its schedule, what evolution did."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import yaml
+
+from firerl import checkpoint
+from firerl.config import RunConfig
+from firerl.evolution import lineage, plain
+from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, StopEvaluator
+from firerl.evolution.winner import Leader, winner
+from firerl.learner import Learner
+from firerl.seeding import Purpose, integer_seed
+from firerl.store import Generation, Store
+
+
+def counts(decisions: list[Decision]) -> dict[str, Any]:
+    """How often evolution did what."""
+    reasons = Counter(d.reason for d in decisions if isinstance(d, StopEvaluator))
+    return {
+        "copies": sum(isinstance(d, Copy) for d in decisions),
+        "evaluator_starts": sum(isinstance(d, StartEvaluator) for d in decisions),
+        "evaluator_successes": sum(isinstance(d, Promote) for d in decisions),
+        "evaluator_stops": dict(sorted(reasons.items())),
+    }
+
+
+def write(
+    config: RunConfig, learner: type[Learner], store: Store, generation: Generation, stopped: str
+) -> dict[str, Any]:
+    """Write ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and last ``result.json``; returns what the last holds.
+
+    A function of the journal and the checkpoints alone: it holds no times and no paths.
+    """
+    journal = store.journal()
+    decisions = journal.decisions()
+    leader = winner(generation.state, generation.decisions, window_of(config))
+    assert leader is not None, "the controller ends a run whose P1 is dead before it gets here"
+    best = _network(config, store, generation, leader)
+    path = lineage.segments(journal.initial_state(), decisions, leader.worker, leader.network_step)
+    schedule = lineage.schedule(path)
+    store.write_result_file("best.pt", checkpoint.dumps(best))
+    if generation.best_ever is not None:
+        ever = {**best, "weights": store.read_file(generation.best_ever.file)["weights"]}
+        ever.update(objective=generation.best_ever.objective, network_step=generation.best_ever.step)
+        ever.pop("hyperparameters")
+        store.write_result_file("best_ever.pt", checkpoint.dumps(ever))
+    head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
+    store.write_result_file("schedule.yaml", yaml.safe_dump({**head, "schedule": schedule}, sort_keys=False).encode())
+    result = {
+        **head,
+        "algo": config.algo.name,
+        "seed": config.seed,
+        "steps": generation.step,
+        "stopped": stopped,
+        "hash": generation.hash,
+        "objective": leader.objective,
+        "hyperparameters": dict(best["hyperparameters"]),
+        "fresh": fresh_figures(config, learner, best),
+        "lineage": [plain.encode(segment) for segment in path],
+        "best_ever": None if generation.best_ever is None else plain.encode(generation.best_ever),
+        "evolution": counts(decisions),
+    }
+    store.write_result_file("result.json", json.dumps(plain.encode(result), indent=1).encode())
+    return result
+
+
+def window_of(config: RunConfig) -> int:
+    """How many last objectives the fitness of P1 averages."""
+    return int(config.algo.settings.get("fitness_window", 1))
+
+
+def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any]) -> dict[str, float]:
+    """What the learner says of the winner's weights on data that the search did not see; {} if nothing."""
+    seed = integer_seed(config.seed, Purpose.REPORT)
+    network = learner(config.settings, best["hyperparameters"], seed, config.engine.device)
+    network.load(weights=best["weights"])
+    return network.report(seed)
+
+
+def _network(config: RunConfig, store: Store, generation: Generation, leader: Leader) -> dict[str, Any]:
+    file = generation.files[leader.holder]
+    return {
+        "task": config.task,
+        "learner": config.learner,
+        "settings": dict(config.settings),
+        "hyperparameters": dict(generation.state.workers[leader.worker].hyperparameters),
+        "objective": leader.objective,
+        "network_step": leader.network_step,
+        "weights": store.read_file(file.name)["weights"],
+    }

@@ -1,0 +1,439 @@
+"""The run folder: the journal (SQLite), checkpoints, config and results.
+
+Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``checkpoints/`` (only what the last generation
+refers to), ``tensorboard/``, ``failures.log``, and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and,
+last of all, ``result.json``.
+
+A generation is committed in one SQLite transaction after its checkpoint files are durable; what no commit refers to
+is garbage. Each generation stores a SHA-256 over its promised rows and the hash before it. Times, speeds, resumes and
+machine failures live in tables of their own, outside the promise.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from firerl import checkpoint
+from firerl.errors import RunFolderError
+from firerl.evolution import plain
+from firerl.evolution.population import Decision, Report, State
+
+FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
+OURS = {
+    "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
+    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
+}  # fmt: skip
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE generations (number INTEGER PRIMARY KEY, step INTEGER NOT NULL, hash TEXT NOT NULL, state TEXT,
+    best_ever TEXT) STRICT;
+CREATE TABLE reports (point INTEGER NOT NULL, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
+    step INTEGER NOT NULL, objective TEXT NOT NULL, metrics TEXT NOT NULL, failure TEXT,
+    PRIMARY KEY (point, worker)) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions (point INTEGER NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL,
+    kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (point, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (name TEXT PRIMARY KEY, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
+    size INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT;
+CREATE TABLE timings (generation INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;
+CREATE TABLE notes (time REAL NOT NULL, text TEXT NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation point: what was reported and what was decided on it."""
+
+    reports: Sequence[Report]
+    decisions: Sequence[Decision]
+
+
+@dataclass(frozen=True)
+class File:
+    """A checkpoint file: a worker's state when its generation was saved, before that generation's decisions."""
+
+    worker: int
+    generation: int
+    name: str
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BestEver:
+    """The best smoothed objective of a member of P1 at any ready, and where its state is."""
+
+    worker: int
+    step: int
+    objective: float
+    file: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The last committed generation: the state after its decisions, and the files from before them."""
+
+    number: int
+    step: int
+    hash: str
+    state: State
+    decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
+    files: Mapping[int, File]  # by worker
+    best_ever: BestEver | None
+
+
+class Store:
+    """An open run folder, locked against a second launch until ``close``."""
+
+    def __init__(self, run_dir: Path, lock: IO[str], db: sqlite3.Connection):
+        self.run_dir = run_dir
+        self.checkpoints = run_dir / "checkpoints"
+        self._lock = lock
+        self._db = db
+
+    @classmethod
+    def create(cls, run_dir: Path, config: Mapping[str, Any], promised: Mapping[str, Any], state: State) -> Store:
+        """Start a run. ``config`` is all settings, ``promised`` those that the result is a function of.
+
+        Raises RunFolderError if the folder holds a run or something that is not ours.
+        """
+        check_free(run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = _locked(run_dir)
+        check_free(run_dir)
+        checkpoint.write(run_dir / "config.yaml", _yaml(config))
+        (run_dir / "checkpoints").mkdir(exist_ok=True)
+        first = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
+        new = run_dir / "journal.sqlite.new"
+        new.unlink(missing_ok=True)
+        db = sqlite3.connect(new, isolation_level=None)
+        db.executescript(SCHEMA)
+        db.execute("BEGIN")
+        db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        db.execute("INSERT INTO meta VALUES ('config', ?)", (plain.dumps(config),))
+        db.execute("INSERT INTO meta VALUES ('promised', ?)", (plain.dumps(promised),))
+        db.execute("INSERT INTO meta VALUES ('initial_state', ?)", (plain.dumps(state),))
+        digest = hashlib.sha256(first.encode()).hexdigest()
+        db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, plain.dumps(state)))
+        db.execute("COMMIT")
+        db.close()
+        _sync(new)
+        new.rename(run_dir / "journal.sqlite")
+        _sync(run_dir)
+        store = cls(run_dir, lock, _connect(run_dir))
+        store.collect_garbage()
+        return store
+
+    @classmethod
+    def open(cls, run_dir: Path) -> Store:
+        """Go on with a run. Raises RunFolderError if there is none, if it is damaged, or if it is running."""
+        check_is_run(run_dir)
+        lock = _locked(run_dir)
+        store = cls(run_dir, lock, _connect(run_dir))
+        store.collect_garbage()
+        return store
+
+    def journal(self) -> Journal:
+        """The journal of this run, for reading."""
+        return Journal(self._db)
+
+    def last(self) -> Generation:
+        """The last committed generation. Raises RunFolderError where the journal is damaged."""
+        number, step, digest, text, best = self._db.execute(
+            "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
+        last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
+        rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
+        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+        return Generation(
+            number=number,
+            step=step,
+            hash=digest,
+            state=plain.state_from_plain(plain.loads(text)),
+            decisions=self.journal().decisions_at(point) if point is not None and point == last else [],
+            files=files,
+            best_ever=None if best is None else BestEver(**plain.loads(best)),
+        )
+
+    def commit(
+        self,
+        previous: Generation,
+        step: int,
+        points: Sequence[Point],
+        state: State,
+        files: Sequence[File],
+        best_ever: BestEver | None,
+        timings: Mapping[str, float],
+    ) -> Generation:
+        """Commit the generation after ``previous``: its evaluation points, the state after them, durable files."""
+        number = previous.number + 1
+        rows = [{"reports": p.reports, "decisions": [_decision(d) for d in p.decisions]} for p in points]
+        promised = plain.dumps({"step": step, "points": rows})
+        digest = hashlib.sha256((previous.hash + promised).encode()).hexdigest()
+        db = self._db
+        first = 1 + db.execute("SELECT coalesce(max(point), 0) FROM reports").fetchone()[0]
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for index, point in enumerate(points, start=first):
+                self._insert_point(number, index, point)
+            db.execute("UPDATE generations SET state = NULL, best_ever = NULL")
+            best = None if best_ever is None else plain.dumps(best_ever)
+            db.execute(
+                "INSERT INTO generations VALUES (?, ?, ?, ?, ?)", (number, step, digest, plain.dumps(state), best)
+            )
+            keep = best_ever.file if best_ever else ""
+            db.execute("DELETE FROM checkpoints WHERE name != ?", (keep,))
+            db.executemany(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
+                [(f.name, f.worker, f.generation, f.size, f.sha256) for f in files],
+            )
+            db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        self.collect_garbage()
+        decisions = points[-1].decisions if points else []
+        return Generation(number, step, digest, state, decisions, {f.worker: f for f in files}, best_ever)
+
+    def _insert_point(self, generation: int, index: int, point: Point) -> None:
+        self._db.executemany(
+            "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (index, r.worker, generation, r.step, plain.dumps(r.objective), plain.dumps(r.metrics), r.failure)
+                for r in point.reports
+            ],
+        )
+        self._db.executemany(
+            "INSERT INTO decisions VALUES (?, ?, ?, ?, ?)",
+            [(index, i, generation, plain.decision_kind(d), plain.dumps(d)) for i, d in enumerate(point.decisions)],
+        )
+
+    def set_config(self, config: Mapping[str, Any]) -> None:
+        """Change the settings that may change on resume; results of a shorter run go."""
+        (self.run_dir / "result.json").unlink(missing_ok=True)
+        self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
+        checkpoint.write(self.run_dir / "config.yaml", _yaml(config))
+
+    def read_file(self, file: str) -> Any:
+        """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
+        row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (file,)).fetchone()
+        path = self.checkpoints / file
+        if row is None or not path.is_file() or checkpoint.digest(path.read_bytes()) != row[0]:
+            raise RunFolderError(f"{path} is missing or damaged")
+        return checkpoint.read(path)
+
+    def result(self) -> dict[str, Any] | None:
+        """What ``result.json`` holds, if the run has finished. Raises RunFolderError if it is damaged."""
+        path = self.run_dir / "result.json"
+        if not path.exists():
+            return None
+        try:
+            return dict(plain.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
+
+    def check_files(self, generation: Generation) -> None:
+        """Raise RunFolderError if a checkpoint of this generation is missing or damaged."""
+        for file in generation.files.values():
+            path = self.checkpoints / file.name
+            if not path.is_file() or checkpoint.digest(path.read_bytes()) != file.sha256:
+                raise RunFolderError(f"{path} is missing or damaged")
+
+    def note(self, text: str) -> None:
+        """Keep something that is no part of the result: a resume, a machine failure."""
+        self._db.execute("INSERT INTO notes VALUES (?, ?)", (time.time(), text))
+
+    def log_failure(self, text: str) -> None:
+        """Append a learner's traceback to ``failures.log``."""
+        with open(self.run_dir / "failures.log", "a", encoding="utf-8") as file:
+            file.write(text.rstrip() + "\n\n")
+
+    def write_result_file(self, name: str, data: bytes) -> None:
+        """One of the files at the end, by write, fsync, rename."""
+        checkpoint.write(self.run_dir / name, data)
+
+    def collect_garbage(self) -> None:
+        """Remove what no commit refers to."""
+        kept = {row[0] for row in self._db.execute("SELECT name FROM checkpoints")}
+        self.checkpoints.mkdir(exist_ok=True)
+        for path in self.checkpoints.iterdir():
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+        for path in self.run_dir.glob("*.tmp*"):
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the journal and let go of the folder."""
+        self._db.close()
+        self._lock.close()
+
+
+class Journal:
+    """A run's journal, for reading."""
+
+    def __init__(self, db: sqlite3.Connection):
+        self._db = db
+
+    @classmethod
+    def open(cls, run_dir: Path) -> Journal:
+        """Read a run folder, also while the run goes on. Raises RunFolderError if there is none."""
+        check_is_run(run_dir)
+        return cls(_connect(run_dir, read_only=True))
+
+    def config(self) -> dict[str, Any]:
+        """All settings of the run."""
+        return dict(plain.loads(self._meta("config")))
+
+    def initial_state(self) -> State:
+        """The population before its first step."""
+        return plain.state_from_plain(plain.loads(self._meta("initial_state")))
+
+    def state(self) -> State:
+        """The population at the last committed generation."""
+        text = self._db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()[0]
+        return plain.state_from_plain(plain.loads(text))
+
+    def hashes(self) -> list[tuple[int, int, str]]:
+        """(generation, step, hash), in order."""
+        return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
+
+    def points(self) -> Iterator[Point]:
+        """The committed evaluation points, in order."""
+        decisions: dict[int, list[Decision]] = {}
+        for point, kind, data in self._db.execute("SELECT point, kind, data FROM decisions ORDER BY point, position"):
+            decisions.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
+        reports: list[Report] = []
+        current = 0
+        query = "SELECT point, worker, step, objective, metrics, failure FROM reports ORDER BY point, worker"
+        for point, worker, step, objective, metrics, failure in self._db.execute(query):
+            if point != current and reports:
+                yield Point(reports, decisions.get(current, []))
+                reports = []
+            current = point
+            reports.append(Report(worker, step, plain.loads(objective), plain.loads(metrics), failure))
+        if reports:
+            yield Point(reports, decisions.get(current, []))
+
+    def decisions_at(self, point: int) -> list[Decision]:
+        """The decisions of one evaluation point, in order."""
+        rows = self._db.execute("SELECT kind, data FROM decisions WHERE point = ? ORDER BY position", (point,))
+        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+
+    def decisions(self) -> list[Decision]:
+        """All committed decisions, in order."""
+        rows = self._db.execute("SELECT kind, data FROM decisions ORDER BY point, position")
+        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+
+    def timings(self) -> list[dict[str, float]]:
+        """Seconds by part, one row a generation. Not part of the promise."""
+        return [plain.loads(row[0]) for row in self._db.execute("SELECT data FROM timings ORDER BY generation")]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _meta(self, key: str) -> str:
+        return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def check_free(run_dir: Path) -> None:
+    """Raise RunFolderError unless a run may start in this folder."""
+    if (run_dir / "journal.sqlite").exists():
+        raise RunFolderError(f"run_dir={run_dir} already holds a run; to go on with it type: resume={run_dir}")
+    if run_dir.exists():
+        if not run_dir.is_dir():
+            raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
+        foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and ".tmp" not in p.name)
+        if foreign:
+            raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+
+
+def check_is_run(run_dir: Path) -> None:
+    """Raise RunFolderError unless this folder holds a run that this version reads."""
+    if not run_dir.exists():
+        raise RunFolderError(f"{run_dir} does not exist: there is no run")
+    path = run_dir / "journal.sqlite"
+    if not path.is_file():
+        raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it")
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
+    if found is None or last is None or last[0] is None:
+        raise RunFolderError(f"{path} is damaged: it holds no generation")
+    if found[0] != str(FORMAT):
+        raise RunFolderError(f"{path} has journal format {found[0]}, this version of firerl reads {FORMAT}")
+
+
+def _connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
+    path = run_dir / "journal.sqlite"
+    mode = "ro" if read_only else "rw"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    if not read_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _locked(run_dir: Path) -> IO[str]:
+    """Hold the folder; the operating system lets go of it when this process ends, however it ends."""
+    lock = open(run_dir / "lock", "a+", encoding="utf-8")  # noqa: SIM115 (held until close)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        raise RunFolderError(f"{run_dir} is in use by another firerl (process {holder})") from error
+    lock.seek(0)
+    lock.truncate()
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {"kind": plain.decision_kind(decision), **plain.encode(decision)}
+
+
+def _yaml(config: Mapping[str, Any]) -> bytes:
+    return yaml.safe_dump(_lists(config), sort_keys=False).encode()
+
+
+def _lists(value: Any) -> Any:
+    """Tuples as lists, since YAML has none."""
+    if isinstance(value, Mapping):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
