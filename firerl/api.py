@@ -15,6 +15,7 @@ from typing import Any
 from firerl.compose import compose
 from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
 from firerl.errors import SettingError
+from firerl.evolution.population import State, initial_state
 from firerl.learner import Learner
 from firerl.learners import find_learner
 from firerl.progress import Observer, Silent
@@ -114,14 +115,18 @@ def resume(
 
 def start(config: RunConfig, observer: Observer | None = None, learner: type[Learner] | None = None) -> Result:
     """Start the run that ``config`` describes."""
-    from firerl.evolution.population import initial_state
     from firerl.store import Store
 
     learner = learner or find_learner(config.learner)
     plain = to_plain(config)
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(Path(config.run_dir), plain, promised, initial_state(setup_of(config))) as store:
+    with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config)) as store:
         return _run(config, learner, store, observer)
+
+
+def initial_state_of(config: RunConfig) -> State:
+    """The population of this run before its first step."""
+    return initial_state(setup_of(config))
 
 
 def resume_run(

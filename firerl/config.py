@@ -18,7 +18,7 @@ from firerl.errors import FirerlError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
 from firerl.learner import Learner, check_multiple
-from firerl.learners import find_learner
+from firerl.learners import check_learner, find_learner
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
 
@@ -142,10 +142,10 @@ def from_plain(data: Mapping[str, Any]) -> RunConfig:
     return build(RunConfig, data)
 
 
-def resolve(raw: Mapping[str, Any]) -> RunConfig:
+def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConfig:
     """The run that a composed tree of settings (``firerl.compose``) asks for. Writes nothing.
 
-    Raises SettingError on anything that cannot work.
+    ``own`` is a learner's class that need not be found by its name. Raises SettingError on anything that cannot work.
     """
     for name in raw:
         if name not in SECTIONS:
@@ -155,7 +155,7 @@ def resolve(raw: Mapping[str, Any]) -> RunConfig:
     algo_name, algo_given = _named("algo", raw.get("algo"), "fire")
     algorithm = find.algorithm(algo_name)
     learner_name, learner_given = _named("learner", raw.get("learner"), "vmpo")
-    learner = find_learner(learner_name)
+    learner = find_learner(learner_name) if own is None else check_learner(learner_name, own)
 
     settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
@@ -313,9 +313,11 @@ def _algo_settings(
 
 def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
     """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
-    allowed = {*learner.space, *settings} - {"env"}
-    for name in _merged("space", {}, changes):
+    allowed = {*learner.space, *getattr(learner, "tunable", set(settings) - {"env"})}
+    for name, spec in _merged("space", {}, changes).items():
         if learner.space and name not in allowed:
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
+        if spec is None and name not in settings:
+            raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
     merged = {**plain(learner.space), **plain(changes)}
     return {name: spec for name, spec in merged.items() if spec is not None}

@@ -157,7 +157,8 @@ def _largest_shifted_diff(f: Curve, g: Curve) -> float:
     Where the overlap starts changes only as c passes a *record*, a value above all before it; between two such offsets
     the difference falls with c, so its supremum lies at the smallest, and finitely many offsets are looked at:
     c = f[0] - g[j] starts g's part at its record j; c just above (f's record before i) - g[0] starts f's part at its
-    record i. The latter is a limit: taken as the value that the difference comes arbitrarily near to.
+    record i. The latter is a limit: taken as the value that the difference comes arbitrarily near to. A part that
+    starts in f jumps over g's start by up to one evaluation's gain, which counts for f, as in any overlap.
     """
     best_first_f, best_first_g = np.maximum.accumulate(f), np.maximum.accumulate(g)
 

@@ -21,7 +21,11 @@ def find_learner(name: str) -> type[Learner]:
     """The learner called ``name``, imported now. Raises SettingError, naming what is missing."""
     if "." not in name and name not in SHORT_NAMES:
         raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
-    found = _load(name, SHORT_NAMES.get(name, name))
+    return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
+
+
+def check_learner(name: str, found: object) -> type[Learner]:
+    """``found`` as the learner called ``name``. Raises SettingError if it is none, or lacks a method."""
     if not inspect.isclass(found) or not issubclass(found, Learner):
         raise SettingError(f"learner={name}: must be a subclass of firerl.Learner")
     lacking = [method for method in METHODS if getattr(found, method) is getattr(Learner, method)]

@@ -51,6 +51,9 @@ def write(
         store.write_result_file("best_ever.pt", checkpoint.dumps(ever))
     head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
     store.write_result_file("schedule.yaml", yaml.safe_dump({**head, "schedule": schedule}, sort_keys=False).encode())
+    best_ever = None
+    if generation.best_ever is not None:
+        best_ever = {key: value for key, value in plain.encode(generation.best_ever).items() if key != "file"}
     result = {
         **head,
         "algo": config.algo.name,
@@ -62,7 +65,7 @@ def write(
         "hyperparameters": dict(best["hyperparameters"]),
         "fresh": fresh_figures(config, learner, best),
         "lineage": [plain.encode(segment) for segment in path],
-        "best_ever": None if generation.best_ever is None else plain.encode(generation.best_ever),
+        "best_ever": best_ever,
         "evolution": counts(decisions),
     }
     store.write_result_file("result.json", json.dumps(plain.encode(result), indent=1).encode())

@@ -138,7 +138,7 @@ class Space:
         """The names of the hyperparameters, in order."""
         return tuple(dimension.name for dimension in self.dimensions)
 
-    def sample(self, rng: np.random.Generator, member: int) -> dict[str, Value]:
+    def sample(self, rng: np.random.Generator, member: int) -> dict[str, Any]:
         """First hyperparameters of ``member``: its ``initial`` values, and draws from the ranges for the rest.
 
         One draw is taken for each dimension, in order, also where ``initial`` decides, so that a change of one
@@ -152,7 +152,7 @@ class Space:
 
     def explore(
         self, values: Mapping[str, Any], rng: np.random.Generator, factors: Sequence[float], resample_probability: float
-    ) -> dict[str, Value]:
+    ) -> dict[str, Any]:
         """Perturbed hyperparameters, each by its own move, within the bounds.
 
         A number is multiplied by one of ``factors`` (positive), drawn uniformly (one_minus_log_uniform: 1 - x is), and
@@ -168,7 +168,7 @@ class Space:
             for d, (coin, u) in zip(self.dimensions, draws, strict=True)
         }
 
-    def clip(self, values: Mapping[str, Any]) -> dict[str, Value]:
+    def clip(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The nearest values within the bounds. Raises SettingError on other names or a value that is no choice."""
         self._check_names(values)
         return {d.name: d.clip(values[d.name]) for d in self.dimensions}

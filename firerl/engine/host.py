@@ -175,7 +175,7 @@ def one_thread() -> None:
     """Run torch and the BLAS libraries of this process on one thread: sums must not depend on the machine's cores."""
     torch.set_num_threads(1)
     with contextlib.suppress(ImportError):  # comes with scikit-learn
-        import threadpoolctl
+        import threadpoolctl  # type: ignore[import-untyped]
 
         threadpoolctl.threadpool_limits(1)
 

@@ -1,0 +1,176 @@
+"""The run folder: commits, garbage, locks, damage."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from firerl import checkpoint
+from firerl.errors import RunFolderError
+from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
+from firerl.space import Space
+from firerl.store import BestEver, File, Generation, Journal, Point, Store
+
+SETUP = Setup((2, 2), 1, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 20)
+CONFIG = {"seed": 3, "space": {"lr": {"log_uniform": (1e-3, 1.0)}}}
+
+
+@pytest.fixture
+def state() -> State:
+    return initial_state(SETUP)
+
+
+def make(run_dir: Path, state: State, seed: int = 3) -> Store:
+    return Store.create(run_dir, CONFIG, {"seed": seed}, state)
+
+
+def saved(store: Store, generation: int, worker: int, value: float = 1.0) -> File:
+    data = checkpoint.dumps({"weights": {"x": value}, "stream": {}})
+    name = f"g{generation:06d}-w{worker}.pt"
+    checkpoint.write(store.checkpoints / name, data)
+    return File(worker, generation, name, len(data), checkpoint.digest(data))
+
+
+POINTS = [
+    Point([Report(0, 10, 0.1, {"kl": math.inf}), Report(1, 10, None)], []),
+    Point(
+        [Report(0, 20, 1 / 3), Report(1, 20, None, failure="NaN")],
+        [Fail(1, 20, "NaN"), Copy(1, 0, 20, 20, {"lr": 0.1}, {"lr": 0.2}, None, 1 / 3, fresh=True)],
+    ),
+]
+
+
+def commit(store: Store, state: State, previous: Generation | None = None) -> Generation:
+    previous = previous or store.last()
+    number = previous.number + 1
+    files = [saved(store, number, worker) for worker in (0, 1)]
+    best = previous.best_ever or BestEver(0, 20, 0.5, files[0].name)
+    return store.commit(previous, previous.step + 20, POINTS, state, files, best, {"seconds": 1.0})
+
+
+def test_a_new_run_holds_generation_0(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        last = store.last()
+    assert (last.number, last.step, last.state, dict(last.files)) == (0, 0, state, {})
+    assert (tmp_path / "r" / "config.yaml").read_text().startswith("seed: 3")
+
+
+def test_a_committed_generation_comes_back_whole(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        committed = commit(store, state)
+    with Store.open(tmp_path / "r") as store:
+        assert store.last() == committed
+        assert list(store.journal().points()) == POINTS
+        store.check_files(committed)
+        assert store.read_file(committed.files[1].name)["weights"] == {"x": 1.0}
+
+
+def test_only_what_the_last_commit_refers_to_is_kept(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        first = commit(store, state)
+        commit(store, state, first)
+        checkpoint.write(store.checkpoints / "g000003-w0.pt", b"never committed")
+    with Store.open(tmp_path / "r") as store:
+        names = sorted(path.name for path in store.checkpoints.iterdir())
+        assert names == ["g000001-w0.pt", "g000002-w0.pt", "g000002-w1.pt"]  # the first is best ever
+        assert set(store.last().files) == {0, 1}
+
+
+def test_the_hash_depends_on_settings_and_on_every_number(tmp_path: Path, state: State) -> None:
+    hashes = set()
+    for index, seed in enumerate((3, 3, 4)):
+        with make(tmp_path / f"r{index}", state, seed) as store:
+            hashes.add(commit(store, state).hash)
+    assert len(hashes) == 2
+    with make(tmp_path / "other", state) as store:
+        changed = Point([Report(0, 10, math.nextafter(0.1, 1), {"kl": math.inf}), *POINTS[0].reports[1:]], [])
+        number = store.commit(store.last(), 20, [changed, POINTS[1]], state, [], None, {"seconds": 0.0})
+    assert number.hash not in hashes
+
+
+def test_a_failed_commit_leaves_the_generation_before(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        first = commit(store, state)
+        with pytest.raises(sqlite3.IntegrityError):
+            store.commit(first, 40, [Point([*POINTS[0].reports, POINTS[0].reports[0]], [])], state, [], None, {})
+        assert store.last() == first
+
+
+def test_a_folder_with_a_run_names_the_line_to_type(tmp_path: Path, state: State) -> None:
+    make(tmp_path / "r", state).close()
+    with pytest.raises(RunFolderError, match=r"resume="):
+        make(tmp_path / "r", state)
+
+
+def test_a_folder_without_a_journal_is_started_anew(tmp_path: Path, state: State) -> None:
+    run_dir = tmp_path / "r"
+    (run_dir / "checkpoints").mkdir(parents=True)
+    (run_dir / "journal.sqlite.new").write_bytes(b"torn")
+    (run_dir / "config.yaml.tmp123").write_bytes(b"torn")
+    with make(run_dir, state) as store:
+        assert store.last().number == 0
+    assert not list(run_dir.glob("*.tmp*"))
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path, state: State) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"thesis\.tex"):
+        make(tmp_path, state)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_second_launch_is_refused(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state), pytest.raises(RunFolderError, match="in use"):
+        Store.open(tmp_path / "r")
+    Store.open(tmp_path / "r").close()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("empty", "holds no run"), ("text", "damaged"), ("sqlite", "damaged")],
+)
+def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    run_dir = tmp_path / "r"
+    if content is not None:
+        run_dir.mkdir()
+    if content == "text":
+        (run_dir / "journal.sqlite").write_text("no database" * 100)
+    if content == "sqlite":
+        db = sqlite3.connect(run_dir / "journal.sqlite")
+        db.execute("CREATE TABLE cookies (name TEXT)")
+        db.close()
+    for door in (Store.open, Journal.open):
+        with pytest.raises(RunFolderError, match=message):
+            door(run_dir)
+
+
+def test_a_journal_of_another_format_is_refused(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        store._db.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+    with pytest.raises(RunFolderError, match="format 99"):
+        Store.open(tmp_path / "r")
+
+
+def test_a_damaged_checkpoint_is_found(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        generation = commit(store, state)
+        path = store.checkpoints / generation.files[1].name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(RunFolderError, match=path.name):
+            store.check_files(generation)
+        with pytest.raises(RunFolderError, match=path.name):
+            store.read_file(path.name)
+
+
+def test_the_journal_can_be_read_while_the_run_goes_on(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        journal = Journal.open(tmp_path / "r")
+        commit(store, state)
+        assert len(journal.decisions()) == 2
+        assert [number for number, _, _ in journal.hashes()] == [0, 1]
+        journal.close()
