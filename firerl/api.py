@@ -143,6 +143,10 @@ def resume_run(
         config = changed(old, changes)
         finished = store.result()
         if finished is not None and config.steps == old.steps and config.stop == old.stop:
+            observer = observer or Silent()
+            observer.note(f"{run_dir} has finished already; steps=<more than {finished['steps']}> extends it")
+            observer.finished(finished, store.run_dir)
+            observer.close()
             return Result(store.run_dir, finished)
         generation = store.last()
         if config.steps < generation.step:

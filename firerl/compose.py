@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from firerl.errors import SettingError, unknown
 
 GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
-VERBATIM = ("run_dir", "resume")  # paths, whose characters mean something else in Hydra's grammar
+VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
 
 
 class Argument(NamedTuple):
@@ -82,7 +82,7 @@ def _choices_and_values(given: Sequence[Argument]) -> tuple[dict[str, str], dict
     values: dict[str, Any] = {}
     for argument in given:
         if argument.key not in GROUPS:
-            value: Any = argument.value if argument.key in VERBATIM else _value(argument)
+            value = _value(argument)
             for name in reversed(argument.key.split(".")):
                 value = {name: value}
             values = _overlaid(values, value)
@@ -126,7 +126,9 @@ def _compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(argument: Argument) -> Any:
-    """A value as Hydra's grammar reads it: numbers, null, [lists], {mappings}, texts."""
+    """A value as Hydra's grammar reads it: numbers, null, [lists], {mappings}, texts; paths as they are."""
+    if argument.key in VERBATIM and argument.value != "null":
+        return str(Path(argument.value).expanduser())
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -134,7 +136,7 @@ def _value(argument: Argument) -> Any:
     try:
         override = OverridesParser.create().parse_override(text)
         if override.is_sweep_override():
-            raise SettingError(f"{text}: several values are written as a list, {argument.key}=[1,2,3]")
+            raise SettingError(f"{text}: several values are written as a list, {argument.key}=[{argument.value}]")
         return override.value()
     except HydraException:
         raise SettingError(f"cannot read the value of {text}: quote it where it has special characters") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,9 +20,9 @@ class Quadratic(Learner):
     -log10(1/2 sum h theta^2 + 1e-12), exact, so that ``evaluate`` needs no seed.
     """
 
-    space = {"lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 1.0]}}
-    settings = {"dimensions": 100, "kappa": 1.5, "noise": 0.3}
-    eval_interval = 10
+    space: ClassVar = {"lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 1.0]}}
+    settings: ClassVar = {"dimensions": 100, "kappa": 1.5, "noise": 0.3}
+    eval_interval: ClassVar = 10
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         self.theta = np.ones(settings["dimensions"])
