@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,15 @@ from firerl import checkpoint
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,6 @@ class Host:
             # Each learner owns its settings: one that changes them must not change its neighbour's.
             settings = copy.deepcopy(dict(self._spec.settings))
             self._learners[worker] = self._spec.learner(settings, dict(hyperparameters), seed, self._spec.device)
-        one_thread()  # once more: the learner may have been the first to import a BLAS
 
     def _advance(self, order: Advance) -> Outcome:
         if order.worker not in self._failures:
@@ -173,6 +182,7 @@ def unpack(worker: int, weights: bytes | Failure) -> Any:
 
 def one_thread() -> None:
     """Run torch and the BLAS libraries of this process on one thread: sums must not depend on the machine's cores."""
+    os.environ.update(ONE_THREAD)  # for libraries that are imported from now on
     torch.set_num_threads(1)
     with contextlib.suppress(ImportError):  # comes with scikit-learn
         import threadpoolctl  # type: ignore[import-untyped]

@@ -27,21 +27,13 @@ import multiprocess.connection
 import multiprocess.resource_tracker
 
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.host import Host, unpack
+from firerl.engine.host import ONE_THREAD, Host, unpack
 from firerl.errors import RunFolderError, SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
 
 _START_SECONDS = 300.0  # importing torch and a learner's libraries from a slow, shared disk takes a while
 _LOOK_SECONDS = 0.5  # how often the life of silent processes is looked after
-_ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "BLIS_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
 
 
 def _ignore(_: Outcome) -> None:
@@ -56,6 +48,8 @@ class LocalEngine:
     """
 
     def __init__(self, spec: LearnerSpec, processes: int, timeout: float | None = None):
+        if multiprocess.current_process().daemon:  # a child of ours, in the middle of importing the learner
+            raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
         self._timeout = timeout
         self._busy = True  # a request is out; stays True for good once one has failed half-way
@@ -246,11 +240,11 @@ def _independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:
 def _fit_for_children() -> Iterator[None]:
     """While children start: what they shall inherit."""
     multiprocess.resource_tracker.ensure_running()  # else it starts in between and unblocks SIGINT
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
     main = sys.modules["__main__"]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until serve() ignores it
     try:
-        os.environ.update(_ONE_THREAD)  # read when numpy and torch are imported
+        os.environ.update(ONE_THREAD)  # read when numpy and torch are imported
         # An empty __main__ keeps spawn from running the user's script again in each child, where one without
         # `if __name__ == "__main__":` would start the run once more. The learner's class does not need it.
         sys.modules["__main__"] = types.ModuleType("__main__")
