@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
 from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
@@ -18,7 +18,10 @@ from firerl.errors import SettingError
 from firerl.evolution.population import State, initial_state
 from firerl.learner import Learner
 from firerl.learners import find_learner
-from firerl.progress import Observer, Silent
+from firerl.progress import Observer, Together
+
+if TYPE_CHECKING:
+    from firerl.store import Store
 
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
 NOT_PROMISED = ("engine", "logger", "run_dir", "steps", "stop")
@@ -74,13 +77,16 @@ def run(
     engine: str = "local",
     processes: int | None = None,
     seed: int = 0,
+    progress: bool = True,
     observer: Observer | None = None,
 ) -> Result:
     """Evolve a population to its end.
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. What is left out is as the
-    command line has it. Raises SettingError on what cannot work, RunFolderError on a folder in use, PopulationDied.
+    command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
+
+    Raises SettingError on what cannot work, RunFolderError on a folder in use, PopulationDied.
     """
     class_given = learner if isinstance(learner, type) else None
     wanted = {
@@ -99,21 +105,32 @@ def run(
         wanted["env"] = env
     if preset is not None:
         wanted["preset"] = preset
-    return start(resolve(compose(settings=wanted)), observer, class_given)
+    return start(resolve(compose(settings=wanted), class_given), class_given, progress=progress, observer=observer)
 
 
 def resume(
-    run_dir: str | Path, learner: type[Learner] | None = None, *, observer: Observer | None = None, **changes: Any
+    run_dir: str | Path,
+    learner: type[Learner] | None = None,
+    *,
+    progress: bool = True,
+    observer: Observer | None = None,
+    **changes: Any,
 ) -> Result:
     """Go on with a run from its last generation; a finished run returns at once.
 
     A ``learner`` that cannot be imported by name (from a notebook, say) must be handed in again. Only ``steps``,
     ``stop``, ``engine`` and ``logger`` may change. Raises RunFolderError if there is no run, SettingError.
     """
-    return resume_run(run_dir, changes, observer, learner)
+    return resume_run(run_dir, changes, learner, progress=progress, observer=observer)
 
 
-def start(config: RunConfig, observer: Observer | None = None, learner: type[Learner] | None = None) -> Result:
+def start(
+    config: RunConfig,
+    learner: type[Learner] | None = None,
+    *,
+    progress: bool = False,
+    observer: Observer | None = None,
+) -> Result:
     """Start the run that ``config`` describes."""
     from firerl.store import Store
 
@@ -121,7 +138,7 @@ def start(config: RunConfig, observer: Observer | None = None, learner: type[Lea
     plain = to_plain(config)
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config)) as store:
-        return _run(config, learner, store, observer)
+        return _run(config, learner, store, _observers(config, progress, observer))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -132,8 +149,10 @@ def initial_state_of(config: RunConfig) -> State:
 def resume_run(
     run_dir: str | Path,
     changes: Mapping[str, Any],
-    observer: Observer | None = None,
     learner: type[Learner] | None = None,
+    *,
+    progress: bool = False,
+    observer: Observer | None = None,
 ) -> Result:
     """``resume`` with the changes as nested data."""
     from firerl.store import Store
@@ -141,40 +160,53 @@ def resume_run(
     with Store.open(Path(run_dir)) as store:
         old = from_plain(store.journal().config())
         config = changed(old, changes)
-        finished = store.result()
-        if finished is not None and config.steps == old.steps and config.stop == old.stop:
-            observer = observer or Silent()
-            observer.note(f"{run_dir} has finished already; steps=<more than {finished['steps']}> extends it")
-            observer.finished(finished, store.run_dir)
-            observer.close()
-            return Result(store.run_dir, finished)
-        generation = store.last()
+        finished, generation = store.result(), store.last()
         if config.steps < generation.step:
             raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
+        told = _observers(config, progress, observer)
+        if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
+            told.note(f"{run_dir} has finished already; resume it with steps=<more> to extend it")
+            told.finished(finished, store.run_dir)
+            told.close()
+            return Result(store.run_dir, finished)
         learner = learner or _find_again(config)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")
-        return _run(config, learner, store, observer)
+        return _run(config, learner, store, told)
 
 
-def _run(config: RunConfig, learner: type[Learner], store: Any, observer: Observer | None) -> Result:
+def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
     from firerl.controller import Controller
     from firerl.engine import make_engine
     from firerl.engine.base import LearnerSpec
+    from firerl.engine.host import one_thread
 
+    one_thread()  # the winner is looked at in this process: promise 1 holds here too
     spec = LearnerSpec(learner, config.settings, config.engine.device)
     workers = sum(config.sizes) + config.evaluators
-    start_engine = partial(
-        make_engine, config.engine.name, spec, config.engine.processes, config.engine.timeout, workers
-    )
-    observer = observer or Silent()
+    engine = config.engine
+    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers)
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
     finally:
         observer.close()
     return Result(store.run_dir, figures)
+
+
+def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:
+    """The terminal, TensorBoard and whoever else is to be told."""
+    found: list[Observer] = [observer] if observer else []
+    if progress:
+        from firerl.view import make_view
+
+        found.append(make_view(config))
+    if "tensorboard" in config.logger:
+        from firerl.tensorboard import TensorBoardObserver
+
+        found.append(TensorBoardObserver(Path(config.run_dir) / "tensorboard"))
+    return Together(*found)
 
 
 def _find_again(config: RunConfig) -> type[Learner]:

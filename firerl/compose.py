@@ -116,11 +116,16 @@ def _compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
     """Hydra's part: config.yaml with the chosen config of every group."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
     configs = {group: value for group, value in chosen.items() if value in choices(group)}
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = hydra_compose("config", [f"{group}={value}" for group, value in configs.items()])
+    outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # firerl.run in somebody's Hydra app
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config = hydra_compose("config", [f"{group}={value}" for group, value in configs.items()])
+    finally:
+        GlobalHydra.instance().hydra = outer
     tree: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     return {**tree, **{group: {"name": value} for group, value in chosen.items() if group not in configs}}
 

@@ -1,14 +1,15 @@
 """Print what happened in a run: ``python -m firerl.journal <run_dir> [--reports]``.
 
 Deterministic text, one event a line, without times or paths, so that ``diff`` compares two runs. The first word says
-what happened, ``name=value`` follow; floats are printed with repr. The last line is ``hash <step> <sha256>`` of the
-last committed generation. Works while the run goes on.
+what happened, ``name=value`` follow, hyperparameters (of reports: metrics) last; floats are printed with repr. The
+last line is ``hash <step> <sha256>`` of the last committed generation. Works while the run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,10 +18,11 @@ from firerl.errors import RunFolderError, SettingError
 from firerl.main import guarded
 
 if TYPE_CHECKING:
-    from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, StopEvaluator
+    from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
     from firerl.store import Journal
 
 Values = dict[int, Mapping[str, Any]]  # worker -> its hyperparameters
+VERDICT = ("step", "worker", "parent", "child", "points", "best_score_diff", "p_value")
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,10 +82,9 @@ def lines(journal: Journal, reports: bool = False) -> Iterator[str]:
     for worker in journal.initial_state().workers:
         if not worker.is_evaluator:
             values[worker.id] = worker.hyperparameters
-            yield _line(
-                "sample", step=0, worker=worker.id, population=f"P{worker.population}", **_hyper(values[worker.id])
-            )
-    # The hash before the points: a run that goes on meanwhile may commit more, but is never cut short.
+            head = {"step": 0, "worker": worker.id, "population": f"P{worker.population}"}
+            yield _line("sample", head, worker.hyperparameters)
+    # The hash before the points: what a run that goes on commits meanwhile is left out as a whole.
     *_, (_, last_step, last_hash) = journal.hashes()
     for point in journal.points():
         if point.reports[0].step > last_step:
@@ -96,11 +97,10 @@ def lines(journal: Journal, reports: bool = False) -> Iterator[str]:
 
 
 def _report(report: Report) -> str:
-    shown: dict[str, Any] = {"objective": report.objective}
+    head: dict[str, Any] = {"step": report.step, "worker": report.worker, "objective": report.objective}
     if report.failure is not None:
-        shown["failure"] = report.failure
-    metrics = {f"metrics.{name}": report.metrics[name] for name in sorted(report.metrics)}
-    return _line("report", step=report.step, worker=report.worker, **shown, **metrics)
+        head["failure"] = report.failure
+    return _line("report", head, report.metrics)
 
 
 def _events(decision: Decision, values: Values) -> Iterator[str]:
@@ -111,75 +111,46 @@ def _events(decision: Decision, values: Values) -> Iterator[str]:
         yield from _copy(decision)
         values[decision.worker] = decision.hyperparameters
     elif isinstance(decision, Fail):
-        yield _line("failure", step=decision.step, worker=decision.worker, failure=decision.failure)
+        yield _line("failure", _pick(decision, "step", "worker", "failure"))
     elif isinstance(decision, StartEvaluator):
-        yield _start(decision)
+        head = _pick(decision, "step", "worker", "parent", "child", "network_step")
+        yield _line("evaluator start", head | _fresh(decision), decision.hyperparameters)
     elif isinstance(decision, Promote):
-        yield _line("evaluator success", **_verdict(decision))
-        yield _line(
-            "promotion",
-            step=decision.step,
-            worker=decision.child,
-            donor=decision.worker,
-            parent=decision.parent,
-            network_step=decision.network_step,
-            **_hyper(values[decision.child]),
-        )
+        yield _line("evaluator success", _pick(decision, *VERDICT))
+        head = _pick(decision, "step", "child", "worker", "parent", "network_step")
+        yield _line("promotion", head, values[decision.child])
     else:
-        yield _line("evaluator stop", reason=decision.reason, **_verdict(decision))
+        yield _line("evaluator stop", _pick(decision, "step", "reason", *VERDICT[1:]))
 
 
-def _copy(d: Copy) -> Iterator[str]:
-    fresh = {"fresh": True} if d.fresh else {}
-    yield _line(
-        "copy",
-        step=d.step,
-        worker=d.worker,
-        donor=d.donor,
-        network_step=d.network_step,
-        fitness=d.fitness,
-        donor_fitness=d.donor_fitness,
-        **fresh,
-        **_hyper(d.donor_hyperparameters),
-    )
-    old, new = d.donor_hyperparameters, d.hyperparameters
-    moves = {name: f"{_show(old.get(name))}->{_show(new[name])}" for name in sorted(new)}
-    yield " ".join([f"explore step={d.step} worker={d.worker}", *(f"{name}={move}" for name, move in moves.items())])
+def _copy(decision: Copy) -> Iterator[str]:
+    """What was taken over, and what became of it."""
+    old, new = decision.donor_hyperparameters, decision.hyperparameters
+    head = _pick(decision, "step", "worker", "donor", "network_step", "fitness", "donor_fitness")
+    yield _line("copy", head | _fresh(decision), old)
+    moves = [f"{name}={_show(old.get(name))}->{_show(new[name])}" for name in sorted(new)]
+    yield " ".join([_line("explore", _pick(decision, "step", "worker")), *moves])
 
 
-def _start(d: StartEvaluator) -> str:
-    fresh = {"fresh": True} if d.fresh else {}
-    who = {"step": d.step, "worker": d.worker, "parent": d.parent, "child": d.child, "network_step": d.network_step}
-    return _line("evaluator start", **who, **fresh, **_hyper(d.hyperparameters))
+def _fresh(decision: Copy | StartEvaluator) -> dict[str, Any]:
+    return {"fresh": True} if decision.fresh else {}
 
 
-def _verdict(d: Promote | StopEvaluator) -> dict[str, Any]:
-    """Who was judged, and the statistics that decided."""
-    return {
-        "step": d.step,
-        "worker": d.worker,
-        "parent": d.parent,
-        "child": d.child,
-        "points": d.points,
-        "best_score_diff": d.best_score_diff,
-        "p_value": d.p_value,
-    }
+def _pick(decision: Decision, *names: str) -> dict[str, Any]:
+    return {name: getattr(decision, name) for name in names}
 
 
-def _hyper(values: Mapping[str, Any]) -> dict[str, Any]:
-    # The prefix keeps a hyperparameter called "step" apart; sorted, since a resume reads them back in another order.
-    return {f"hyperparameters.{name}": values[name] for name in sorted(values)}
-
-
-def _line(event: str, **pairs: Any) -> str:
-    return " ".join([event, *(f"{name}={_show(value)}" for name, value in pairs.items())])
+def _line(event: str, head: Mapping[str, Any], values: Mapping[str, Any] | None = None) -> str:
+    """``values`` by name, since hyperparameters that come back from the journal have lost their order."""
+    pairs = [*head.items(), *sorted((values or {}).items())]
+    return " ".join([event, *(f"{name}={_show(value)}" for name, value in pairs)])
 
 
 def _show(value: Any) -> str:
-    """A value without spaces or line breaks around it to doubt: repr, but for plain words."""
+    """repr, but for words that need no quotes."""
     if value is None:
         return "none"
-    if isinstance(value, str) and value.replace("-", "").replace("_", "").replace(".", "").isalnum():
+    if isinstance(value, str) and re.fullmatch(r"[\w.+-]+", value):
         return value
     return repr(value)
 

@@ -73,32 +73,32 @@ def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl import api
 
-    return _interruptible(config.run_dir, lambda: api.start(config))
+    return _interruptible(config.run_dir, lambda: api.start(config, progress=True))
 
 
 def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
     from firerl import api
 
-    return _interruptible(run_dir, lambda: api.resume_run(run_dir, changes))
+    return _interruptible(run_dir, lambda: api.resume_run(run_dir, changes, progress=True))
 
 
 def _interruptible(run_dir: str, action: Callable[[], object]) -> int:
     """Exit code 0, or after Ctrl-C 130 and the line that goes on."""
 
     def act() -> int:
-        action()
-        return 0
+        try:
+            action()
+            return 0
+        except KeyboardInterrupt:
+            if (Path(run_dir) / "journal.sqlite").exists():
+                line = f"python -m firerl.launch resume={shlex.quote(run_dir)}"
+                print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
+            else:
+                print("\nfirerl: interrupted before the run began; nothing is kept", file=sys.stderr)
+            return INTERRUPTED
 
-    try:
-        return guarded(act)
-    except KeyboardInterrupt:
-        if (Path(run_dir) / "journal.sqlite").exists():
-            line = f"python -m firerl.launch resume={shlex.quote(run_dir)}"
-            print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
-        else:
-            print("\nfirerl: interrupted before the run began; nothing is kept", file=sys.stderr)
-        return INTERRUPTED
+    return guarded(act)
 
 
 def _print_configs(configs: Sequence[RunConfig]) -> int:

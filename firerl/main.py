@@ -35,11 +35,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """``action``'s exit code; what a person can mend becomes one line and exit code 2, a dead population 1."""
+    """``action``'s exit code; what a person can mend becomes one line and exit code 2, a dead population 1,
+    Ctrl-C 130."""
     try:
         return action()
     except FirerlError as error:
         return fail(error)
+    except OSError as error:  # a full disk, a folder that cannot be written
+        print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nfirerl: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def fail(error: FirerlError) -> int:

@@ -200,9 +200,11 @@ class Store:
             )
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
             db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):  # a full disk, say
+                raise OSError(f"cannot write {self.run_dir / 'journal.sqlite'}: {error}") from error
             raise
         self.collect_garbage()
         decisions = points[-1].decisions if points else []

@@ -185,7 +185,7 @@ def one_thread() -> None:
     os.environ.update(ONE_THREAD)  # for libraries that are imported from now on
     torch.set_num_threads(1)
     with contextlib.suppress(ImportError):  # comes with scikit-learn
-        import threadpoolctl  # type: ignore[import-untyped]
+        import threadpoolctl
 
         threadpoolctl.threadpool_limits(1)
 

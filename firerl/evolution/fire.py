@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness
-from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator
+from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator, Worker
 from firerl.settings import setting
 
 
@@ -83,7 +83,7 @@ def decide(
     ready = _ready(setup, workers, reports)
     if exploit:
         promoted = {success.child for success in successes}
-        for population in sorted({workers[id].population for id in ready}):
+        for population in _due(workers, ready):
             for copy in copies(setup, settings, workers, population, fitness, ready, promoted, step):
                 apply_copy(workers, copy)
                 replaced.add(copy.worker)
@@ -152,6 +152,20 @@ def _verdicts(
                 )
             )
     return evaluators.select_verdicts(verdicts)
+
+
+def _due(workers: Workers, ready: set[int]) -> list[int]:
+    """The sub-populations that exploit now: those with a ready member, and at a ready those that are all failed,
+    since nobody in them will ever report again."""
+    groups: dict[int, list[Worker]] = {}
+    for worker in workers.values():
+        if not worker.is_evaluator:
+            groups.setdefault(worker.population, []).append(worker)
+    return [
+        population
+        for population, group in sorted(groups.items())
+        if any(w.id in ready for w in group) or (ready and all(w.failed for w in group))
+    ]
 
 
 def _ready(setup: Setup, workers: Workers, reports: Sequence[Report]) -> set[int]:

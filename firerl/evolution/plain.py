@@ -1,6 +1,7 @@
 """Decision-core data to JSON values and back without loss; NaN and infinities as text.
 
-A float that JSON cannot hold becomes ``{"float": "nan"}``, so that a categorical value "nan" stays a string.
+A float that JSON cannot hold becomes ``{"float": "nan"}``, so that a categorical value "nan" stays a string; a mapping
+that looks like that is wrapped, so that a hyperparameter may be called float.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+        plain = {str(key): encode(item) for key, item in value.items()}
+        return {"mapping": plain} if len(plain) == 1 and plain.keys() <= {"float", "mapping"} else plain
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
     return value
@@ -50,8 +52,10 @@ def encode(value: Any) -> Any:
 def decode(value: Any) -> Any:
     """The inverse of ``encode`` for everything but dataclasses, which stay mappings, and tuples, which are lists."""
     if isinstance(value, dict):
-        if value.keys() == {"float"} and isinstance(value["float"], str):
+        if value.keys() == {"float"}:
             return float(value["float"])
+        if value.keys() == {"mapping"}:
+            value = value["mapping"]
         return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
         return [decode(item) for item in value]

@@ -144,7 +144,7 @@ Decision = Copy | Fail | StartEvaluator | StopEvaluator | Promote
 def initial_state(setup: Setup) -> State:
     """The population before its first step. A member's first draw depends on its id and the seed alone, so that
     all algorithms start alike."""
-    workers = []
+    workers: list[Worker] = []
     for population, size in enumerate(setup.sizes, start=1):
         for _ in range(size):
             worker = len(workers)

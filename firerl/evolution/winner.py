@@ -9,7 +9,7 @@ import numpy as np
 
 from firerl import curves
 from firerl.evolution.exploit import objective_fitness
-from firerl.evolution.population import Decision, Promote, State, Worker, members
+from firerl.evolution.population import Copy, Decision, Promote, State, Worker, members
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ def _leader(state: State, decisions: Sequence[Decision], score: Callable[[Worker
         return None
     scores: dict[int, float | None] = {w.id: score(w) for w in healthy}
 
-    def rank(worker: Worker) -> tuple[bool, float]:
+    copied = {d.worker for d in decisions if isinstance(d, Copy)}  # their networks are in nobody's file of their own
+
+    def rank(worker: Worker) -> tuple[bool, bool, float]:
         value = scores[worker.id]
-        return value is not None, value if value is not None else 0.0
+        return value is not None, worker.id not in copied, value if value is not None else 0.0
 
     best = max(healthy, key=rank)  # of equals the first
     holders = {d.child: d.worker for d in decisions if isinstance(d, Promote)}

@@ -1,0 +1,298 @@
+"""Let the winner of a run play: ``python -m firerl.play <run_dir> [--episodes 5] [--video out.mp4]``.
+
+A run that goes on is read without disturbing it: its best member at the last generation plays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.journal import Parser, drop_stdout
+from firerl.main import guarded
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from firerl.learner import Learner
+
+MAX_STEPS = 10_000  # of a filmed episode whose environment sets no limit
+TRIES = 5  # to read a checkpoint that the run under way may replace meanwhile
+Episode = tuple[float, int]  # return, length
+
+
+@dataclass(frozen=True)
+class Network:
+    """Whose weights play."""
+
+    title: str
+    learner: str
+    settings: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
+    objective: float | None
+    weights: Any
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Play what the arguments ask for; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.play",
+        description="Episodes of the winner of a run, with the mean action; of an unfinished run, of its best member "
+        "so far.",
+    )
+    parser.add_argument("run_dir", type=Path, help="the folder of the run")
+    parser.add_argument("--episodes", type=_positive, default=5, metavar="N", help="how many (5)")
+    parser.add_argument("--seed", type=_natural, default=0, help="of the environments (0)")
+    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="film these episodes; needs pip install "
+                        "'firerl[video]' and, on a headless machine, EGL or OSMesa")  # fmt: skip
+    parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
+                        "the winner at the end")  # fmt: skip
+    arguments = parser.parse_args(argv)
+    try:
+        _play(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # | head
+        drop_stdout()
+    return 0
+
+
+def _play(arguments: argparse.Namespace) -> None:
+    if arguments.video:
+        check_video(arguments.video)
+        choose_renderer()  # before anything imports mujoco, which reads the choice once
+    network = load(arguments.run_dir, arguments.best_ever)
+    learner = build(network)
+    objective = "none yet" if network.objective is None else f"{network.objective:.6g}"
+    print(f"{network.title}: objective {objective}", flush=True)
+    if not callable(getattr(learner, "episodes", None)):
+        print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
+        if arguments.video:
+            raise FirerlError(f"learner {network.learner} has no episodes: there is nothing to film")
+        print(f"learner {network.learner} has no episodes to play")
+        return
+    if arguments.video:
+        episodes = film(learner, network.settings, arguments.episodes, arguments.seed, arguments.video)
+    else:
+        episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)  # type: ignore[attr-defined]
+    played = []
+    for number, (value, length) in enumerate(episodes, start=1):
+        print(f"episode {number:>3}  return {value:>12.3f}  length {length:>6}", flush=True)
+        played.append((value, length))
+    returns, lengths = zip(*played, strict=True)
+    print(f"mean         return {statistics.fmean(returns):>12.3f}  length {statistics.fmean(lengths):>8.1f}")
+    if arguments.video:
+        print(f"film         {arguments.video}")
+
+
+def load(run_dir: Path, best_ever: bool = False) -> Network:
+    """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
+    from firerl import checkpoint
+    from firerl.store import Journal
+
+    with closing(Journal.open(run_dir)) as journal:
+        config = journal.config()
+    task = config["task"]
+    if not (run_dir / "result.json").is_file():
+        return _load_current(run_dir, best_ever)
+    best = checkpoint.read(run_dir / "best.pt")
+    title = f"{task}: winner at step {best['network_step']:,}"
+    if best_ever:
+        # It may have had other hyperparameters, but these matter for training alone.
+        best = {**best, **checkpoint.read(run_dir / "best_ever.pt")}
+        title = f"{task}: best ever, at step {best['network_step']:,}"
+    return Network(
+        title, best["learner"], best["settings"], best["hyperparameters"], best["objective"], best["weights"]
+    )
+
+
+def _load_current(run_dir: Path, best_ever: bool) -> Network:
+    """From the checkpoints of a run that has no result yet; while it goes on they change under our eyes."""
+    for attempt in range(TRIES):
+        try:
+            return _read_current(run_dir, best_ever)
+        except RunFolderError:
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _read_current(run_dir: Path, best_ever: bool) -> Network:
+    import sqlite3
+
+    from firerl.config import from_plain
+    from firerl.evolution.winner import winner
+    from firerl.results import window_of
+    from firerl.store import Store
+
+    # A Store that holds no lock: last() and read_file() only read, and the database is opened for reading.
+    db = sqlite3.connect(f"{(run_dir / 'journal.sqlite').absolute().as_uri()}?mode=ro", uri=True)
+    with closing(Store(run_dir, io.StringIO(), db)) as store:
+        db.execute("BEGIN")  # one moment of a run that goes on
+        config = from_plain(store.journal().config())
+        generation = store.last()
+        leader = winner(generation.state, generation.decisions, window_of(config))
+        ever = generation.best_ever
+        if leader is None:
+            raise FirerlError(f"no member of P1 is healthy in {run_dir}: nobody can play")
+        if not generation.files:
+            raise FirerlError(f"the run in {run_dir} has nothing to play yet: no generation is committed")
+        if best_ever and ever is None:
+            raise FirerlError(f"the run in {run_dir} has no best ever yet: no member of P1 has an objective")
+        worker, file, step, objective = (
+            leader.worker, generation.files[leader.holder].name, leader.network_step, leader.objective
+        )  # fmt: skip
+        title = f"{config.task}: unfinished run, best member so far, worker {worker} at step {step:,}"
+        if best_ever and ever is not None:
+            worker, file, objective = ever.worker, ever.file, ever.objective
+            title = f"{config.task}: unfinished run, best ever, worker {worker} at step {ever.step:,}"
+        weights = store.read_file(file)["weights"]
+    values = generation.state.workers[worker].hyperparameters
+    return Network(title, config.learner, config.settings, values, objective, weights)
+
+
+def build(network: Network) -> Learner:
+    """The network as a learner, ready to play."""
+    from firerl.learners import find_learner
+
+    learner = find_learner(network.learner)(network.settings, network.hyperparameters, 0, "cpu")
+    learner.load(weights=network.weights)
+    return learner
+
+
+def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video: Path) -> Iterator[Episode]:
+    """Play and film ``count`` episodes one after another; the file appears whole, at the end, or not at all."""
+    import gymnasium
+
+    from firerl import envs
+
+    given = settings.get("env")
+    if not callable(getattr(learner, "act", None)) or not isinstance(given, Mapping):
+        raise FirerlError(f"learner {type(learner).__name__} cannot be filmed: it needs act(observations, mean) and "
+                          "the setting env")  # fmt: skip
+    name = envs.resolve(given["name"])
+    try:
+        env = gymnasium.make(name, render_mode="rgb_array", **given.get("kwargs", {}))
+    except Exception as error:
+        raise _no_picture(name, error) from error
+    with closing(env):
+        _first_picture(env, name)
+        with _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
+            for episode_seed in envs.env_seeds(seed, count):
+                yield _film_episode(env, learner, episode_seed, writer)
+
+
+def _film_episode(env: Any, learner: Any, seed: int, writer: Any) -> Episode:
+    observation, _ = env.reset(seed=seed)
+    total, length, ended = 0.0, 0, False
+    writer.append_data(env.render())
+    while not ended and length < (env.spec.max_episode_steps or MAX_STEPS):
+        batch: np.ndarray = observation[None]  # [1, O]
+        observation, reward, terminated, truncated, _ = env.step(learner.act(batch, True)[0])
+        writer.append_data(env.render())
+        total, length, ended = total + float(reward), length + 1, terminated or truncated
+    return total, length
+
+
+def _first_picture(env: Any, name: str) -> None:
+    try:
+        env.reset(seed=0)
+        if env.render() is None:
+            raise RuntimeError("render() gives no picture")
+    except Exception as error:
+        raise _no_picture(name, error) from error
+
+
+def _no_picture(name: str, error: Exception) -> FirerlError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    help_text = ""
+    if headless() and "MUJOCO_GL" not in os.environ:
+        help_text = "; this machine has no display, and neither EGL (libegl1) nor OSMesa (libosmesa6) works on it"
+    return FirerlError(f"{name} cannot be rendered: {reason}{help_text}")
+
+
+@contextmanager
+def _writer(video: Path, fps: int) -> Iterator[Any]:
+    """Write beside the file and rename at the end."""
+    import imageio
+
+    temporary = video.with_name(f".{video.stem}.{os.getpid()}.mp4")
+    try:
+        # Even sides are all that the codec asks for; imageio's own default would stretch to multiples of 16.
+        with imageio.get_writer(temporary, fps=fps, macro_block_size=2) as writer:
+            yield writer
+        os.replace(temporary, video)
+    except OSError as error:
+        raise FirerlError(f"--video {video} cannot be written: {error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def check_video(video: Path) -> None:
+    """Raise SettingError or FirerlError where no film could be written, before anything is played."""
+    if video.suffix != ".mp4":
+        raise SettingError(f"--video {video}: the name must end in .mp4")
+    if not video.absolute().parent.is_dir():
+        raise SettingError(f"--video {video}: there is no folder {video.parent}")
+    missing = [name for name in ("imageio", "imageio_ffmpeg") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise FirerlError(f"--video needs {' and '.join(missing)}: pip install 'firerl[video]'")
+    import imageio_ffmpeg
+
+    try:
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise FirerlError("--video needs the program ffmpeg, and there is none") from error
+
+
+def headless() -> bool:
+    """Whether there is no display to render on."""
+    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def choose_renderer() -> None:
+    """Set MUJOCO_GL to the first of EGL and OSMesa that works, on a headless machine where nobody has chosen."""
+    if not headless() or "MUJOCO_GL" in os.environ:
+        return
+    probe = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+    for backend in ("egl", "osmesa"):
+        # In a process of its own: a backend that fails half-way may take the process with it.
+        tried = subprocess.run(
+            [sys.executable, "-c", probe], env={**os.environ, "MUJOCO_GL": backend}, capture_output=True, check=False
+        )
+        if tried.returncode == 0:
+            os.environ["MUJOCO_GL"] = backend
+            return
+
+
+def _positive(text: str) -> int:
+    return _at_least(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _at_least(text, 0)
+
+
+def _at_least(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number >= {least}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,399 @@
+"""What a person sees of a run: a live table where there is a terminal, one aligned line a round otherwise."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from firerl.config import RunConfig
+from firerl.evolution import lineage
+from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, State, StopEvaluator, members
+from firerl.journal import drop_stdout
+from firerl.progress import Observer, Round, Silent
+from firerl.store import Journal
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+WIDTH = 158  # of a line that no terminal folds for us
+HEADER_EVERY = 20  # lines
+SCHEDULE_ROWS = 10
+REDRAW_SECONDS = 0.1  # a picture takes milliseconds, and so does a round of a small learner
+
+
+def make_view(config: RunConfig, quiet: bool = False) -> Observer:
+    """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
+    if quiet:
+        return Silent()
+    return TableView(config) if sys.stdout.isatty() else LineView(config)
+
+
+@dataclass
+class Tally:
+    """What evolution has done so far."""
+
+    copies: int = 0
+    starts: int = 0
+    successes: int = 0
+    stops: Counter[str] = field(default_factory=Counter)  # by reason
+
+    def add(self, decisions: Iterable[Decision]) -> None:
+        """Count these too."""
+        for decision in decisions:
+            self.copies += isinstance(decision, Copy)
+            self.starts += isinstance(decision, StartEvaluator)
+            self.successes += isinstance(decision, Promote)
+            if isinstance(decision, StopEvaluator):
+                self.stops[decision.reason] += 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One sub-population at one evaluation point."""
+
+    population: int
+    members: int
+    best: float | None  # of the objectives reported at this point; None: there was none
+    median: float | None
+    hyperparameters: Mapping[str, Sequence[Any]]  # by name, the values of the members
+
+
+def summaries(state: State, reports: Sequence[Report]) -> list[Summary]:
+    """Every sub-population: what its members reported, and what they train with from now on."""
+    objectives = {r.worker: r.objective for r in reports if r.failure is None and is_number(r.objective)}
+    result = []
+    for population in sorted({w.population for w in state.workers if not w.is_evaluator}):
+        group = members(state, population)
+        reported = [value for w in group if (value := objectives.get(w.id)) is not None]
+        values: dict[str, list[Any]] = {}
+        for worker in group:
+            for name, value in worker.hyperparameters.items():
+                values.setdefault(name, []).append(value)
+        best, median = (max(reported), statistics.median(reported)) if reported else (None, None)
+        result.append(Summary(population, len(group), best, median, values))
+    return result
+
+
+def objective_text(value: Any) -> str:
+    """An objective in at most eight places where possible."""
+    if not is_number(value):
+        return "-" if value is None else str(value)
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1e5 else f"{value:.2e}"
+
+
+def value_text(value: Any) -> str:
+    """A hyperparameter, short: 3.1e-4, 0.995, 16, adam."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    if value == 0 or 0.01 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def spread_text(values: Sequence[Any]) -> tuple[str, str]:
+    """Median and range of numbers; of anything else how often each value is there, and nothing."""
+    if values and all(is_number(value) for value in values):
+        middle = statistics.median_low(values) if isinstance(values[0], int) else statistics.median(values)
+        return value_text(middle), f"[{value_text(min(values))}..{value_text(max(values))}]"
+    return ", ".join(f"{count} {value}" for value, count in Counter(map(str, values)).most_common()), ""
+
+
+def duration_text(seconds: float) -> str:
+    """Hours, minutes and seconds: 1:02:03, 2:03."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def opening(config: RunConfig, step: int, processes: int) -> list[str]:
+    """The block before the start."""
+    groups = " + ".join(f"P{i} {size}" for i, size in enumerate(config.sizes, start=1))
+    workers = sum(config.sizes) + config.evaluators
+    evaluators = f", {_count(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
+    lines = [
+        f"{config.task}: algorithm {config.algo.name}, learner {config.learner}, seed {config.seed}",
+        f"  population  {groups} members{evaluators}: {workers} workers in {_count(processes, 'process', 'processes')}",
+        f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
+        f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
+        f"  run folder  {config.run_dir}",
+    ]
+    if step:
+        lines.append(f"  resumed     at step {step:,}")
+    return [*lines, "  time        estimated after the first round", ""]
+
+
+def closing(result: Mapping[str, Any], run_dir: Path, seconds: float | None, tensorboard: bool) -> list[str]:
+    """The block at the end: the winner, its schedule, what evolution did, what to type next."""
+    stopped = result.get("stopped", "steps")
+    why = "" if stopped == "steps" else f" by {stopped}"
+    steps, duration = result.get("steps", 0), "" if seconds is None else f" in {duration_text(seconds)}"
+    winner = f"worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"
+    lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", f"  winner      {winner}"]
+    fresh = [f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items()]
+    lines += [f"  fresh       {', '.join(fresh)}"] if fresh else []
+    lines += [f"  {'schedule' if i == 0 else '':10}  {row}" for i, row in enumerate(_schedule(result))]
+    if result.get("algo") != "random":
+        lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
+    folder = shlex.quote(str(run_dir))
+    commands = [f"python -m firerl.play {folder}", f"python -m firerl.journal {folder}"]
+    if tensorboard:
+        commands.append(f"tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
+    else:
+        commands.append(f"python -m firerl.launch resume={folder} steps={2 * steps}")
+    return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
+
+
+class _View(Silent):
+    """What both views keep and say alike."""
+
+    def __init__(self, config: RunConfig):
+        self.config = config
+        self.tally = Tally()
+        self.begun: float | None = None  # by time.monotonic
+        self.spent: Counter[str] = Counter()  # seconds by part
+
+    def say(self, *lines: str) -> None:
+        """Print lines as they are."""
+        raise NotImplementedError
+
+    def started(self, config: RunConfig, journal: Journal, step: int, processes: int) -> None:
+        self.config = config
+        self.tally = Tally()
+        self.tally.add(journal.decisions())
+        if self.begun is None:  # else it starts again after a machine failure, which a note tells
+            self.begun = time.monotonic()
+            self.say(*opening(config, step, processes))
+
+    def round_done(self, round: Round) -> None:
+        self.tally.add(round.point.decisions)
+        self.spent.update({part: share * round.seconds for part, share in round.parts.items()})
+
+    def note(self, text: str) -> None:
+        self.say(f"! {text}")
+
+    def finished(self, result: Mapping[str, Any], run_dir: Path) -> None:
+        self.close()
+        seconds = None if self.begun is None else time.monotonic() - self.begun
+        self.say(*closing(result, run_dir, seconds, "tensorboard" in self.config.logger))
+
+    def times(self) -> str:
+        """Shares of the time spent: train 91%, evaluate 5%."""
+        total = sum(self.spent.values()) or 1.0
+        return "time " + ", ".join(f"{part} {seconds / total:.0%}" for part, seconds in self.spent.items())
+
+
+class LineView(_View):
+    """One line a round under a header; hyperparameters and times at readies."""
+
+    def __init__(self, config: RunConfig, out: TextIO | None = None):
+        super().__init__(config)
+        self.out = out
+        self.rounds = 0
+        self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
+
+    def say(self, *lines: str) -> None:
+        """Print, flushed. A reader that went away does not stop the run."""
+        try:
+            print("\n".join(lines), file=self.out or sys.stdout, flush=True)
+        except BrokenPipeError:
+            drop_stdout()
+
+    def round_done(self, round: Round) -> None:
+        super().round_done(round)
+        groups = summaries(round.state, round.point.reports)
+        if self.rounds == 0:
+            speed = f"{_speed(round):,.0f} steps/s of all workers"
+            self.say(f"  estimated time {duration_text(round.seconds + round.eta_seconds)} at {speed}", "")
+        if self.rounds % HEADER_EVERY == 0:
+            self.say(self._header(groups))
+        self.rounds += 1
+        self.say(self._line(round, groups))
+        if round.committed:
+            self._say_ready(groups)
+
+    def _say_ready(self, groups: Sequence[Summary]) -> None:
+        for group in groups:
+            text = _folded(f"  P{group.population}", group.hyperparameters)
+            if text and self.shown.get(group.population) != text:  # random search never changes them
+                self.say(text)
+            self.shown[group.population] = text
+        self.say(f"  {self.times()}")
+        self.spent.clear()
+
+    def _header(self, groups: Sequence[Summary]) -> str:
+        cells = [f"{'step':>{self._step_width()}}", f"{'steps/s':>9}", f"{'ETA':>8}"]
+        cells += [f"{f'P{group.population} best':>8} {'median':>8}" for group in groups]
+        cells += [f"{'copies':>6}"] if self.config.algo.name != "random" else []
+        cells += ["evaluators running succeeded stopped"] if self.config.evaluators else []
+        return "  ".join(cells)
+
+    def _line(self, round: Round, groups: Sequence[Summary]) -> str:
+        step = f"{round.step:,}/{self.config.steps:,}"
+        cells = [f"{step:>{self._step_width()}}", f"{_speed(round):>9,.0f}", f"{duration_text(round.eta_seconds):>8}"]
+        cells += [f"{objective_text(group.best):>8} {objective_text(group.median):>8}" for group in groups]
+        cells += [f"{self.tally.copies:>6}"] if self.config.algo.name != "random" else []
+        if self.config.evaluators:
+            running, stopped = running_evaluators(round.state), self.tally.stops.total()
+            cells.append(f"{running:>18} {self.tally.successes:>9} {stopped:>7}")
+        return "  ".join(cells)
+
+    def _step_width(self) -> int:
+        return 2 * len(f"{self.config.steps:,}") + 1
+
+
+class TableView(_View):
+    """The same as a table that stays in place."""
+
+    def __init__(self, config: RunConfig, console: Console | None = None):
+        from rich.console import Console
+
+        super().__init__(config)
+        self.console = console or Console(highlight=False)
+        self.round: Round | None = None
+        self.step = 0
+        self.progress = (0, 0)  # workers done, of
+        self.live: Live | None = None
+        self.drawn = -math.inf  # by time.monotonic
+
+    def say(self, *lines: str) -> None:
+        # As they are: rich would read [1e-4..9e-4] as markup.
+        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+    def started(self, config: RunConfig, journal: Journal, step: int, processes: int) -> None:
+        from rich.live import Live
+
+        super().started(config, journal, step, processes)
+        self.step, self.progress = step, (0, 0)
+        if self.live is None:
+            # No thread of its own: the engine may fork, and nothing changes between two events but the clock.
+            self.live = Live(self._picture(), console=self.console, auto_refresh=False)
+            self.live.start()
+
+    def worker_done(self, done: int, of: int) -> None:
+        self.progress = (done, of)
+        self._draw()
+
+    def round_done(self, round: Round) -> None:
+        super().round_done(round)
+        self.round, self.step, self.progress = round, round.step, (0, 0)
+        self._draw()
+
+    def close(self) -> None:
+        if self.live is not None:
+            self.drawn = -math.inf
+            self._draw()
+            self.live.stop()
+            self.live = None
+
+    def _draw(self) -> None:
+        if self.live is not None and time.monotonic() - self.drawn >= REDRAW_SECONDS:
+            self.live.update(self._picture(), refresh=True)
+            self.drawn = time.monotonic()
+
+    def _picture(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        progress = Text(self._progress())
+        if self.round is None:
+            return progress
+        table = _table(summaries(self.round.state, self.round.point.reports))
+        counts = [] if self.config.algo.name == "random" else [_count(self.tally.copies, "copy", "copies")]
+        if self.config.evaluators:
+            running, stopped = running_evaluators(self.round.state), self.tally.stops.total()
+            counts.append(f"evaluators: {running} running, {self.tally.successes} succeeded, {stopped} stopped")
+        return Group(progress, table, Text("   ".join(counts)), Text(self.times()))
+
+    def _progress(self) -> str:
+        step = f"step {self.step:,} of {self.config.steps:,} ({self.step / self.config.steps:.0%})"
+        done, of = self.progress
+        within = f"   {done} of {of} workers done" if of else ""
+        if self.round is None:
+            return f"{step}{within}   time: estimated after the first round"
+        return f"{step}   {_speed(self.round):,.0f} steps/s   ETA {duration_text(self.round.eta_seconds)}{within}"
+
+
+def running_evaluators(state: State) -> int:
+    """How many evaluators are at work."""
+    return sum(worker.evaluation is not None for worker in state.workers)
+
+
+def _table(groups: Sequence[Summary]) -> RenderableType:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    names = list(dict.fromkeys(name for group in groups for name in group.hyperparameters))
+    for title in ("", "best", "median", *names):
+        table.add_column(Text(title), justify="right")
+    for group in groups:
+        cells = [f"P{group.population}", objective_text(group.best), objective_text(group.median)]
+        cells += ["\n".join(spread_text(group.hyperparameters.get(name, []))) for name in names]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _folded(head: str, hyperparameters: Mapping[str, Sequence[Any]]) -> str:
+    """Every hyperparameter's median and range, on as many lines as it takes; "" where there is none."""
+    lines: list[str] = []
+    for name, values in hyperparameters.items():
+        text = " ".join([name, *filter(None, spread_text(values))])
+        if lines and len(lines[-1]) + 2 + len(text) <= WIDTH:
+            lines[-1] += f"  {text}"
+        else:
+            lines.append(f"{' ' * len(head) if lines else head}  {text}")
+    return "\n".join(lines)
+
+
+def _schedule(result: Mapping[str, Any]) -> list[str]:
+    """The winner's hyperparameters over its own steps, a line for every change, the middle left out if it is long."""
+    rows = lineage.schedule(lineage.Segment(**segment) for segment in result.get("lineage") or [])
+    lines = []
+    for row in rows:
+        values = row["hyperparameters"]
+        assert isinstance(values, Mapping)
+        span = f"{row['from']:,}..{row['to']:,}"
+        lines.append(f"{span:>19}  " + "  ".join(f"{name} {value_text(value)}" for name, value in values.items()))
+    if len(lines) > SCHEDULE_ROWS:
+        tail = SCHEDULE_ROWS // 2
+        head = SCHEDULE_ROWS - tail
+        lines[head:-tail] = [f"{'...':>19}  {len(lines) - SCHEDULE_ROWS} more in schedule.yaml"]
+    return lines
+
+
+def _evolution(counts: Mapping[str, Any]) -> str:
+    text = _count(counts.get("copies", 0), "copy", "copies")
+    if counts.get("evaluator_starts"):
+        stops = counts.get("evaluator_stops") or {}
+        reasons = ", ".join(f"{reason} {count}" for reason, count in stops.items())
+        successes = _count(counts.get("evaluator_successes", 0), "success", "successes")
+        text += f"; evaluators: {_count(counts['evaluator_starts'], 'start', 'starts')}, {successes}, "
+        text += f"{_count(sum(stops.values()), 'stop', 'stops')}" + (f" ({reasons})" if reasons else "")
+    return text
+
+
+def _speed(round: Round) -> float:
+    return round.trained_steps / round.seconds if round.seconds > 0 else 0.0
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

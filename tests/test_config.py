@@ -1,0 +1,249 @@
+"""From a tree of settings to a complete run, or to one clear line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from firerl.compose import choices, compose, config_folder
+from firerl.config import RunConfig, changed, from_plain, resolve, to_plain
+from firerl.errors import SettingError
+from firerl.learner import Learner
+from firerl.learners import find_learner
+
+TOTAL = 8 + 8 + 6
+
+
+class Blocky(Learner):
+    """A learner with a coarse granularity, an environment and a fixed value for what is optional to tune."""
+
+    space: ClassVar = {"lr": {"log_uniform": [1e-4, 1e-2]}, "decay": {"uniform": [0.0, 1.0]}}
+    settings: ClassVar = {"env": {"name": "Nowhere", "kwargs": {}}, "decay": 0.5, "width": 64, "deep": False}
+    granularity = 64
+    eval_interval = 1000
+
+    def __init__(self, settings: Any, hyperparameters: Any, seed: int, device: str) -> None: ...
+    def set_hyperparameters(self, values: Any) -> None: ...
+    def train(self, steps: int) -> dict[str, float]:
+        return {}
+
+    def evaluate(self, seed: int) -> float:
+        return 0.0
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load(self, weights: Any = None, stream: Any = None) -> None: ...
+
+
+class NoLoad(Blocky):
+    load = Learner.load
+
+
+class Rude(Blocky):
+    @classmethod
+    def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError("oops")
+
+
+BLOCKY = f"learner={__name__}.Blocky"
+
+
+def made(*arguments: str) -> RunConfig:
+    return resolve(compose(arguments))
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(SettingError) as caught:
+        made(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_quadratic_defaults() -> None:
+    config = made("learner=quadratic")
+    assert (config.steps, config.eval_interval, config.ready_interval) == (3600, 10, 60)
+    assert (config.sizes, config.evaluators, config.algo.settings["max_eval_steps"]) == ((8, 8), 6, 180)
+    assert config.run_dir.startswith("runs/Quadratic-fire-")
+    assert config.space == {"lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 1.0]}}
+
+
+def test_a_named_preset_beats_the_learners_own() -> None:
+    assert made("learner=quadratic", "preset=laptop").ready_interval == 40
+
+
+def test_goes_to_json_and_back() -> None:
+    config = made("learner=quadratic", "stop.hours=2", "engine.processes=2", "seed=5")
+    assert from_plain(json.loads(json.dumps(to_plain(config)))) == config
+    with pytest.raises(SettingError, match=r"unknown setting 'engine.proceses': did you mean 'engine.processes'"):
+        from_plain({**to_plain(config), "engine": {"proceses": 1}})
+    with pytest.raises(SettingError, match=r"population.evaluators=-1: must be an integer >= 0"):
+        from_plain({**to_plain(config), "evaluators": -1})
+
+
+@pytest.mark.parametrize("preset", choices("preset"))
+@pytest.mark.parametrize("learner", ["learner=quadratic", BLOCKY])
+def test_every_preset_fits_every_learner_and_algorithm(preset: str, learner: str) -> None:
+    tree = compose([learner, f"preset={preset}"])
+    fire = resolve(tree)
+    for algo in ("pbt", "random"):
+        config = resolve({**tree, "algo": algo})
+        assert (config.steps, config.evaluators) == (fire.steps, 0)
+        assert config.sizes == (sum(fire.sizes) + fire.evaluators,)
+    assert fire.algo.settings["max_eval_steps"] >= 7 * fire.eval_interval
+    if preset != "smoke":
+        assert fire.algo.settings["max_eval_steps"] >= 12 * fire.eval_interval
+        assert fire.ready_interval >= 4 * fire.eval_interval
+        assert fire.steps >= 8 * fire.ready_interval
+
+
+@pytest.mark.parametrize(("preset", "workers"), [("paper22", 22), ("paper36", 36), ("paper50", 50), ("laptop", 22)])
+def test_presets_have_the_papers_sizes(preset: str, workers: int) -> None:
+    config = made(BLOCKY, f"preset={preset}")
+    assert sum(config.sizes) + config.evaluators == workers
+    assert config.evaluators == 6 * (len(config.sizes) - 1)
+
+
+def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> None:
+    assert made(BLOCKY).eval_interval == 1024
+    assert made(BLOCKY, "preset=smoke").eval_interval == 192
+    config = made(BLOCKY, "ready_interval=3072", "preset.evaluations=10")
+    assert (config.ready_interval, config.steps) == (3072, 12288)  # the next multiple
+    assert refusal(BLOCKY, "eval_interval=1000").startswith("eval_interval=1000 is no multiple of")
+    assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
+    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000")
+
+
+def test_own_sizes_bring_their_share_of_evaluators() -> None:
+    assert made("learner=quadratic", "population.sizes=[8,8,4]").evaluators == 6 + 3
+    assert made("learner=quadratic", "population.sizes=8").evaluators == 0
+    assert made("learner=quadratic", "population.sizes=[4,4]", "population.evaluators=1").evaluators == 1
+
+
+def test_the_environment_goes_to_learners_that_have_one() -> None:
+    assert made(BLOCKY, "env=Ant", "env.kwargs.x=1").settings["env"] == {"name": "Ant", "kwargs": {"x": 1}}
+    assert made(BLOCKY, "env=my_pkg:MyEnv-v0").settings["env"]["name"] == "my_pkg:MyEnv-v0"
+    assert made(BLOCKY, "env.kwargs.x=1").settings["env"]["name"] == "Nowhere"
+    assert made(BLOCKY).settings["env"] == {"name": "Nowhere", "kwargs": {}}
+    assert "env.kwarg" in refusal(BLOCKY, "env.kwarg.x=1")
+    assert "takes no environment" in refusal("learner=quadratic", "env=Ant")
+
+
+def test_space_changes_by_hyperparameter() -> None:
+    assert made(BLOCKY, "space.lr={uniform:[1,2]}").space["lr"] == {"uniform": [1.0, 2.0]}
+    assert list(made(BLOCKY, "space.decay=null").space) == ["lr"]  # settings.decay is its fixed value
+    assert "width" in made(BLOCKY, "space.width={integer:[8,64]}").space
+    assert "did you mean 'space.lr'" in refusal(BLOCKY, "space.lrr={uniform:[1,2]}")
+    assert "space.lr=null" in refusal(BLOCKY, "space.lr=null")  # it has none
+    assert "space.lr" in refusal(BLOCKY, "space.lr={uniform:[2,1]}")
+
+
+def test_explore_is_short_for_two_settings_where_the_algorithm_has_them() -> None:
+    arguments = ["learner=quadratic", "explore.resample_probability=0.1", "explore.factors=[0.9,1.1]"]
+    for algo in ("fire", "pbt"):
+        settings = made(*arguments, f"algo={algo}").algo.settings
+        assert (settings["resample_probability"], settings["explore_factors"]) == (0.1, [0.9, 1.1])
+    assert "resample_probability" not in made(*arguments, "algo=random").algo.settings
+    assert made(*arguments, "algo.resample_probability=0.3").algo.settings["resample_probability"] == 0.3
+
+
+def test_settings_of_other_algorithms_are_refused() -> None:
+    assert "unknown setting 'algo.max_eval_steps'" in refusal("learner=quadratic", "algo=pbt", "algo.max_eval_steps=90")
+
+
+def test_the_sign_test_needs_its_evaluations() -> None:
+    assert "6 evaluations" in refusal("learner=quadratic", "algo.max_eval_steps=60")
+    assert made("learner=quadratic", "algo.max_eval_steps=70").algo.settings["max_eval_steps"] == 70
+    assert "max_eval_steps" in refusal("learner=quadratic", "algo.max_eval_steps=70", "algo.significance=0.001")
+
+
+def test_learner_settings_have_their_defaults_type() -> None:
+    assert made(BLOCKY, "learner.width=8").settings["width"] == 8
+    assert refusal(BLOCKY, "learner.width=wide") == "learner.width=wide: must be an integer"
+    assert refusal(BLOCKY, "learner.deep=1") == "learner.deep=1: must be true or false"
+    assert "did you mean 'width'" in refusal(BLOCKY, "learner.widht=1")
+
+
+def test_a_mapping_may_stand_for_arguments() -> None:
+    tree = compose(settings={"learner": Blocky, "env": "Ant", "population": {"sizes": [4, 4]}, "engine": "inline"})
+    config = resolve(tree)
+    assert config == replace(made(BLOCKY, "env=Ant", "population.sizes=[4,4]", "engine=inline"), run_dir=config.run_dir)
+    assert resolve(compose(settings={"learner": {"name": Blocky, "width": 3}})).settings["width"] == 3
+
+
+def test_composes_inside_another_hydra_application() -> None:
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        outer = GlobalHydra.instance().hydra
+        assert made("learner=quadratic").steps == 3600
+        assert GlobalHydra.instance().hydra is outer
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("quadratik", "did you mean 'quadratic'"),
+        (f"{__name__}.NoLoad", "the class lacks load()"),
+        (f"{__name__}.TOTAL", "must be a subclass of firerl.Learner"),
+        (f"{__name__}.Blockie", "did you mean 'Blocky'"),
+        ("no_such_package.Own", "cannot import 'no_such_package'"),
+    ],
+)
+def test_no_such_learner(name: str, message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        find_learner(name)
+    assert message in str(caught.value)
+
+
+def test_a_learner_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "agents_of_mine.py").write_text("raise RuntimeError('at import')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    with pytest.raises(SettingError, match=r"learner=agents_of_mine.A: cannot import .* RuntimeError: at import"):
+        find_learner("agents_of_mine.A")
+
+
+def test_a_class_that_has_no_importable_name() -> None:
+    class Local(Blocky):
+        tunable = ("decay",)
+
+    tree = compose(settings={"learner": Local, "space": {"decay": {"uniform": [0, 0.5]}}})
+    assert resolve(tree, Local).task == "Local"
+    with pytest.raises(SettingError, match=r"unknown hyperparameter 'space.width'"):
+        resolve({**tree, "space": {"width": {"integer": [1, 2]}}}, Local)
+    with pytest.raises(SettingError, match=r"lacks load\(\)"):
+        resolve(tree, NoLoad)
+
+
+def test_errors_of_a_learner_are_one_line() -> None:
+    assert "resolve() raised ZeroDivisionError: oops" in refusal(f"learner={__name__}.Rude")
+
+
+def test_what_a_resumed_run_may_change() -> None:
+    old = made("learner=quadratic", "engine.processes=2", "stop.hours=1")
+    new = changed(old, {"steps": 7200, "stop": {"objective": 3}, "engine": {"name": "inline"}, "logger": []})
+    assert (new.steps, new.stop.hours, new.stop.objective, new.logger) == (7200, 1.0, 3.0, ())
+    assert (new.engine.name, new.engine.processes) == ("inline", None)
+    assert replace(new, steps=old.steps, stop=old.stop, engine=old.engine, logger=old.logger) == old
+    assert changed(old, {}) == old
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"seed": 1}, "seed cannot change when a run is resumed"),
+        ({"population": {"sizes": [4]}}, "population cannot change"),
+        ({"step": 1}, "did you mean 'steps'"),
+        ({"steps": 61}, "steps=61 is no multiple of ready_interval=60"),
+        ({"stop": {"hour": 1}}, "did you mean 'stop.hours'"),
+        ({"stop": 3}, "stop=3"),
+        ({"engine": {"processes": 0}}, "engine.processes=0: must be an integer >= 1"),
+    ]
+    for changes, message in refused:
+        with pytest.raises(SettingError) as caught:
+            changed(old, changes)
+        assert message in str(caught.value)

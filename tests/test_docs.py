@@ -1,0 +1,38 @@
+"""The documents' code runs as pasted."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """The code blocks of a document."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_your_own_learner(tmp_path: Path) -> None:
+    learner, script = blocks("docs/your-own-learner.md", "python")
+    (tmp_path / "digits.py").write_text(learner)
+    (tmp_path / "run.py").write_text(script)
+    (tmp_path / "agents").mkdir()  # a user's own folder of that name does no harm
+    (tmp_path / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    commands = [*blocks("docs/your-own-learner.md", "sh")[0].strip().splitlines(), "python run.py"]
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    accuracy = float(done.stdout.split()[0])
+    assert accuracy > 0.8
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "pip install -e . && python -m firerl.launch env=Humanoid" in readme
+    assert "pip install -e .[dev] && pytest" in readme
