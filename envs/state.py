@@ -37,7 +37,7 @@ _CONSTRUCTOR_RECORDS = ("_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs")
 _CONSTANT_TYPES = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, property)
 _CONSTANT_MODULES = ("gymnasium.spaces", "gymnasium.envs.registration", "gymnasium.envs.mujoco.mujoco_rendering",
                      "pygame", "logging")  # fmt: skip
-_ARENA = ("contact", "efc_", "iefc_", "island_", "map_", "iacc", "ifrc_")  # sizes change from step to step
+_ARENA = ("contact", "efc_", "iefc_", "island_", "dof_island", "tree_island", "map_", "iacc", "ifrc_")
 
 
 class Unsaveable(TypeError):
@@ -74,16 +74,14 @@ def _is_constant(value: Any) -> bool:
 
 def _encode(value: Any, where: str, seen: set[int]) -> Any:
     """A value as plain data: scalars as they are, everything else as {kind: content}."""
-    if value is None or isinstance(value, (bool, float, str)) and type(value) in (bool, float, str):
+    if value is None or type(value) in (bool, float, str):
         return value
     if type(value) is int:
         return value if abs(value) < 2**62 else {"int": str(value)}
-    if isinstance(value, np.generic) and not isinstance(value, np.object_):
-        return {"scalar": np.array(value)}
-    if type(value) is np.ndarray:
-        if value.dtype.hasobject:
-            raise Unsaveable(f"{where} is an array of objects")
-        return {"array": value.copy()}
+    if isinstance(value, np.generic) or type(value) is np.ndarray:
+        if value.dtype.kind not in "biufc":
+            raise Unsaveable(f"{where} is an array of {value.dtype}")
+        return {"array" if type(value) is np.ndarray else "scalar": np.array(value)}
     if isinstance(value, np.random.Generator):
         return {"generator": _encode(value.bit_generator.state, where, seen)}
     if isinstance(value, np.random.RandomState):

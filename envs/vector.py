@@ -83,7 +83,7 @@ def _unversioned(spec: Any) -> str:
     return f"{spec.namespace}/{spec.name}" if spec.namespace else spec.name
 
 
-def env_seeds(seed: int, num_envs: int) -> list[int]:
+def env_seeds(seed: int, num_envs: int) -> list[int | None]:
     """One independent 63-bit seed for each environment."""
     drawn = np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)
     return [int(value >> np.uint64(1)) for value in drawn]
@@ -106,6 +106,7 @@ def make(name: str, num_envs: int, seed: int, **kwargs: Any) -> SyncVectorEnv:
             disable_env_checker=True,  # check() has looked at one already; the wrapper costs time in every step
             **kwargs,
         )
+    assert isinstance(vector, gymnasium.vector.SyncVectorEnv)
     vector.reset(seed=env_seeds(seed, num_envs))
     return vector
 

@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -176,24 +177,16 @@ def build(network: Network) -> Learner:
 
 def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video: Path) -> Iterator[Episode]:
     """Play and film ``count`` episodes one after another; the file appears whole, at the end, or not at all."""
-    import gymnasium
-
     from firerl import envs
 
     given = settings.get("env")
     if not callable(getattr(learner, "act", None)) or not isinstance(given, Mapping):
         raise FirerlError(f"learner {type(learner).__name__} cannot be filmed: it needs act(observations, mean) and "
                           "the setting env")  # fmt: skip
-    name = envs.resolve(given["name"])
-    try:
-        env = gymnasium.make(name, render_mode="rgb_array", **given.get("kwargs", {}))
-    except Exception as error:
-        raise _no_picture(name, error) from error
-    with closing(env):
-        _first_picture(env, name)
-        with _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
-            for episode_seed in envs.env_seeds(seed, count):
-                yield _film_episode(env, learner, episode_seed, writer)
+    env = _rendering(envs.resolve(given["name"]), given.get("kwargs") or {})
+    with closing(env), _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
+        for episode_seed in envs.env_seeds(seed, count):
+            yield _film_episode(env, learner, episode_seed, writer)
 
 
 def _film_episode(env: Any, learner: Any, seed: int, writer: Any) -> Episode:
@@ -208,13 +201,24 @@ def _film_episode(env: Any, learner: Any, seed: int, writer: Any) -> Episode:
     return total, length
 
 
-def _first_picture(env: Any, name: str) -> None:
+def _rendering(name: str, kwargs: Mapping[str, Any]) -> Any:
+    """The environment, once it has given a first picture. Raises FirerlError if it cannot."""
+    import gymnasium
+
+    env = None
     try:
-        env.reset(seed=0)
-        if env.render() is None:
-            raise RuntimeError("render() gives no picture")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # GLFW's about the display: the error says it in one line
+            env = gymnasium.make(name, render_mode="rgb_array", **kwargs)
+            env.reset(seed=0)
+            if env.render() is None:
+                raise RuntimeError("render() gives no picture")
     except Exception as error:
+        with suppress(Exception):
+            if env is not None:
+                env.close()
         raise _no_picture(name, error) from error
+    return env
 
 
 def _no_picture(name: str, error: Exception) -> FirerlError:
@@ -233,7 +237,8 @@ def _writer(video: Path, fps: int) -> Iterator[Any]:
     temporary = video.with_name(f".{video.stem}.{os.getpid()}.mp4")
     try:
         # Even sides are all that the codec asks for; imageio's own default would stretch to multiples of 16.
-        with imageio.get_writer(temporary, fps=fps, macro_block_size=2) as writer:
+        # closing(), since its own context manager leaves ffmpeg running after an error.
+        with closing(imageio.get_writer(temporary, fps=fps, macro_block_size=2)) as writer:
             yield writer
         os.replace(temporary, video)
     except OSError as error:

@@ -6,6 +6,7 @@ import math
 import shlex
 import statistics
 import sys
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -142,8 +143,9 @@ def closing(result: Mapping[str, Any], run_dir: Path, seconds: float | None, ten
     steps, duration = result.get("steps", 0), "" if seconds is None else f" in {duration_text(seconds)}"
     winner = f"worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"
     lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", f"  winner      {winner}"]
-    fresh = [f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items()]
-    lines += [f"  fresh       {', '.join(fresh)}"] if fresh else []
+    fresh = ", ".join(f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items())
+    folded = textwrap.wrap(fresh, WIDTH - 14)
+    lines += [f"  {'fresh' if i == 0 else '':10}  {row}" for i, row in enumerate(folded)]
     lines += [f"  {'schedule' if i == 0 else '':10}  {row}" for i, row in enumerate(_schedule(result))]
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
@@ -277,8 +279,7 @@ class TableView(_View):
 
         super().started(config, journal, step, processes)
         self.step, self.progress = step, (0, 0)
-        if self.live is None:
-            # No thread of its own: the engine may fork, and nothing changes between two events but the clock.
+        if self.live is None:  # without a thread of its own, since the engine may fork
             self.live = Live(self._picture(), console=self.console, auto_refresh=False)
             self.live.start()
 

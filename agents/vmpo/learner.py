@@ -15,6 +15,10 @@ from firerl.agents.vmpo.update import Update
 from firerl.errors import SettingError, unknown
 from firerl.learner import Hyperparameters, Learner, check_multiple
 
+REPORT_EPISODES = 20  # of each kind, for the winner
+
+LONGEST_EPISODE = 100_000  # steps; a fresh episode of a task without an end stops here
+
 
 class VMPO(Learner):
     """On-policy maximum a posteriori policy optimisation on any Gymnasium task with vector observations.
@@ -118,8 +122,9 @@ class VMPO(Learner):
         env_seed, act_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
         generator = torch.Generator(self.device).manual_seed(act_seed)
         vector = envs.make(self.config["env"]["name"], width, env_seed, **self.config["env"]["kwargs"])
+        quota = [count // width + (i < count % width) for i in range(width)]
         try:
-            return self._play(vector.envs, [count // width + (i < count % width) for i in range(width)], mean, generator)
+            return self._play(vector.envs, quota, mean, generator)
         finally:
             vector.close()
 
@@ -138,7 +143,7 @@ class VMPO(Learner):
                 totals[i] += float(reward)
                 lengths[i] += 1
                 observations[i] = observation
-                if terminated or truncated:
+                if terminated or truncated or lengths[i] >= LONGEST_EPISODE:
                     results[i].append((float(totals[i]), int(lengths[i])))
                     totals[i], lengths[i] = 0.0, 0
                     if len(results[i]) == quota[i]:
@@ -146,6 +151,16 @@ class VMPO(Learner):
                     else:
                         observations[i] = environments[i].reset()[0]
         return [episode for own in results for episode in own]
+
+    def report(self, seed: int) -> dict[str, float]:
+        """Return over 20 whole fresh episodes, with the mean action and with sampled ones."""
+        figures = {"episodes": float(REPORT_EPISODES)}
+        for policy in ("mean", "sample"):
+            episodes = np.array(self.episodes(REPORT_EPISODES, seed, mean=policy == "mean"), dtype=float)
+            figures[f"{policy}_action_return"] = float(episodes[:, 0].mean())
+            figures[f"{policy}_action_return_std"] = float(episodes[:, 0].std(ddof=1))
+            figures[f"{policy}_action_length"] = float(episodes[:, 1].mean())
+        return figures
 
     def state(self) -> dict[str, Any]:
         stream = {

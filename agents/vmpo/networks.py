@@ -60,12 +60,14 @@ class Gaussian(nn.Module):
 
     @staticmethod
     def log_prob(parameters: Parameters, actions: Tensor) -> Tensor:
-        return losses.gaussian_log_prob(*parameters, actions)
+        mean, scale = parameters
+        return losses.gaussian_log_prob(mean, scale, actions)
 
     @staticmethod
     def kl(old: Parameters, new: Parameters) -> Parameters:
         """(C_mu, C_sigma), [B] each."""
-        return losses.kl_mean(*old, new[0]), losses.kl_covariance(old[1], new[1])
+        (old_mean, old_scale), (mean, scale) = old, new
+        return losses.kl_mean(old_mean, old_scale, mean), losses.kl_covariance(old_scale, scale)
 
     @staticmethod
     def entropy(parameters: Parameters) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import Any
 
 from firerl import envs
@@ -87,12 +88,12 @@ def check_value(prefix: str, name: str, value: Any) -> Any:
     """One integer or number within its range, as int or float; SettingError naming ``prefix.name``."""
     label = f"{prefix}.{name}={value!r}"
     if name in _INTEGERS:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not float(value).is_integer():
             raise SettingError(f"{label} is no whole number")
         if value < _INTEGERS[name]:
             raise SettingError(f"{label}: the smallest allowed is {_INTEGERS[name]}")
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise SettingError(f"{label} is no finite number")
     low, high = _NUMBERS[name]
     if (low is None and value <= 0) or (low is not None and value < low) or value > high:

@@ -36,10 +36,8 @@ class Networks(nn.Module):
         self.normaliser = ObservationNormaliser(spec.observation_size, settings["observation_clip"])
         self.popart = PopArt(settings["value_rate"])
         names = self.policy.head.kl_names
-        first = [settings["init_eta"], *(settings[f"init_alpha_{name}"] for name in names)]
-        self.raw_multipliers = nn.Parameter(torch.tensor(first, dtype=torch.float64).expm1().log().float())
-        if not torch.isfinite(self.raw_multipliers).all():  # expm1 overflows above 700, where softplus(x) is x
-            self.raw_multipliers.data.copy_(torch.tensor(first))
+        first = torch.tensor([settings["init_eta"], *(settings[f"init_alpha_{name}"] for name in names)])
+        self.raw_multipliers = nn.Parameter(first + torch.log(-torch.expm1(-first)))  # the inverse of softplus
 
     @staticmethod
     def _policy(settings: Mapping[str, Any], spec: EnvSpec, generator: torch.Generator) -> Policy:
