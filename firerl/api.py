@@ -7,7 +7,7 @@ every command reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from firerl.compose import compose
 from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
 from firerl.errors import SettingError
+from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State, initial_state
 from firerl.learner import Learner
 from firerl.learners import find_learner
@@ -135,7 +136,8 @@ def start(
     from firerl.store import Store
 
     learner = learner or find_learner(config.learner)
-    plain = to_plain(config)
+    plain = loads(dumps(to_plain(config)))
+    config = from_plain(plain)  # as a resume will read it: the order of its entries, too
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config)) as store:
         return _run(config, learner, store, _observers(config, progress, observer))
@@ -163,7 +165,8 @@ def resume_run(
         finished, generation = store.result(), store.last()
         if config.steps < generation.step:
             raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
-        told = _observers(config, progress, observer)
+        here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
+        told = _observers(here, progress, observer)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             told.note(f"{run_dir} has finished already; resume it with steps=<more> to extend it")
             told.finished(finished, store.run_dir)
@@ -173,7 +176,7 @@ def resume_run(
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")
-        return _run(config, learner, store, told)
+        return _run(here, learner, store, told)
 
 
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:

@@ -1,4 +1,4 @@
-"""States as bytes and files: the same state gives the same bytes, and reading never runs code.
+"""States as bytes and back: the same state gives the same bytes, and reading never runs code.
 
 A checkpoint is what ``torch.save`` writes and ``torch.load(weights_only=True)`` reads: nested dicts, lists and
 tuples of tensors, numpy arrays and scalars, numbers, strings, bytes, bools and None. In the file every tuple starts
@@ -8,12 +8,9 @@ types nor Python's large integers without running code.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
 import zipfile
 from collections import OrderedDict
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +51,6 @@ def loads(data: bytes) -> Any:
     return _decode(content[2])
 
 
-def write(path: Path, data: bytes) -> None:
-    """Make ``path`` hold ``data``, whole and durable, or raise OSError and leave what was there before.
-
-    Until the rename the bytes lie beside it in ``<name>.<process id>.tmp``; only a killed process leaves one.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            temporary.unlink()
-        if isinstance(error, OSError):
-            raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
-        raise
-
-
 def read(path: Path) -> Any:
     """The state in the file ``path``. Raises RunFolderError, naming the file, if it is missing or damaged."""
     try:
@@ -83,20 +59,6 @@ def read(path: Path) -> Any:
         raise RunFolderError(f"checkpoint {path} is missing") from None
     except (OSError, ValueError) as error:
         raise RunFolderError(f"checkpoint {path} cannot be read: {error}") from error
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 of ``data`` in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _encode(value: Any, place: str, words: dict[str, str]) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 from firerl import results
+from firerl.clock import Clock
 from firerl.config import RunConfig, setup_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
 from firerl.errors import FirerlError, PopulationDied
@@ -69,13 +69,14 @@ class Controller:
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
         _restore(engine, self.setup, self.store, generation)
+        clock = Clock(engine.processes)
         while not (stopped := self._stopped(generation)):
-            generation = self._next_generation(engine, generation)
+            generation = self._next_generation(engine, generation, clock)
         return generation, stopped
 
-    def _next_generation(self, engine: Engine, generation: Generation) -> Generation:
+    def _next_generation(self, engine: Engine, generation: Generation, clock: Clock) -> Generation:
         """Evaluation points up to the next ready, then the commit."""
-        state, points, clock = generation.state, list[Point](), _Clock(engine.processes)
+        state, points = generation.state, list[Point]()
         built = set(generation.files) or {w.id for w in state.workers if not w.is_evaluator}
         built |= {d.worker for d in generation.decisions if isinstance(d, StartEvaluator)}
         while True:
@@ -97,7 +98,7 @@ class Controller:
             if ready:
                 return generation
 
-    def _advance(self, engine: Engine, state: State, clock: _Clock) -> list[Report]:
+    def _advance(self, engine: Engine, state: State, clock: Clock) -> list[Report]:
         orders = advances(self.setup, state)
         done = 0
 
@@ -117,7 +118,7 @@ class Controller:
         return [Report(o.worker, steps[o.worker], o.objective, o.metrics, o.failure) for o in outcomes]
 
     def _commit(
-        self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: _Clock
+        self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock
     ) -> Generation:
         number = previous.number + 1
         saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
@@ -125,8 +126,14 @@ class Controller:
         best = previous.best_ever
         leader = smoothed_leader(state, points[-1].decisions)
         if leader and leader.objective is not None and (best is None or leader.objective > best.objective):
-            best = BestEver(leader.worker, leader.network_step, leader.objective, files[leader.holder].name)
-        return self.store.commit(previous, step, points, state, list(files.values()), best, clock.totals())
+            best = BestEver(
+                worker=leader.worker,
+                step=leader.network_step,
+                objective=leader.objective,
+                hyperparameters=state.workers[leader.worker].hyperparameters,
+                file=files[leader.holder].name,
+            )
+        return self.store.commit(previous, step, points, state, list(files.values()), best, clock.since_last())
 
     def _stopped(self, generation: Generation) -> str:
         """Why the run ends with this generation; "" if it goes on."""
@@ -148,60 +155,13 @@ class Controller:
     def _seconds(self) -> float:
         return sum(timing["seconds"] for timing in self.store.journal().timings())
 
-    def _tell(self, step: int, state: State, point: Point, committed: bool, clock: _Clock) -> None:
+    def _tell(self, step: int, state: State, point: Point, committed: bool, clock: Clock) -> None:
         seconds, parts = clock.end_round()
         rounds_left = (self.config.steps - step) // self.setup.eval_interval
         trained = len(point.reports) * self.setup.eval_interval
         self.observer.round_done(
             Round(step, state, point, committed, trained, seconds, parts, rounds_left * clock.mean_round())
         )
-
-
-class _Clock:
-    """Wall time of one generation by part. Nothing that it measures enters the journal's promised part."""
-
-    def __init__(self, processes: int):
-        self.processes = processes
-        self.begun = time.perf_counter()
-        self.rounds = 0
-        self.all: dict[str, float] = {}
-
-    def begin_round(self) -> None:
-        self.round_begun = time.perf_counter()
-        self.round: dict[str, float] = dict.fromkeys(("train", "evaluate", "decide", "copy", "save"), 0.0)
-
-    def add(self, part: str, seconds: float) -> None:
-        """``seconds`` of one process."""
-        self.round[part] += seconds
-        self.all[part] = self.all.get(part, 0.0) + seconds
-
-    def part(self, name: str) -> _Part:
-        """Times a block in which all processes wait for it."""
-        return _Part(self, name)
-
-    def end_round(self) -> tuple[float, dict[str, float]]:
-        """Seconds of the round, and the parts as shares of processes x seconds; "idle" is the rest."""
-        self.rounds += 1
-        seconds = time.perf_counter() - self.round_begun
-        shares = {name: value / (seconds * self.processes) for name, value in self.round.items()}
-        return seconds, {**shares, "idle": max(0.0, 1.0 - sum(shares.values()))}
-
-    def mean_round(self) -> float:
-        return (time.perf_counter() - self.begun) / max(self.rounds, 1)
-
-    def totals(self) -> dict[str, float]:
-        return {**self.all, "seconds": time.perf_counter() - self.begun, "processes": float(self.processes)}
-
-
-class _Part:
-    def __init__(self, clock: _Clock, name: str):
-        self.clock, self.name = clock, name
-
-    def __enter__(self) -> None:
-        self.begun = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.clock.add(self.name, (time.perf_counter() - self.begun) * self.clock.processes)
 
 
 def advances(setup: Setup, state: State) -> list[Advance]:

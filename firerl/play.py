@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import io
 import os
 import statistics
 import subprocess
@@ -113,8 +112,7 @@ def load(run_dir: Path, best_ever: bool = False) -> Network:
     best = checkpoint.read(run_dir / "best.pt")
     title = f"{task}: winner at step {best['network_step']:,}"
     if best_ever:
-        # It may have had other hyperparameters, but these matter for training alone.
-        best = {**best, **checkpoint.read(run_dir / "best_ever.pt")}
+        best = checkpoint.read(run_dir / "best_ever.pt")
         title = f"{task}: best ever, at step {best['network_step']:,}"
     return Network(
         title, best["learner"], best["settings"], best["hyperparameters"], best["objective"], best["weights"]
@@ -133,19 +131,14 @@ def _load_current(run_dir: Path, best_ever: bool) -> Network:
 
 
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
-    import sqlite3
-
     from firerl.config import from_plain
     from firerl.evolution.winner import winner
     from firerl.results import window_of
-    from firerl.store import Store
+    from firerl.store import Journal
 
-    # A Store that holds no lock: last() and read_file() only read, and the database is opened for reading.
-    db = sqlite3.connect(f"{(run_dir / 'journal.sqlite').absolute().as_uri()}?mode=ro", uri=True)
-    with closing(Store(run_dir, io.StringIO(), db)) as store:
-        db.execute("BEGIN")  # one moment of a run that goes on
-        config = from_plain(store.journal().config())
-        generation = store.last()
+    with closing(Journal.open(run_dir)) as journal, journal.moment():
+        config = from_plain(journal.config())
+        generation = journal.last()
         leader = winner(generation.state, generation.decisions, window_of(config))
         ever = generation.best_ever
         if leader is None:
@@ -161,7 +154,7 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
         if best_ever and ever is not None:
             worker, file, objective = ever.worker, ever.file, ever.objective
             title = f"{config.task}: unfinished run, best ever, worker {worker} at step {ever.step:,}"
-        weights = store.read_file(file)["weights"]
+        weights = journal.read_file(file)["weights"]
     values = generation.state.workers[worker].hyperparameters
     return Network(title, config.learner, config.settings, values, objective, weights)
 

@@ -45,9 +45,12 @@ def write(
     schedule = lineage.schedule(path)
     store.write_result_file("best.pt", checkpoint.dumps(best))
     if generation.best_ever is not None:
-        ever = {**best, "weights": store.read_file(generation.best_ever.file)["weights"]}
-        ever.update(objective=generation.best_ever.objective, network_step=generation.best_ever.step)
-        ever.pop("hyperparameters")
+        ever = {**best, "weights": store.journal().read_file(generation.best_ever.file)["weights"]}
+        ever.update(
+            objective=generation.best_ever.objective,
+            network_step=generation.best_ever.step,
+            hyperparameters=dict(generation.best_ever.hyperparameters),
+        )
         store.write_result_file("best_ever.pt", checkpoint.dumps(ever))
     head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
     store.write_result_file("schedule.yaml", yaml.safe_dump({**head, "schedule": schedule}, sort_keys=False).encode())
@@ -94,5 +97,5 @@ def _network(config: RunConfig, store: Store, generation: Generation, leader: Le
         "hyperparameters": dict(generation.state.workers[leader.worker].hyperparameters),
         "objective": leader.objective,
         "network_step": leader.network_step,
-        "weights": store.read_file(file.name)["weights"],
+        "weights": store.journal().read_file(file.name)["weights"],
     }

@@ -128,10 +128,14 @@ class Space:
 
     @classmethod
     def parse(cls, spec: Mapping[str, Any]) -> Space:
-        """Read a specification (see the module's docstring). Raises SettingError, one line that names the setting."""
+        """Read a specification (see the module's docstring). Raises SettingError, one line that names the setting.
+
+        Dimensions are ordered by name: the order in which a file lists them must not decide whose draw is whose.
+        """
         if not isinstance(spec, Mapping):
             raise SettingError(f"space needs a mapping from names to ranges, got {spec!r}")
-        return cls(tuple(_parse_dimension(name, entry) for name, entry in spec.items()))
+        parsed = (_parse_dimension(name, entry) for name, entry in spec.items())
+        return cls(tuple(sorted(parsed, key=lambda dimension: dimension.name)))
 
     @property
     def names(self) -> tuple[str, ...]:

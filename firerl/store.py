@@ -17,13 +17,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from firerl import checkpoint
+from firerl import files
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import Decision, Report, State
@@ -76,6 +77,7 @@ class BestEver:
     worker: int
     step: int
     objective: float
+    hyperparameters: Mapping[str, Any]
     file: str
 
 
@@ -111,7 +113,7 @@ class Store:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = _locked(run_dir)
         check_free(run_dir)
-        checkpoint.write(run_dir / "config.yaml", _yaml(config))
+        files.write(run_dir / "config.yaml", _yaml(config))
         (run_dir / "checkpoints").mkdir(exist_ok=True)
         first = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
         new = run_dir / "journal.sqlite.new"
@@ -127,9 +129,9 @@ class Store:
         db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, plain.dumps(state)))
         db.execute("COMMIT")
         db.close()
-        _sync(new)
+        files.sync(new)
         new.rename(run_dir / "journal.sqlite")
-        _sync(run_dir)
+        files.sync(run_dir)
         store = cls(run_dir, lock, _connect(run_dir))
         store.collect_garbage()
         return store
@@ -145,26 +147,11 @@ class Store:
 
     def journal(self) -> Journal:
         """The journal of this run, for reading."""
-        return Journal(self._db)
+        return Journal(self._db, self.run_dir)
 
     def last(self) -> Generation:
-        """The last committed generation. Raises RunFolderError where the journal is damaged."""
-        number, step, digest, text, best = self._db.execute(
-            "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
-        ).fetchone()
-        point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
-        last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
-        rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
-        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
-        return Generation(
-            number=number,
-            step=step,
-            hash=digest,
-            state=plain.state_from_plain(plain.loads(text)),
-            decisions=self.journal().decisions_at(point) if point is not None and point == last else [],
-            files=files,
-            best_ever=None if best is None else BestEver(**plain.loads(best)),
-        )
+        """The last committed generation."""
+        return self.journal().last()
 
     def commit(
         self,
@@ -227,15 +214,7 @@ class Store:
         """Change the settings that may change on resume; results of a shorter run go."""
         (self.run_dir / "result.json").unlink(missing_ok=True)
         self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
-        checkpoint.write(self.run_dir / "config.yaml", _yaml(config))
-
-    def read_file(self, file: str) -> Any:
-        """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
-        row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (file,)).fetchone()
-        path = self.checkpoints / file
-        if row is None or not path.is_file() or checkpoint.digest(path.read_bytes()) != row[0]:
-            raise RunFolderError(f"{path} is missing or damaged")
-        return checkpoint.read(path)
+        files.write(self.run_dir / "config.yaml", _yaml(config))
 
     def result(self) -> dict[str, Any] | None:
         """What ``result.json`` holds, if the run has finished. Raises RunFolderError if it is damaged."""
@@ -250,9 +229,7 @@ class Store:
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation is missing or damaged."""
         for file in generation.files.values():
-            path = self.checkpoints / file.name
-            if not path.is_file() or checkpoint.digest(path.read_bytes()) != file.sha256:
-                raise RunFolderError(f"{path} is missing or damaged")
+            _check_file(self.checkpoints / file.name, file.sha256)
 
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
@@ -265,7 +242,7 @@ class Store:
 
     def write_result_file(self, name: str, data: bytes) -> None:
         """One of the files at the end, by write, fsync, rename."""
-        checkpoint.write(self.run_dir / name, data)
+        files.write(self.run_dir / name, data)
 
     def collect_garbage(self) -> None:
         """Remove what no commit refers to."""
@@ -292,14 +269,24 @@ class Store:
 class Journal:
     """A run's journal, for reading."""
 
-    def __init__(self, db: sqlite3.Connection):
+    def __init__(self, db: sqlite3.Connection, run_dir: Path):
         self._db = db
+        self.run_dir = run_dir
 
     @classmethod
     def open(cls, run_dir: Path) -> Journal:
         """Read a run folder, also while the run goes on. Raises RunFolderError if there is none."""
         check_is_run(run_dir)
-        return cls(_connect(run_dir, read_only=True))
+        return cls(_connect(run_dir, read_only=True), run_dir)
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """All that is read inside belongs to one moment of a run that goes on."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     def config(self) -> dict[str, Any]:
         """All settings of the run."""
@@ -309,24 +296,50 @@ class Journal:
         """The population before its first step."""
         return plain.state_from_plain(plain.loads(self._meta("initial_state")))
 
-    def state(self) -> State:
-        """The population at the last committed generation."""
-        text = self._db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()[0]
-        return plain.state_from_plain(plain.loads(text))
+    def last(self) -> Generation:
+        """The last committed generation."""
+        number, step, digest, text, best = self._db.execute(
+            "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
+        last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
+        rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
+        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+        return Generation(
+            number=number,
+            step=step,
+            hash=digest,
+            state=plain.state_from_plain(plain.loads(text)),
+            decisions=self.decisions_at(point) if point is not None and point == last else [],
+            files=files,
+            best_ever=None if best is None else BestEver(**plain.loads(best)),
+        )
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
         return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
 
+    def read_file(self, name: str) -> Any:
+        """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
+        from firerl import checkpoint  # loads torch, which a reader of the journal alone does not need
+
+        row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (name,)).fetchone()
+        path = self.run_dir / "checkpoints" / name
+        _check_file(path, row[0] if row else "")
+        return checkpoint.read(path)
+
     def points(self) -> Iterator[Point]:
         """The committed evaluation points, in order."""
+        # Rows are only ever added: up to the last point of now, both tables are whole.
+        last = self._db.execute("SELECT max(point) FROM reports").fetchone()
         decisions: dict[int, list[Decision]] = {}
-        for point, kind, data in self._db.execute("SELECT point, kind, data FROM decisions ORDER BY point, position"):
+        query = "SELECT point, kind, data FROM decisions WHERE point <= ? ORDER BY point, position"
+        for point, kind, data in self._db.execute(query, last):
             decisions.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
         reports: list[Report] = []
         current = 0
-        query = "SELECT point, worker, step, objective, metrics, failure FROM reports ORDER BY point, worker"
-        for point, worker, step, objective, metrics, failure in self._db.execute(query):
+        query = "SELECT * FROM reports WHERE point <= ? ORDER BY point, worker"
+        for point, worker, _, step, objective, metrics, failure in self._db.execute(query, last):
             if point != current and reports:
                 yield Point(reports, decisions.get(current, []))
                 reports = []
@@ -355,6 +368,11 @@ class Journal:
 
     def _meta(self, key: str) -> str:
         return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    if not path.is_file() or files.digest(path.read_bytes()) != sha256:
+        raise RunFolderError(f"{path} is missing or damaged")
 
 
 def check_free(run_dir: Path) -> None:
@@ -431,11 +449,3 @@ def _lists(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _lists(item) for key, item in value.items()}
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

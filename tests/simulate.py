@@ -74,14 +74,18 @@ def idle(id: int, population: int = 2) -> Worker:
 def point(
     setup: Setup, settings: Any, workers: Sequence[Worker], objectives: Mapping[int, float | str | None], **options: Any
 ) -> tuple[dict[int, Worker], list[Decision]]:
-    """One evaluation point at which all active workers report; a text is a failure, a missing objective None."""
+    """One evaluation point at which all active workers report; a text is a failure, a missing objective None.
+
+    Its number follows the last at which a parent was evaluated.
+    """
+    state = State(tuple(workers), 1 + max(w.evaluated_point for w in workers))
     reports = []
-    for w in active(State(tuple(workers))):
+    for w in active(state):
         told = objectives.get(w.id)
         failure = told if isinstance(told, str) else None
         objective = None if isinstance(told, str) else told
         reports.append(Report(w.id, w.step + setup.eval_interval, objective, failure=failure))
-    after, decisions = fire.decide(setup, settings, State(tuple(workers)), reports, **options)
+    after, decisions = fire.decide(setup, settings, state, reports, **options)
     return {w.id: w for w in after.workers}, decisions
 
 
@@ -239,7 +243,7 @@ def scenarios(draw: st.DrawFn, least_populations: int = 1, synchronous: bool | N
     sizes = tuple(draw(st.lists(st.integers(2, 9), min_size=least_populations, max_size=4)))
     parents = len(sizes) - 1
     evaluators = parents + draw(st.integers(0, sum(sizes[1:]) + 2)) if parents else 0
-    interval, in_ready = draw(st.sampled_from([1, 10, 64])), draw(st.integers(1, 5))
+    interval, in_ready = draw(st.sampled_from([1, 10, 64])), draw(st.sampled_from([1, 2, 3, 5, 10]))
     setup = Setup(
         sizes,
         evaluators,
@@ -273,7 +277,7 @@ def scenarios(draw: st.DrawFn, least_populations: int = 1, synchronous: bool | N
 def applied(t: Transition, *but: type) -> dict[int, Worker]:
     """The workers after this point as its decisions alone say, those of some kinds left out.
 
-    ``evaluated_step``, which is bookkeeping for the choice of parents, is taken from the new state.
+    ``evaluated_point``, which is bookkeeping for the choice of parents, is taken from the new state.
     """
     workers = t.reported()
     for id in [w.id for w in t.ready()]:
@@ -295,4 +299,4 @@ def applied(t: Transition, *but: type) -> dict[int, Worker]:
             workers[d.worker] = replace(workers[d.worker], curve=(), failed=False, **steps, **what)
         elif isinstance(d, Fail):
             assert workers[d.worker].failed
-    return {w.id: replace(workers[w.id], evaluated_step=w.evaluated_step) for w in t.after.workers}
+    return {w.id: replace(workers[w.id], evaluated_point=w.evaluated_point) for w in t.after.workers}

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from firerl import checkpoint
+from firerl import checkpoint, files
 from firerl.errors import RunFolderError, SettingError
 
 numbers = st.one_of(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes())
@@ -78,7 +78,7 @@ def test_equal_states_give_equal_bytes_whatever_objects_they_share() -> None:
 
 def test_bytes_do_not_depend_on_the_process() -> None:
     code = (
-        "import numpy, torch; from firerl import checkpoint; print(checkpoint.digest(checkpoint.dumps("
+        "import numpy, torch; from firerl import checkpoint, files; print(files.digest(checkpoint.dumps("
         "{'w': torch.arange(9.).reshape(3, 3).t(), 'g': numpy.random.default_rng(1).bit_generator.state, 'b': b'x'})))"
     )
     here = {
@@ -87,7 +87,7 @@ def test_bytes_do_not_depend_on_the_process() -> None:
         "b": b"x",
     }
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
-    assert there == checkpoint.digest(checkpoint.dumps(here))
+    assert there == files.digest(checkpoint.dumps(here))
 
 
 def test_tensors_are_stored_alone_and_come_back_writable() -> None:
@@ -179,7 +179,7 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
 def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     for value in (1, 2):
-        checkpoint.write(path, checkpoint.dumps(value))
+        files.write(path, checkpoint.dumps(value))
         assert checkpoint.read(path) == value
     assert os.listdir(tmp_path) == ["a.pt"]
 
@@ -187,14 +187,14 @@ def test_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     path = tmp_path / "a.pt"
-    checkpoint.write(path, checkpoint.dumps("old"))
+    files.write(path, checkpoint.dumps("old"))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match=r"cannot write .*a\.pt: No space left"):
-        checkpoint.write(path, checkpoint.dumps("new"))
+        files.write(path, checkpoint.dumps("new"))
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["a.pt"]
     assert checkpoint.read(path) == "old"
@@ -202,4 +202,4 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
 
 def test_writing_into_a_missing_folder_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cannot write"):
-        checkpoint.write(tmp_path / "none" / "a.pt", b"")
+        files.write(tmp_path / "none" / "a.pt", b"")

@@ -16,7 +16,7 @@ import pytest
 import torch
 from learners_for_tests import Quiet, Walk
 
-from firerl import checkpoint
+from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Transfer
 from firerl.engine.local import LocalEngine, _independent
@@ -53,13 +53,13 @@ def script(engine: Engine, folder: Path) -> list[Any]:
     # 1 takes from 0, then 2 takes from the new 1, then 0 from the new 2: all end with 0's weights.
     engine.transfer([Transfer(0, 1, {"lr": 1.0}), Transfer(1, 2, {"lr": 2.0}, seed=5), Transfer(2, 0, {"lr": 3.0})])
     seen += [outcome.objective for outcome in outcomes]
-    seen += [checkpoint.digest(checkpoint.dumps(engine.weights(worker))) for worker in range(3)]
+    seen += [files.digest(checkpoint.dumps(engine.weights(worker))) for worker in range(3)]
     assert len(set(seen[-3:])) == 1
     saved = engine.save(folder, "g1", [2, 1, 0, 9])
     assert [(entry.worker, entry.name) for entry in saved] == [(w, f"g1-w{w}.pt") for w in range(3)]
     for entry in saved:
         data = (folder / entry.name).read_bytes()
-        assert (entry.size, entry.sha256) == (len(data), checkpoint.digest(data))
+        assert (entry.size, entry.sha256) == (len(data), files.digest(data))
     seen += [entry.sha256 for entry in saved]
     after = [outcome.objective for outcome in advance(engine, 0, 1, 2)]
     engine.load([Load(w, {"lr": {0: 3.0, 1: 1.0, 2: 2.0}[w]}, 9, folder / f"g1-w{w}.pt") for w in range(3)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -286,7 +287,7 @@ def test_the_least_recently_evaluated_parent_is_next() -> None:
         workers = list(after.values())
         turns.append({b.parent for b in of(StartEvaluator, decisions)})
     assert all(len(turn) == 2 for turn in turns)
-    assert all(a | b == {2, 3, 4, 5} for a, b in zip(turns, turns[1:], strict=False))
+    assert all(a | b == {2, 3, 4, 5} for a, b in pairwise(turns))
 
 
 def test_recently_is_a_matter_of_when_not_of_the_members_own_steps() -> None:
@@ -316,9 +317,9 @@ def test_just_explored_parents_come_last() -> None:
     """Member 3 has lost itself at this ready; it was never evaluated, yet 4, evaluated once, comes before it."""
     workers = [
         *group(1, range(2)),
-        member(2, 2, evaluated_step=80),
-        member(3, 2, evaluated_step=-1),
-        member(4, 2, evaluated_step=40),
+        member(2, 2, evaluated_point=80),
+        member(3, 2, evaluated_point=-1),
+        member(4, 2, evaluated_point=40),
         busy(5, 2, 2, 0, [0.0, 1.0]),
         busy(6, 2, 3, 0, [0.0, 0.0]),
         idle(7),
@@ -376,7 +377,9 @@ def test_a_child_without_fitness_is_taken_by_its_objective() -> None:
 
 
 def test_equally_fit_children_are_drawn_in_keyed_random_order() -> None:
-    drawn = Counter(children([member(id, curve=[1.0], **RESTING) for id in range(4)], seed)[1][0] for seed in range(400))
+    drawn = Counter(
+        children([member(id, curve=[1.0], **RESTING) for id in range(4)], seed)[1][0] for seed in range(400)
+    )
     assert chisquare([drawn[id] for id in range(4)]).pvalue > 1e-3
 
 
@@ -387,15 +390,3 @@ def test_evaluators_wait_for_parents_and_children() -> None:
     assert [b.worker for b in crowd] == [4, 5]
     assert {b.parent for b in crowd} == {2, 3}
     assert begin([*group(1, range(2)), *group(2, range(2, 4), failed=True), idle(4)], (2, 2)) == []
-
-
-def test_a_failed_evaluator_stops_and_begins_again_with_a_fresh_stream() -> None:
-    workers = [*group(1, range(2)), *group(2, range(2, 5)), busy(5, 2, 2, 0, [1.0, 2.0])]
-    after, decisions = point(make_setup((2, 3), 1), settings(), workers, {5: "RuntimeError"})
-    fail, stop, begun = decisions
-    assert (fail.worker, fail.failure) == (5, "RuntimeError")  # type: ignore[union-attr]
-    assert stop == StopEvaluator(5, 2, 0, NOW, "failed", 2, None, None)
-    assert isinstance(begun, StartEvaluator)
-    assert begun.fresh
-    assert begun.parent in (3, 4)
-    assert not after[5].failed

@@ -25,7 +25,7 @@ def test_helpers_are_no_algorithms(name: str) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    with pytest.raises(SettingError, match="'fires'.*did you mean 'fire'.*pbt"):
+    with pytest.raises(SettingError, match=r"'fires'.*did you mean 'fire'.*pbt"):
         find.algorithm("fires")
 
 
@@ -37,7 +37,9 @@ def test_what_cannot_be_found_is_a_setting_error(name: str) -> None:
 
 def test_a_rival_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "rival.py").write_text("from firerl.evolution.pbt import *\nfrom firerl.evolution.pbt import Settings\n")
+    (tmp_path / "outside" / "rival.py").write_text(
+        "from firerl.evolution.pbt import *\nfrom firerl.evolution.pbt import Settings\n"
+    )
     (tmp_path / "outside" / "half.py").write_text("from firerl.evolution.pbt import Settings, arrange\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert find.algorithm("outside.rival").Settings is pbt.Settings

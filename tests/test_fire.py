@@ -118,6 +118,22 @@ def test_failures_come_before_the_fitness_of_parents() -> None:
     assert (fail.worker, stop.reason, begun.worker) == (4, "failed", 4)
 
 
+def test_a_failed_evaluator_stops_and_begins_again_with_a_fresh_stream() -> None:
+    workers = [
+        *(member(id, **RESTING) for id in (0, 1)),
+        *(member(id, 2, **RESTING) for id in (2, 3, 4)),
+        busy(5, 2, 2, 0, [1.0, 2.0]),
+    ]
+    after, decisions = point(make_setup((2, 3), 1), settings(), workers, {5: "RuntimeError"})
+    fail, stop, begun = decisions
+    assert (fail.worker, fail.failure) == (5, "RuntimeError")  # type: ignore[union-attr]
+    assert stop == StopEvaluator(5, 2, 0, NOW, "failed", 2, None, None)
+    assert isinstance(begun, StartEvaluator)
+    assert begun.fresh
+    assert begun.parent in (3, 4)
+    assert not after[5].failed
+
+
 @pytest.mark.parametrize("replaced", ["parent", "child"])
 def test_an_evaluator_stops_when_exploit_replaces_its_parent_or_child(replaced: str) -> None:
     """Stop 3, and a start at the same point. Member 0 loses to 1; parent 2 loses to 3, whose evaluator is better."""
@@ -308,9 +324,7 @@ def check_starts(t: Transition, last: dict[int, int], now: int) -> None:
         free = {
             w.id
             for w in members
-            if w.population == evaluator.population
-            and w.id not in taken
-            and w.step >= t.settings.min_steps_before_eval
+            if w.population == evaluator.population and w.id not in taken and w.step >= t.settings.min_steps_before_eval
         }
         group = [w for w in members if w.population == evaluator.population - 1 and w.id not in copied]
         if evaluator.id not in starts:
@@ -364,3 +378,19 @@ def test_decide_is_pure(scenario: Scenario) -> None:
         texts.append(plain.dumps([simulation.log[-1].before, simulation.log[-1].reports]))
     for t, text in zip(simulation.log, texts, strict=False):
         check_pure(t, text)
+
+
+@pytest.mark.parametrize("subset_seed", [None, 1], ids=["synchronous", "asynchronous"])
+def test_long_runs_keep_the_rules_and_everything_happens(subset_seed: int | None) -> None:
+    """Hundreds of points of 30 workers in three sub-populations, with failures, silence and ties."""
+    options = fire.Settings(significance=0.15, max_eval_steps=100, min_steps_before_ready=100)
+    setup = replace(make_setup((8, 6, 6), 10, seed=1), ready_interval=100)
+    scenario = Scenario(setup, options, 300, 0.02, 0.05, True, subset_seed)
+    simulation = scenario.simulate()
+    check_run(simulation)
+    assert len(simulation.log) == scenario.rounds
+    decisions = [d for t in simulation.log for d in t.decisions]
+    seen = {getattr(d, "reason", type(d)) for d in decisions}
+    assert seen >= {Copy, Fail, Promote, StartEvaluator, "no-improvement", "replaced", "failed", "no-overlap"}
+    assert {simulation.state.workers[d.child].population for d in of(Promote, decisions)} == {1, 2}
+    assert {simulation.state.workers[d.worker].population for d in of(Copy, decisions) if not d.fresh} == {1, 2, 3}

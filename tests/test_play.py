@@ -17,6 +17,7 @@ import pytest
 from test_journal import config_for, members_of
 
 from firerl import checkpoint, play
+from firerl.files import digest, write
 from firerl.config import RunConfig, to_plain
 from firerl.errors import FirerlError
 from firerl.evolution.population import Report, State
@@ -110,8 +111,8 @@ def unfinished(config: RunConfig) -> None:
     for worker, speed in ((0, 0.5), (1, 1.0), (2, 7.0), (3, 7.0)):
         data, name = checkpoint.dumps({"weights": speed, "stream": None}), f"g000001-w{worker}.pt"
         (store.checkpoints / name).write_bytes(data)
-        files.append(File(worker, 1, name, len(data), checkpoint.digest(data)))
-    best = BestEver(0, 20, 9.0, files[0].name)
+        files.append(File(worker, 1, name, len(data), digest(data)))
+    best = BestEver(0, 20, 9.0, {"lr": 0.1}, files[0].name)
     store.commit(store.last(), 20, [Point([Report(0, 20, 0.5)], [])], state, files, best, {})
     store.close()
 
@@ -123,8 +124,7 @@ def finished(config: RunConfig) -> None:
         "task": config.task, "learner": config.learner, "settings": config.settings, "hyperparameters": {"lr": 0.1},
         "objective": 2.5, "network_step": 40, "weights": 1.5,
     }  # fmt: skip
-    ever = {key: value for key, value in best.items() if key != "hyperparameters"}
-    ever.update(objective=9.0, network_step=20, weights=3.0)
+    ever = {**best, "objective": 9.0, "network_step": 20, "weights": 3.0}
     run_dir = Path(config.run_dir)
     (run_dir / "best.pt").write_bytes(checkpoint.dumps(best))
     (run_dir / "best_ever.pt").write_bytes(checkpoint.dumps(ever))

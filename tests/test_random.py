@@ -27,7 +27,7 @@ def test_nothing_ever_changes_but_that_the_failed_stay_out(scenario: Scenario) -
     log = simulation.run(scenario.rounds, scenario.subset_seed)
     first = [w.hyperparameters for w in initial_state(setup).workers]
     failed: set[int] = set()
-    points = {id: 0 for id in range(sizes[0])}
+    points = dict.fromkeys(range(sizes[0]), 0)
     for t in log:
         assert {type(d) for d in t.decisions} <= {Fail}
         assert failed.isdisjoint(r.worker for r in t.reports)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firerl import checkpoint
+from firerl import checkpoint, files
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
 from firerl.space import Space
@@ -30,8 +30,8 @@ def make(run_dir: Path, state: State, seed: int = 3) -> Store:
 def saved(store: Store, generation: int, worker: int, value: float = 1.0) -> File:
     data = checkpoint.dumps({"weights": {"x": value}, "stream": {}})
     name = f"g{generation:06d}-w{worker}.pt"
-    checkpoint.write(store.checkpoints / name, data)
-    return File(worker, generation, name, len(data), checkpoint.digest(data))
+    files.write(store.checkpoints / name, data)
+    return File(worker, generation, name, len(data), files.digest(data))
 
 
 POINTS = [
@@ -47,7 +47,7 @@ def commit(store: Store, state: State, previous: Generation | None = None) -> Ge
     previous = previous or store.last()
     number = previous.number + 1
     files = [saved(store, number, worker) for worker in (0, 1)]
-    best = previous.best_ever or BestEver(0, 20, 0.5, files[0].name)
+    best = previous.best_ever or BestEver(0, 20, 0.5, {"lr": 0.1}, files[0].name)
     return store.commit(previous, previous.step + 20, POINTS, state, files, best, {"seconds": 1.0})
 
 
@@ -65,14 +65,14 @@ def test_a_committed_generation_comes_back_whole(tmp_path: Path, state: State) -
         assert store.last() == committed
         assert list(store.journal().points()) == POINTS
         store.check_files(committed)
-        assert store.read_file(committed.files[1].name)["weights"] == {"x": 1.0}
+        assert store.journal().read_file(committed.files[1].name)["weights"] == {"x": 1.0}
 
 
 def test_only_what_the_last_commit_refers_to_is_kept(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
         first = commit(store, state)
         commit(store, state, first)
-        checkpoint.write(store.checkpoints / "g000003-w0.pt", b"never committed")
+        files.write(store.checkpoints / "g000003-w0.pt", b"never committed")
     with Store.open(tmp_path / "r") as store:
         names = sorted(path.name for path in store.checkpoints.iterdir())
         assert names == ["g000001-w0.pt", "g000002-w0.pt", "g000002-w1.pt"]  # the first is best ever
@@ -164,7 +164,7 @@ def test_a_damaged_checkpoint_is_found(tmp_path: Path, state: State) -> None:
         with pytest.raises(RunFolderError, match=path.name):
             store.check_files(generation)
         with pytest.raises(RunFolderError, match=path.name):
-            store.read_file(path.name)
+            store.journal().read_file(path.name)
 
 
 def test_the_journal_can_be_read_while_the_run_goes_on(tmp_path: Path, state: State) -> None:

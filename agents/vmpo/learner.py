@@ -124,32 +124,29 @@ class VMPO(Learner):
         vector = envs.make(self.config["env"]["name"], width, env_seed, **self.config["env"]["kwargs"])
         quota = [count // width + (i < count % width) for i in range(width)]
         try:
-            return self._play(vector.envs, quota, mean, generator)
+            return self._play(vector, quota, mean, generator)
         finally:
             vector.close()
 
-    def _play(
-        self, environments: list[Any], quota: list[int], mean: bool, generator: torch.Generator
-    ) -> list[tuple[float, int]]:
-        """Episodes of single environments, all acted for in one batch; one that played its quota is left out."""
-        results: list[list[tuple[float, int]]] = [[] for _ in environments]
-        observations = {i: env.reset()[0] for i, env in enumerate(environments)}
-        totals, lengths = np.zeros(len(environments)), np.zeros(len(environments), dtype=np.int64)
-        while observations:
-            active = list(observations)
-            actions = self.act(np.stack([observations[i] for i in active]), mean, generator)
-            for i, action in zip(active, actions, strict=True):
-                observation, reward, terminated, truncated, _ = environments[i].step(action)
-                totals[i] += float(reward)
-                lengths[i] += 1
-                observations[i] = observation
-                if terminated or truncated or lengths[i] >= LONGEST_EPISODE:
-                    results[i].append((float(totals[i]), int(lengths[i])))
-                    totals[i], lengths[i] = 0.0, 0
-                    if len(results[i]) == quota[i]:
-                        del observations[i]
-                    else:
-                        observations[i] = environments[i].reset()[0]
+    def _play(self, vector: Any, quota: list[int], mean: bool, generator: torch.Generator) -> list[tuple[float, int]]:
+        """Episodes acted for in one batch; an environment that played its quota is left out."""
+        results: list[list[tuple[float, int]]] = [[] for _ in quota]
+        observations = vector.reset()[0]
+        totals, lengths = np.zeros(len(quota)), np.zeros(len(quota), dtype=np.int64)
+        active = np.arange(len(quota))
+        while len(active):
+            actions = self.act(observations[active], mean, generator)
+            step = envs.step_some(vector, active, actions)
+            observations[active], rewards, terminated, truncated = step
+            totals[active] += rewards
+            lengths[active] += 1
+            for i in active[terminated | truncated | (lengths[active] >= LONGEST_EPISODE)]:
+                results[i].append((float(totals[i]), int(lengths[i])))
+                totals[i], lengths[i] = 0.0, 0
+                if len(results[i]) == quota[i]:
+                    active = active[active != i]
+                else:
+                    observations[[i]] = envs.reset_some(vector, np.array([i]))
         return [episode for own in results for episode in own]
 
     def report(self, seed: int) -> dict[str, float]:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl import checkpoint
+from firerl import checkpoint, files
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
@@ -104,8 +104,8 @@ class Host:
             if worker in self._learners:
                 data = self._dump(worker)
                 name = f"{prefix}-w{worker}.pt"
-                checkpoint.write(folder / name, data)
-                saved.append(Saved(worker, name, len(data), checkpoint.digest(data)))
+                files.write(folder / name, data)
+                saved.append(Saved(worker, name, len(data), files.digest(data)))
         return saved
 
     def _build(self, worker: int, hyperparameters: Mapping[str, Any], seed: int) -> None:

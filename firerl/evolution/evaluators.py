@@ -132,19 +132,19 @@ def replaced_stops(workers: Workers, replaced: set[int]) -> list[StopEvaluator]:
     ]
 
 
-def apply_promotion(workers: Workers, success: Promote) -> None:
+def apply_promotion(workers: Workers, success: Promote, point: int) -> None:
     """The child's record after a success: the evaluator's curve and network, its own hyperparameters."""
     evaluator, child = workers[success.worker], workers[success.child]
     workers[child.id] = replace(
         child, curve=evaluator.curve, network_step=evaluator.network_step, replaced_step=child.step
     )
-    make_idle(workers, evaluator.id, success.parent)
+    make_idle(workers, evaluator.id, success.parent, point)
 
 
-def make_idle(workers: Workers, evaluator: int, parent: int) -> None:
+def make_idle(workers: Workers, evaluator: int, parent: int, point: int) -> None:
     """The evaluator ends its evaluation of ``parent``, which from now on was evaluated most recently."""
     workers[evaluator] = replace(workers[evaluator], evaluation=None, curve=(), hyperparameters={})
-    workers[parent] = replace(workers[parent], evaluated_step=workers[parent].step)
+    workers[parent] = replace(workers[parent], evaluated_point=point)
 
 
 def start(
@@ -174,7 +174,7 @@ def start(
     at = max(evaluator.step, step)
     draws = generator(setup.seed, Purpose.PARENT, evaluator.id, at).random(len(parents))
     parent, _ = min(
-        zip(parents, draws, strict=True), key=lambda pair: (pair[0].id in explored, pair[0].evaluated_step, pair[1])
+        zip(parents, draws, strict=True), key=lambda pair: (pair[0].id in explored, pair[0].evaluated_point, pair[1])
     )
     objectives = {w.id: w.curve[-1] for w in children if w.curve}
     ranked = ranking(setup, children, fitness) or ranking(setup, children, objectives)
@@ -185,7 +185,7 @@ def start(
     )
 
 
-def apply_start(workers: Workers, begun: StartEvaluator) -> None:
+def apply_start(workers: Workers, begun: StartEvaluator, point: int) -> None:
     """The evaluator's record at a start."""
     workers[begun.worker] = replace(
         workers[begun.worker],
@@ -197,5 +197,4 @@ def apply_start(workers: Workers, begun: StartEvaluator) -> None:
         failed=False,
         evaluation=Evaluation(begun.parent, begun.child, begun.step),
     )
-    parent = workers[begun.parent]
-    workers[parent.id] = replace(parent, evaluated_step=parent.step)
+    workers[begun.parent] = replace(workers[begun.parent], evaluated_point=point)

@@ -30,7 +30,7 @@ def algorithm(name: str) -> ModuleType:
         return importlib.import_module(f"firerl.evolution.{name}")
     try:
         module = importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:  # a leading dot, say
         raise SettingError(f"algo={name}: cannot be imported: {error}") from error
     lacking = [part for part in PARTS if not hasattr(module, part)]
     if lacking:

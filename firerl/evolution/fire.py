@@ -62,18 +62,19 @@ def decide(
     """
     workers: Workers = {worker.id: worker for worker in state.workers}
     step = max(report.step for report in reports)
+    point = state.point + 1
     decisions: list[Decision] = []
 
-    decisions += _take_reports(workers, reports)
+    decisions += _take_reports(workers, reports, point)
     judged = {w.evaluation.child for w in workers.values() if w.evaluation}
     made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged])
     fitness = evaluators.improvement_fitness(workers, made, settings.min_points)
 
     successes, stops = _verdicts(settings, workers, made, reports)
     for success in successes:
-        evaluators.apply_promotion(workers, success)
+        evaluators.apply_promotion(workers, success, point)
     for stop in stops:
-        evaluators.make_idle(workers, stop.worker, stop.parent)
+        evaluators.make_idle(workers, stop.worker, stop.parent, point)
     decisions += [*successes, *stops]
 
     for worker in workers.values():
@@ -92,29 +93,29 @@ def decide(
         workers[id] = replace(workers[id], ready_step=workers[id].step)
 
     for stop in evaluators.replaced_stops(workers, replaced):
-        evaluators.make_idle(workers, stop.worker, stop.parent)
+        evaluators.make_idle(workers, stop.worker, stop.parent, point)
         decisions.append(stop)
     for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
         begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings.min_steps_before_eval)
         if begun:
-            evaluators.apply_start(workers, begun)
+            evaluators.apply_start(workers, begun, point)
             decisions.append(begun)
-    return State(tuple(workers[worker.id] for worker in state.workers)), decisions
+    return State(tuple(workers[worker.id] for worker in state.workers), point), decisions
 
 
-def _take_reports(workers: Workers, reports: Sequence[Report]) -> list[Decision]:
+def _take_reports(workers: Workers, reports: Sequence[Report], point: int) -> list[Decision]:
     """Append the points, then mark the failures; a failed evaluator is idle again."""
     decisions: list[Decision] = []
     for report in reports:
         worker = workers[report.worker]
         if worker.failed or (worker.is_evaluator and not worker.evaluation) or report.step <= worker.step:
             raise ValueError(f"worker {worker.id} has nothing to report at step {report.step}")
-        point = () if report.failure is not None or report.objective is None else (report.objective,)
+        new = () if report.failure is not None or report.objective is None else (report.objective,)
         workers[worker.id] = replace(
             worker,
             step=report.step,
             network_step=worker.network_step + report.step - worker.step,
-            curve=worker.curve + point,
+            curve=worker.curve + new,
         )
     for report in reports:
         if report.failure is None:
@@ -126,7 +127,7 @@ def _take_reports(workers: Workers, reports: Sequence[Report]) -> list[Decision]
             decisions.append(
                 StopEvaluator(worker.id, parent, child, report.step, "failed", len(worker.curve), None, None)
             )
-            evaluators.make_idle(workers, worker.id, parent)
+            evaluators.make_idle(workers, worker.id, parent, point)
         workers[worker.id] = replace(workers[worker.id], failed=True)
     return decisions
 

@@ -86,7 +86,7 @@ def state_from_plain(plain: Mapping[str, Any]) -> State:
                 }
             )
         )
-    return State(tuple(workers))
+    return State(tuple(workers), plain["point"])
 
 
 def decision_kind(decision: Decision) -> str:

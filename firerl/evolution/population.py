@@ -50,7 +50,7 @@ class Worker:
     ready_step: int = 0  # its step at its last ready
     replaced_step: int = 0  # its step when its weights were last replaced
     curve: tuple[float, ...] = ()  # objectives since its weights were last replaced
-    evaluated_step: int = -1  # members: step at which an evaluator last started or ended on it; -1: never
+    evaluated_point: int = -1  # members: State.point when an evaluator last started or ended on it; -1: never
     evaluation: Evaluation | None = None  # evaluators: None is idle
     failed: bool = False  # rests until the next ready
 
@@ -60,6 +60,7 @@ class State:
     """A whole population; workers are ordered by id: members of P1, of P2, ..., then evaluators."""
 
     workers: tuple[Worker, ...]
+    point: int = 0  # evaluation points decided so far: a clock that all workers share, whatever their own steps
 
 
 @dataclass(frozen=True)
