@@ -297,7 +297,7 @@ class Journal:
         return plain.state_from_plain(plain.loads(self._meta("initial_state")))
 
     def last(self) -> Generation:
-        """The last committed generation."""
+        """The last committed generation. Raises RunFolderError where the journal is damaged."""
         number, step, digest, text, best = self._db.execute(
             "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
         ).fetchone()
@@ -305,15 +305,18 @@ class Journal:
         last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
         rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
         files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
-        return Generation(
-            number=number,
-            step=step,
-            hash=digest,
-            state=plain.state_from_plain(plain.loads(text)),
-            decisions=self.decisions_at(point) if point is not None and point == last else [],
-            files=files,
-            best_ever=None if best is None else BestEver(**plain.loads(best)),
-        )
+        try:
+            return Generation(
+                number=number,
+                step=step,
+                hash=digest,
+                state=plain.state_from_plain(plain.loads(text)),
+                decisions=self.decisions_at(point) if point is not None and point == last else [],
+                files=files,
+                best_ever=None if best is None else BestEver(**plain.loads(best)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: {error}") from error
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""

@@ -1,0 +1,58 @@
+"""Draw a finished run as its terminal showed it: ``python docs/capture.py <run_dir> docs/humanoid.svg``."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from firerl.config import from_plain
+from firerl.progress import Round
+from firerl.store import Journal, Point
+from firerl.view import TableView, closing, opening
+
+
+def main() -> None:
+    """Replay the last round of the journal into a recording terminal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+
+    journal = Journal.open(arguments.run_dir)
+    config, points, timings = from_plain(journal.config()), list(journal.points()), journal.timings()
+    console = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
+    view = TableView(config, console)
+    processes = int(timings[-1]["processes"])
+    seconds = sum(timing["seconds"] for timing in timings)
+    for line in opening(config, 0, processes)[:-2]:
+        console.print(line, markup=False, highlight=False)
+    for point in points:
+        view.tally.add(point.decisions)
+    view.round = last_round(journal, points[-1], seconds / len(points), timings)
+    view.step = view.round.step
+    console.print(view._picture())
+    result = json.loads((arguments.run_dir / "result.json").read_text())
+    for line in closing(result, Path("runs/humanoid"), seconds, tensorboard=True):
+        console.print(line, markup=False, highlight=False)
+    console.save_svg(str(arguments.picture), title="python -m firerl.launch env=" + config.task)
+
+
+def last_round(journal: Journal, point: Point, seconds: float, timings: list[dict[str, float]]) -> Round:
+    """The last evaluation point, with the mean speed and the shares of the whole run."""
+    config = from_plain(journal.config())
+    whole = sum(timing["seconds"] * timing["processes"] for timing in timings)
+    parts = {
+        part: sum(t.get(part, 0.0) for t in timings) / whole for part in ("train", "evaluate", "decide", "copy", "save")
+    }
+    parts["idle"] = 1 - sum(parts.values())
+    state = journal.last().state
+    trained = len(point.reports) * config.eval_interval
+    return Round(config.steps, state, point, True, trained, seconds, parts, 0.0)
+
+
+if __name__ == "__main__":
+    main()
