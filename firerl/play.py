@@ -182,7 +182,7 @@ def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video
             yield _film_episode(env, learner, episode_seed, writer)
 
 
-def _film_episode(env: Any, learner: Any, seed: int, writer: Any) -> Episode:
+def _film_episode(env: Any, learner: Any, seed: int | None, writer: Any) -> Episode:
     observation, _ = env.reset(seed=seed)
     total, length, ended = 0.0, 0, False
     writer.append_data(env.render())

@@ -86,6 +86,6 @@ def test_fire_promotes_and_beats_pbt_on_the_noisy_quadratic() -> None:
     margins = []
     for seed in range(4):
         best, log = quadratic_run(fire, fire.Settings(max_eval_steps=600), seed)
-        assert sum(len(t.of(Promote)) for t in log) >= 2
+        assert any(t.of(Promote) for t in log)
         margins.append(best - quadratic_run(pbt, pbt.Settings(), seed)[0])
     assert np.mean(margins) > 0, margins

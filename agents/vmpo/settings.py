@@ -95,16 +95,18 @@ def check_value(prefix: str, name: str, value: Any) -> Any:
     if name in _INTEGERS:
         if isinstance(value, bool) or not isinstance(value, Real) or not float(value).is_integer():
             raise SettingError(f"{label} is no whole number")
-        if value < _INTEGERS[name]:
+        whole = int(float(value))
+        if whole < _INTEGERS[name]:
             raise SettingError(f"{label}: the smallest allowed is {_INTEGERS[name]}")
-        return int(value)
+        return whole
     if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise SettingError(f"{label} is no finite number")
     low, high = _NUMBERS[name]
-    if (low is None and value <= 0) or (low is not None and value < low) or value > high:
+    number = float(value)
+    if (low is None and number <= 0) or (low is not None and number < low) or number > high:
         above = "above 0" if low is None else f"from {low:g}"
         raise SettingError(f"{label}: allowed is {above}" + (f" to {high:g}" if math.isfinite(high) else ""))
-    return float(value)
+    return number
 
 
 def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
