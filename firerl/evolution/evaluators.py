@@ -185,7 +185,7 @@ def start(
     )
 
 
-def apply_start(workers: Workers, begun: StartEvaluator, point: int) -> None:
+def apply_start(workers: Workers, begun: StartEvaluator) -> None:
     """The evaluator's record at a start."""
     workers[begun.worker] = replace(
         workers[begun.worker],
@@ -197,4 +197,3 @@ def apply_start(workers: Workers, begun: StartEvaluator, point: int) -> None:
         failed=False,
         evaluation=Evaluation(begun.parent, begun.child, begun.step),
     )
-    workers[begun.parent] = replace(workers[begun.parent], evaluated_point=point)

@@ -7,6 +7,7 @@ this is plain PBT; without exploit it is random search.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -80,12 +81,12 @@ def decide(
     for worker in workers.values():
         if worker.population == 1 and not worker.is_evaluator:
             fitness[worker.id] = objective_fitness(worker, settings.fitness_window)
-    replaced = set()
+    replaced: set[int] = set()
     ready = _ready(setup, workers, reports)
     if exploit:
         promoted = {success.child for success in successes}
         for population in _due(workers, ready):
-            for copy in copies(setup, settings, workers, population, fitness, ready, promoted, step):
+            for copy in copies(setup, settings, workers, population, fitness, ready, promoted, replaced, step):
                 apply_copy(workers, copy)
                 replaced.add(copy.worker)
                 decisions.append(copy)
@@ -98,7 +99,7 @@ def decide(
     for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
         begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings.min_steps_before_eval)
         if begun:
-            evaluators.apply_start(workers, begun, point)
+            evaluators.apply_start(workers, begun)
             decisions.append(begun)
     return State(tuple(workers[worker.id] for worker in state.workers), point), decisions
 
@@ -110,6 +111,8 @@ def _take_reports(workers: Workers, reports: Sequence[Report], point: int) -> li
         worker = workers[report.worker]
         if worker.failed or (worker.is_evaluator and not worker.evaluation) or report.step <= worker.step:
             raise ValueError(f"worker {worker.id} has nothing to report at step {report.step}")
+        if report.failure is None and report.objective is not None and not math.isfinite(report.objective):
+            raise ValueError(f"worker {worker.id} reports {report.objective}: that is a failure, not an objective")
         new = () if report.failure is not None or report.objective is None else (report.objective,)
         workers[worker.id] = replace(
             worker,

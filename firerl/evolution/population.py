@@ -50,7 +50,7 @@ class Worker:
     ready_step: int = 0  # its step at its last ready
     replaced_step: int = 0  # its step when its weights were last replaced
     curve: tuple[float, ...] = ()  # objectives since its weights were last replaced
-    evaluated_point: int = -1  # members: State.point when an evaluator last started or ended on it; -1: never
+    evaluated_point: int = -1  # members: State.point when an evaluator last ended on it; -1: never
     evaluation: Evaluation | None = None  # evaluators: None is idle
     failed: bool = False  # rests until the next ready
 
