@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +14,8 @@ from firerl.config import from_plain
 from firerl.progress import Round
 from firerl.store import Journal, Point
 from firerl.view import TableView, closing, opening
+
+SHOWN = Path("runs/humanoid")  # the run folder in the picture
 
 
 def main() -> None:
@@ -23,20 +26,20 @@ def main() -> None:
     arguments = parser.parse_args()
 
     journal = Journal.open(arguments.run_dir)
-    config, points, timings = from_plain(journal.config()), list(journal.points()), journal.timings()
+    config = replace(from_plain(journal.config()), run_dir=str(SHOWN))
+    points, timings = list(journal.points()), journal.timings()
     console = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
     view = TableView(config, console)
     processes = int(timings[-1]["processes"])
     seconds = sum(timing["seconds"] for timing in timings)
     for line in opening(config, 0, processes)[:-2]:
         console.print(line, markup=False, highlight=False)
-    for point in points:
+    for point in points[:-1]:
         view.tally.add(point.decisions)
-    view.round = last_round(journal, points[-1], seconds / len(points), timings)
-    view.step = view.round.step
+    view.round_done(last_round(journal, points[-1], seconds / len(points), timings))
     console.print(view._picture())
     result = json.loads((arguments.run_dir / "result.json").read_text())
-    for line in closing(result, Path("runs/humanoid"), seconds, tensorboard=True):
+    for line in closing(result, SHOWN, seconds, tensorboard=True):
         console.print(line, markup=False, highlight=False)
     console.save_svg(str(arguments.picture), title="python -m firerl.launch env=" + config.task)
 
