@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,7 +42,9 @@ def main() -> None:
     result = json.loads((arguments.run_dir / "result.json").read_text())
     for line in closing(result, SHOWN, seconds, tensorboard=True):
         console.print(line, markup=False, highlight=False)
-    console.save_svg(str(arguments.picture), title="python -m firerl.launch env=" + config.task)
+    picture = console.export_svg(title="python -m firerl.launch env=" + config.task)
+    # The fonts that rich names lie on a server; a picture in a repository should not ask one.
+    arguments.picture.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
 
 
 def last_round(journal: Journal, point: Point, seconds: float, timings: list[dict[str, float]]) -> Round:
