@@ -1,5 +1,6 @@
 """Save and restore environments in the middle of an episode, bit for bit, as plain data.
 
+Our own MuJoCo tasks (``mujoco_vector``) know what they need and save themselves (5 KB for a Humanoid). For others
 ``get_state`` walks over every environment of a SyncVectorEnv, wrappers included, and saves what its attributes
 hold: numbers, strings, arrays, containers of these, random generators, plain objects (attribute by attribute) and
 MuJoCo's ``MjData``. ``set_state`` writes it into environments built with the same arguments, in any process.
@@ -30,7 +31,7 @@ import numpy as np
 from firerl.envs.vector import env_seeds
 
 if TYPE_CHECKING:
-    from gymnasium.vector import SyncVectorEnv
+    from gymnasium.vector import VectorEnv
 
 _VECTOR_ARRAYS = ("_observations", "_rewards", "_terminations", "_truncations", "_autoreset_envs")
 _CONSTRUCTOR_RECORDS = ("_saved_kwargs", "_ezpickle_args", "_ezpickle_kwargs")
@@ -44,28 +45,40 @@ class Unsaveable(TypeError):
     """A value that is no plain data; the text says where it is."""
 
 
-def get_state(vector_env: SyncVectorEnv) -> dict[str, Any]:
+def get_state(vector_env: VectorEnv) -> dict[str, Any]:
     """The state of all environments: nested dicts and lists of arrays, numbers and strings."""
+    if hasattr(vector_env, "save"):
+        return {"kind": "own", **vector_env.save()}
     arrays = {name: np.array(getattr(vector_env, name)) for name in _VECTOR_ARRAYS}
     try:
-        envs = [_encode(env, f"env {i}", set()) for i, env in enumerate(vector_env.envs)]
+        envs = [_encode(env, f"env {i}", set()) for i, env in enumerate(_single(vector_env))]
     except Unsaveable as error:
         digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).digest()
         return {"kind": "reset", "seed": int.from_bytes(digest[:7], "big"), "reason": str(error)}
     return {"kind": "exact", "vector": arrays, "envs": envs}
 
 
-def set_state(vector_env: SyncVectorEnv, state: dict[str, Any]) -> np.ndarray | None:
+def set_state(vector_env: VectorEnv, state: dict[str, Any]) -> np.ndarray | None:
     """Restore a state of ``get_state``. Returns None, or the first observations if the environments were reset."""
     if state["kind"] == "reset":
-        return vector_env.reset(seed=env_seeds(state["seed"], vector_env.num_envs))[0]
+        seeds: Any = env_seeds(state["seed"], vector_env.num_envs)
+        return vector_env.reset(seed=seeds)[0]
+    if (state["kind"] == "own") != hasattr(vector_env, "load"):
+        raise ValueError(f"a state of kind {state['kind']!r} does not fit a {type(vector_env).__name__}")
+    if hasattr(vector_env, "load"):
+        vector_env.load(state)
+        return None
     if len(state["envs"]) != vector_env.num_envs:
         raise ValueError(f"a state of {len(state['envs'])} environments for {vector_env.num_envs}")
-    for env, saved in zip(vector_env.envs, state["envs"], strict=True):
+    for env, saved in zip(_single(vector_env), state["envs"], strict=True):
         _decode(saved, env)
     for name in _VECTOR_ARRAYS:
         getattr(vector_env, name)[...] = state["vector"][name]
     return None
+
+
+def _single(vector_env: Any) -> list[Any]:
+    return vector_env.envs
 
 
 def _is_constant(value: Any) -> bool:

@@ -22,7 +22,7 @@ from firerl.errors import SettingError, unknown
 
 if TYPE_CHECKING:
     from gymnasium import Env
-    from gymnasium.vector import SyncVectorEnv
+    from gymnasium.vector import VectorEnv
 
 # Families whose names an error lists; any registered environment is accepted.
 _LISTED = ("gymnasium.envs.mujoco", "gymnasium.envs.classic_control")
@@ -89,26 +89,59 @@ def env_seeds(seed: int, num_envs: int) -> list[int | None]:
     return [int(value >> np.uint64(1)) for value in drawn]
 
 
-def make(name: str, num_envs: int, seed: int, **kwargs: Any) -> SyncVectorEnv:
+def make(name: str, num_envs: int, seed: int, **kwargs: Any) -> VectorEnv:
     """``num_envs`` copies as one VectorEnv, already seeded and reset: the next ``reset()`` needs no seed.
 
-    ``kwargs`` go to the environment (and ``max_episode_steps``, as in ``gymnasium.make``). Call ``check`` first
-    where they come from a person: this function lets Gymnasium's own errors through.
+    MuJoCo's locomotion and pendulum tasks come in our own fast form (``mujoco_vector``), equal to Gymnasium's to the
+    last bit; anything else is Gymnasium's SyncVectorEnv. ``kwargs`` go to the environment (and ``max_episode_steps``,
+    as in ``gymnasium.make``). Call ``check`` first where they come from a person: this function lets Gymnasium's own
+    errors through.
     """
     import gymnasium
 
+    env_id = resolve(name)
+    mode = gymnasium.vector.AutoresetMode.SAME_STEP
     with _quiet_mujoco():
-        vector = gymnasium.make_vec(
-            resolve(name),
+        vector: Any = _fast_form(env_id, num_envs, kwargs) or gymnasium.make_vec(
+            env_id,
             num_envs=num_envs,
             vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": gymnasium.vector.AutoresetMode.SAME_STEP},
+            vector_kwargs={"autoreset_mode": mode},
             disable_env_checker=True,  # check() has looked at one already; the wrapper costs time in every step
             **kwargs,
         )
-    assert isinstance(vector, gymnasium.vector.SyncVectorEnv)
     vector.reset(seed=env_seeds(seed, num_envs))
     return vector
+
+
+def _fast_form(env_id: str, num_envs: int, kwargs: Mapping[str, Any]) -> VectorEnv | None:
+    from gymnasium import registry
+
+    from firerl.envs.mujoco_tasks import TASKS
+
+    if str(registry[env_id.rpartition(":")[2]].entry_point) not in TASKS:
+        return None
+    from firerl.envs.mujoco_vector import fast_form  # imports MuJoCo
+
+    return fast_form(env_id, num_envs, **kwargs)
+
+
+def step_some(vector: VectorEnv, ids: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Step the environments ``ids`` [B] of ``make`` alone and reset none: observations, rewards, terminated, truncated.
+
+    For episodes of which some end for good while others go on. Call ``reset_some`` where one begins again.
+    """
+    if hasattr(vector, "step_some"):
+        return vector.step_some(ids, actions)
+    steps = [vector.envs[i].step(action)[:4] for i, action in zip(ids, actions, strict=True)]  # type: ignore[attr-defined]
+    return tuple(np.array(part) for part in zip(*steps, strict=True))
+
+
+def reset_some(vector: VectorEnv, ids: np.ndarray) -> np.ndarray:
+    """New episodes in the environments ``ids`` [B] of ``make`` alone; their first observations."""
+    if hasattr(vector, "reset_some"):
+        return vector.reset_some(ids)
+    return np.array([vector.envs[i].reset()[0] for i in ids])  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager
