@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from firerl.config import from_plain
+from firerl.journal_db import Journal, Point
 from firerl.progress import Round
-from firerl.store import Journal, Point
 from firerl.view import TableView, closing, opening
 
 SHOWN = Path("runs/humanoid")  # the run folder in the picture

@@ -14,11 +14,12 @@ from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Decision, Promote, Report, Setup, StartEvaluator, State, members
 from firerl.evolution.winner import smoothed_leader, winner
+from firerl.journal_db import BestEver, File, Generation, Point
 from firerl.learner import Learner
 from firerl.progress import Observer, Round
 from firerl.seeding import Purpose, integer_seed
 from firerl.settings import build
-from firerl.store import BestEver, File, Generation, Point, Store
+from firerl.store import Store
 
 MAX_MACHINE_FAILURES = 3  # in a row without a new generation
 

@@ -19,7 +19,7 @@ from firerl.main import guarded
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
-    from firerl.store import Journal
+    from firerl.journal_db import Journal
 
 Values = dict[int, Mapping[str, Any]]  # worker -> its hyperparameters
 VERDICT = ("step", "worker", "parent", "child", "points", "best_score_diff", "p_value")
@@ -50,7 +50,7 @@ def _main(argv: Sequence[str] | None) -> int:
     import sqlite3  # after the parser: store imports torch, and --help should not wait for it
     from pathlib import Path
 
-    from firerl.store import Journal
+    from firerl.journal_db import Journal
 
     journal = Journal.open(Path(arguments.run_dir))
     try:

@@ -102,7 +102,7 @@ def _play(arguments: argparse.Namespace) -> None:
 def load(run_dir: Path, best_ever: bool = False) -> Network:
     """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
     from firerl import checkpoint
-    from firerl.store import Journal
+    from firerl.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal:
         config = journal.config()
@@ -133,8 +133,8 @@ def _load_current(run_dir: Path, best_ever: bool) -> Network:
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
     from firerl.config import from_plain
     from firerl.evolution.winner import winner
+    from firerl.journal_db import Journal
     from firerl.results import window_of
-    from firerl.store import Journal
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
         config = from_plain(journal.config())

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from firerl.config import RunConfig
 from firerl.evolution.population import State
-from firerl.store import Journal, Point
+from firerl.journal_db import Journal, Point
 
 
 @dataclass(frozen=True)

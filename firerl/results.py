@@ -13,9 +13,10 @@ from firerl.config import RunConfig
 from firerl.evolution import lineage, plain
 from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, StopEvaluator
 from firerl.evolution.winner import Leader, winner
+from firerl.journal_db import Generation
 from firerl.learner import Learner
 from firerl.seeding import Purpose, integer_seed
-from firerl.store import Generation, Store
+from firerl.store import Store
 
 
 def counts(decisions: list[Decision]) -> dict[str, Any]:

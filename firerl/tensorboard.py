@@ -16,8 +16,8 @@ from typing import Any
 
 from firerl.config import RunConfig
 from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, State, StopEvaluator
+from firerl.journal_db import Journal, Point
 from firerl.progress import Round, Silent
-from firerl.store import Journal, Point
 from firerl.view import Tally, is_number
 
 

@@ -18,8 +18,8 @@ from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, State, StopEvaluator, members
 from firerl.journal import drop_stdout
+from firerl.journal_db import Journal
 from firerl.progress import Observer, Round, Silent
-from firerl.store import Journal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -19,8 +19,9 @@ from firerl.engine.base import Advance, LearnerSpec, MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.errors import FirerlError, PopulationDied, SettingError
 from firerl.evolution.population import Copy, Fail, Promote, StartEvaluator, StopEvaluator
+from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
-from firerl.store import Journal, Store
+from firerl.store import Store
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 2, "steps": 480, "engine": "inline", "seed": 5}
 

@@ -24,7 +24,8 @@ from firerl.evolution.population import (
     StopEvaluator,
     Worker,
 )
-from firerl.store import Journal, Point, Store
+from firerl.journal_db import Journal, Point
+from firerl.store import Store
 
 SPACE = {"lr": {"log_uniform": [1e-3, 1.0]}}
 

@@ -17,12 +17,13 @@ import pytest
 from test_journal import config_for, members_of
 
 from firerl import checkpoint, play
-from firerl.files import digest, write
 from firerl.config import RunConfig, to_plain
 from firerl.errors import FirerlError
 from firerl.evolution.population import Report, State
+from firerl.files import digest
+from firerl.journal_db import BestEver, File, Point
 from firerl.learner import Learner
-from firerl.store import BestEver, File, Point, Store
+from firerl.store import Store
 
 needs_ffmpeg = pytest.mark.skipif(
     not (importlib.util.find_spec("imageio") and importlib.util.find_spec("imageio_ffmpeg")),

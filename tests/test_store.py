@@ -11,8 +11,9 @@ import pytest
 from firerl import checkpoint, files
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
+from firerl.journal_db import BestEver, File, Generation, Journal, Point
 from firerl.space import Space
-from firerl.store import BestEver, File, Generation, Journal, Point, Store
+from firerl.store import Store
 
 SETUP = Setup((2, 2), 1, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 20)
 CONFIG = {"seed": 3, "space": {"lr": {"log_uniform": (1e-3, 1.0)}}}

@@ -10,8 +10,8 @@ from test_journal import config_for, fire_points, make_run, members_of, state_af
 
 from firerl.config import RunConfig
 from firerl.evolution.population import Report, State, Worker
+from firerl.journal_db import Journal, Point
 from firerl.progress import Round
-from firerl.store import Journal, Point
 from firerl.tensorboard import Replay, TensorBoardObserver
 
 

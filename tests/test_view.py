@@ -17,8 +17,8 @@ from firerl.config import RunConfig
 from firerl.evolution import plain
 from firerl.evolution.lineage import Segment
 from firerl.evolution.population import Report, State
+from firerl.journal_db import Journal, Point
 from firerl.progress import Observer, Round, Silent
-from firerl.store import Journal, Point
 
 PARTS = {"train": 0.9, "evaluate": 0.06, "idle": 0.04}
 

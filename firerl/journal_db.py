@@ -1,0 +1,225 @@
+"""The journal of a run as it lies on disk: one SQLite file, its tables, and how they are read.
+
+Promised rows (reports, decisions, generations with their hash) are only ever added. Times, speeds, resumes and machine
+failures live in tables of their own, outside the promise. ``store.py`` writes it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firerl import files
+from firerl.errors import RunFolderError
+from firerl.evolution import plain
+from firerl.evolution.population import Decision, Report, State
+
+FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE generations (number INTEGER PRIMARY KEY, step INTEGER NOT NULL, hash TEXT NOT NULL, state TEXT,
+    best_ever TEXT) STRICT;
+CREATE TABLE reports (point INTEGER NOT NULL, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
+    step INTEGER NOT NULL, objective TEXT NOT NULL, metrics TEXT NOT NULL, failure TEXT,
+    PRIMARY KEY (point, worker)) STRICT, WITHOUT ROWID;
+CREATE TABLE decisions (point INTEGER NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL,
+    kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (point, position)) STRICT, WITHOUT ROWID;
+CREATE TABLE checkpoints (name TEXT PRIMARY KEY, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
+    size INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT;
+CREATE TABLE timings (generation INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;
+CREATE TABLE notes (time REAL NOT NULL, text TEXT NOT NULL) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluation point: what was reported and what was decided on it."""
+
+    reports: Sequence[Report]
+    decisions: Sequence[Decision]
+
+
+@dataclass(frozen=True)
+class File:
+    """A checkpoint file: a worker's state when its generation was saved, before that generation's decisions."""
+
+    worker: int
+    generation: int
+    name: str
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BestEver:
+    """The best smoothed objective of a member of P1 at any ready, and where its state is."""
+
+    worker: int
+    step: int
+    objective: float
+    hyperparameters: Mapping[str, Any]
+    file: str
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The last committed generation: the state after its decisions, and the files from before them."""
+
+    number: int
+    step: int
+    hash: str
+    state: State
+    decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
+    files: Mapping[int, File]  # by worker
+    best_ever: BestEver | None
+
+
+class Journal:
+    """A run's journal, for reading."""
+
+    def __init__(self, db: sqlite3.Connection, run_dir: Path):
+        self._db = db
+        self.run_dir = run_dir
+
+    @classmethod
+    def open(cls, run_dir: Path) -> Journal:
+        """Read a run folder, also while the run goes on. Raises RunFolderError if there is none."""
+        check_is_run(run_dir)
+        return cls(connect(run_dir, read_only=True), run_dir)
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """All that is read inside belongs to one moment of a run that goes on."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
+    def config(self) -> dict[str, Any]:
+        """All settings of the run."""
+        return dict(plain.loads(self._meta("config")))
+
+    def initial_state(self) -> State:
+        """The population before its first step."""
+        return plain.state_from_plain(plain.loads(self._meta("initial_state")))
+
+    def last(self) -> Generation:
+        """The last committed generation. Raises RunFolderError where the journal is damaged."""
+        number, step, digest, text, best = self._db.execute(
+            "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
+        ).fetchone()
+        point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
+        last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
+        rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
+        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+        try:
+            return Generation(
+                number=number,
+                step=step,
+                hash=digest,
+                state=plain.state_from_plain(plain.loads(text)),
+                decisions=self.decisions_at(point) if point is not None and point == last else [],
+                files=files,
+                best_ever=None if best is None else BestEver(**plain.loads(best)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: {error}") from error
+
+    def hashes(self) -> list[tuple[int, int, str]]:
+        """(generation, step, hash), in order."""
+        return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
+
+    def read_file(self, name: str) -> Any:
+        """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
+        from firerl import checkpoint  # loads torch, which a reader of the journal alone does not need
+
+        row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (name,)).fetchone()
+        path = self.run_dir / "checkpoints" / name
+        check_file(path, row[0] if row else "")
+        return checkpoint.read(path)
+
+    def points(self) -> Iterator[Point]:
+        """The committed evaluation points, in order."""
+        # Rows are only ever added: up to the last point of now, both tables are whole.
+        last = self._db.execute("SELECT max(point) FROM reports").fetchone()
+        decisions: dict[int, list[Decision]] = {}
+        query = "SELECT point, kind, data FROM decisions WHERE point <= ? ORDER BY point, position"
+        for point, kind, data in self._db.execute(query, last):
+            decisions.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
+        reports: list[Report] = []
+        current = 0
+        query = "SELECT * FROM reports WHERE point <= ? ORDER BY point, worker"
+        for point, worker, _, step, objective, metrics, failure in self._db.execute(query, last):
+            if point != current and reports:
+                yield Point(reports, decisions.get(current, []))
+                reports = []
+            current = point
+            reports.append(Report(worker, step, plain.loads(objective), plain.loads(metrics), failure))
+        if reports:
+            yield Point(reports, decisions.get(current, []))
+
+    def decisions_at(self, point: int) -> list[Decision]:
+        """The decisions of one evaluation point, in order."""
+        rows = self._db.execute("SELECT kind, data FROM decisions WHERE point = ? ORDER BY position", (point,))
+        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+
+    def decisions(self) -> list[Decision]:
+        """All committed decisions, in order."""
+        rows = self._db.execute("SELECT kind, data FROM decisions ORDER BY point, position")
+        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+
+    def timings(self) -> list[dict[str, float]]:
+        """Seconds by part, one row a generation. Not part of the promise."""
+        return [plain.loads(row[0]) for row in self._db.execute("SELECT data FROM timings ORDER BY generation")]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def _meta(self, key: str) -> str:
+        return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def check_is_run(run_dir: Path) -> None:
+    """Raise RunFolderError unless this folder holds a run that this version reads."""
+    if not run_dir.exists():
+        raise RunFolderError(f"{run_dir} does not exist: there is no run")
+    path = run_dir / "journal.sqlite"
+    if not path.is_file():
+        raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it")
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
+    if found is None or last is None or last[0] is None:
+        raise RunFolderError(f"{path} is damaged: it holds no generation")
+    if found[0] != str(FORMAT):
+        raise RunFolderError(f"{path} has journal format {found[0]}, this version of firerl reads {FORMAT}")
+
+
+def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
+    """An open journal; whoever writes gets a write-ahead log and durable commits."""
+    path = run_dir / "journal.sqlite"
+    mode = "ro" if read_only else "rw"
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    if not read_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise RunFolderError unless the file is there and has this digest."""
+    if not path.is_file() or files.digest(path.read_bytes()) != sha256:
+        raise RunFolderError(f"{path} is missing or damaged")
