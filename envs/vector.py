@@ -93,9 +93,10 @@ def make(name: str, num_envs: int, seed: int, **kwargs: Any) -> VectorEnv:
     """``num_envs`` copies as one VectorEnv, already seeded and reset: the next ``reset()`` needs no seed.
 
     MuJoCo's locomotion and pendulum tasks come in our own fast form (``mujoco_vector``), equal to Gymnasium's to the
-    last bit; anything else is Gymnasium's SyncVectorEnv. ``kwargs`` go to the environment (and ``max_episode_steps``,
-    as in ``gymnasium.make``). Call ``check`` first where they come from a person: this function lets Gymnasium's own
-    errors through.
+    last bit, but for the infos of steps that end no episode: these are empty until ``step_infos`` is set. Anything
+    else is Gymnasium's SyncVectorEnv. ``kwargs`` go to the environment (and ``max_episode_steps``, as in
+    ``gymnasium.make``). Call ``check`` first where they come from a person: this function lets Gymnasium's own errors
+    through.
     """
     import gymnasium
 
