@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl import checkpoint
+from firerl import checkpoint, files
 from firerl.agents.vmpo import VMPO
 from firerl.seeding import Purpose, integer_seed
 
@@ -84,7 +84,7 @@ class Run:
                 print(f"  {self.task}: {self.done['steps']:,} of {steps:,} steps, {speed:,.0f} a second", flush=True)
         self._measure(episodes)
         state = {"done": json.dumps(self.done), "state": self.learner.state()}
-        checkpoint.write(self.state_path, checkpoint.dumps(state))
+        files.write(self.state_path, checkpoint.dumps(state))
         self.rows_path.write_text(json.dumps(self.done["rows"]))
 
     def _measure(self, episodes: int) -> None:
