@@ -26,7 +26,8 @@ ALGORITHMS = ("fire", "pbt", "random")
 def final_objective(algo: str, seed: int) -> dict[str, float]:
     """One whole run in a folder of its own, which goes afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        result = firerl.run("quadratic", algo=algo, seed=seed, engine="inline", run_dir=Path(folder) / "run")
+        run_dir = Path(folder) / "run"
+        result = firerl.run("quadratic", algo=algo, seed=seed, engine="inline", run_dir=run_dir, progress=False)
     evolution = result.figures["evolution"]
     assert result.objective is not None
     return {"objective": result.objective, **{k: evolution[k] for k in ("copies", "evaluator_successes")}}
