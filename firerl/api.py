@@ -135,6 +135,7 @@ def start(
     """Start the run that ``config`` describes."""
     from firerl.store import Store
 
+    _check_device(config.engine.device)
     learner = learner or find_learner(config.learner)
     plain = loads(dumps(to_plain(config)))
     config = from_plain(plain)  # as a resume will read it: the order of its entries, too
@@ -168,10 +169,13 @@ def resume_run(
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
         told = _observers(here, progress, observer)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
-            told.note(f"{run_dir} has finished already; resume it with steps=<more> to extend it")
+            stopped = finished.get("stopped", "steps")
+            more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
+            told.note(f"{run_dir} has finished already; resume it with {more} to extend it")
             told.finished(finished, store.run_dir)
             told.close()
             return Result(store.run_dir, finished)
+        _check_device(config.engine.device)
         learner = learner or _find_again(config)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
@@ -196,6 +200,17 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     finally:
         observer.close()
     return Result(store.run_dir, figures)
+
+
+def _check_device(device: str) -> None:
+    """Raise SettingError where torch cannot compute there."""
+    if device != "cpu":
+        import torch
+
+        try:
+            torch.zeros(1, device=device)
+        except Exception as error:  # torch raises AssertionError, RuntimeError, ... by device
+            raise SettingError(f"engine.device={device} does not work here: {error}") from error
 
 
 def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:

@@ -200,6 +200,10 @@ def check_is_run(run_dir: Path) -> None:
             last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
         finally:
             db.close()
+    except sqlite3.OperationalError as error:
+        known = "no such table" in str(error)
+        what = "is no journal of ours" if known else "cannot be read"
+        raise RunFolderError(f"{path} {what}: {error}") from error
     except sqlite3.Error as error:
         raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
     if found is None or last is None or last[0] is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections import Counter
 from typing import Any
 
@@ -67,7 +68,7 @@ def write(
         "hash": generation.hash,
         "objective": leader.objective,
         "hyperparameters": dict(best["hyperparameters"]),
-        "fresh": fresh_figures(config, learner, best),
+        "fresh": fresh_figures(config, learner, best, store),
         "lineage": [plain.encode(segment) for segment in path],
         "best_ever": best_ever,
         "evolution": counts(decisions),
@@ -81,12 +82,19 @@ def window_of(config: RunConfig) -> int:
     return int(config.algo.settings.get("fitness_window", 1))
 
 
-def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any]) -> dict[str, float]:
-    """What the learner says of the winner's weights on data that the search did not see; {} if nothing."""
+def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any], store: Store) -> dict[str, float]:
+    """What the learner says of the winner's weights on data that the search did not see; {} if nothing.
+
+    A learner that fails here costs its figures, not the run: the traceback goes to ``failures.log``.
+    """
     seed = integer_seed(config.seed, Purpose.REPORT)
-    network = learner(config.settings, best["hyperparameters"], seed, config.engine.device)
-    network.load(weights=best["weights"])
-    return network.report(seed)
+    try:
+        network = learner(config.settings, best["hyperparameters"], seed, config.engine.device)
+        network.load(weights=best["weights"])
+        return {str(name): float(value) for name, value in network.report(seed).items()}
+    except Exception:  # anybody's code
+        store.log_failure(f"report() of the winner: {traceback.format_exc()}")
+        return {}
 
 
 def _network(config: RunConfig, store: Store, generation: Generation, leader: Leader) -> dict[str, Any]:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +45,9 @@ OURS = {
     "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
     "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
 }  # fmt: skip
+RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
+TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
+CHECKPOINT = re.compile(r"g\d+-w\d+\.pt(\.\d+\.tmp)?")
 
 
 class Store:
@@ -64,22 +69,22 @@ class Store:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = _locked(run_dir)
         check_free(run_dir)
+        for leftover in (*RESULTS, "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
+            (run_dir / leftover).unlink(missing_ok=True)  # of a run whose journal was removed
         files.write(run_dir / "config.yaml", _yaml(config))
         (run_dir / "checkpoints").mkdir(exist_ok=True)
         first = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
         new = run_dir / "journal.sqlite.new"
-        new.unlink(missing_ok=True)
-        db = sqlite3.connect(new, isolation_level=None)
-        db.executescript(SCHEMA)
-        db.execute("BEGIN")
-        db.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        db.execute("INSERT INTO meta VALUES ('config', ?)", (plain.dumps(config),))
-        db.execute("INSERT INTO meta VALUES ('promised', ?)", (plain.dumps(promised),))
-        db.execute("INSERT INTO meta VALUES ('initial_state', ?)", (plain.dumps(state),))
         digest = hashlib.sha256(first.encode()).hexdigest()
-        db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, plain.dumps(state)))
-        db.execute("COMMIT")
-        db.close()
+        meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
+        with _writing(run_dir):
+            db = sqlite3.connect(new, isolation_level=None)
+            db.executescript(SCHEMA)
+            db.execute("BEGIN")
+            db.executemany("INSERT INTO meta VALUES (?, ?)", {**meta, "initial_state": plain.dumps(state)}.items())
+            db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, plain.dumps(state)))
+            db.execute("COMMIT")
+            db.close()
         files.sync(new)
         new.rename(run_dir / "journal.sqlite")
         files.sync(run_dir)
@@ -121,15 +126,13 @@ class Store:
         digest = hashlib.sha256((previous.hash + promised).encode()).hexdigest()
         db = self._db
         first = 1 + db.execute("SELECT coalesce(max(point), 0) FROM reports").fetchone()[0]
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with _writing(self.run_dir), _transaction(db):
             for index, point in enumerate(points, start=first):
                 self._insert_point(number, index, point)
             db.execute("UPDATE generations SET state = NULL, best_ever = NULL")
             best = None if best_ever is None else plain.dumps(best_ever)
-            db.execute(
-                "INSERT INTO generations VALUES (?, ?, ?, ?, ?)", (number, step, digest, plain.dumps(state), best)
-            )
+            row = (number, step, digest, plain.dumps(state), best)
+            db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?)", row)
             keep = best_ever.file if best_ever else ""
             db.execute("DELETE FROM checkpoints WHERE name != ?", (keep,))
             db.executemany(
@@ -137,13 +140,6 @@ class Store:
                 [(f.name, f.worker, f.generation, f.size, f.sha256) for f in files],
             )
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
-            db.execute("COMMIT")
-        except BaseException as error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError):  # a full disk, say
-                raise OSError(f"cannot write {self.run_dir / 'journal.sqlite'}: {error}") from error
-            raise
         self.collect_garbage()
         decisions = points[-1].decisions if points else []
         return Generation(number, step, digest, state, decisions, {f.worker: f for f in files}, best_ever)
@@ -163,18 +159,22 @@ class Store:
 
     def set_config(self, config: Mapping[str, Any]) -> None:
         """Change the settings that may change on resume; results of a shorter run go."""
-        (self.run_dir / "result.json").unlink(missing_ok=True)
-        self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
+        for name in RESULTS:  # result.json first: with it a run counts as finished
+            (self.run_dir / name).unlink(missing_ok=True)
+        files.sync(self.run_dir)
+        with _writing(self.run_dir):
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
         files.write(self.run_dir / "config.yaml", _yaml(config))
 
     def result(self) -> dict[str, Any] | None:
-        """What ``result.json`` holds, if the run has finished. Raises RunFolderError if it is damaged."""
+        """What ``result.json`` holds, if the run has finished at its last generation; RunFolderError: damaged."""
         path = self.run_dir / "result.json"
         if not path.exists():
             return None
         try:
-            return dict(plain.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
+            result = dict(plain.loads(path.read_text()))
+            return result if result["hash"] == self.last().hash else None
+        except (KeyError, TypeError, ValueError) as error:
             raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
 
     def check_files(self, generation: Generation) -> None:
@@ -184,7 +184,8 @@ class Store:
 
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
-        self._db.execute("INSERT INTO notes VALUES (?, ?)", (time.time(), text))
+        with _writing(self.run_dir):
+            self._db.execute("INSERT INTO notes VALUES (?, ?)", (time.time(), text))
 
     def log_failure(self, text: str) -> None:
         """Append a learner's traceback to ``failures.log``."""
@@ -200,10 +201,11 @@ class Store:
         kept = {row[0] for row in self._db.execute("SELECT name FROM checkpoints")}
         self.checkpoints.mkdir(exist_ok=True)
         for path in self.checkpoints.iterdir():
-            if path.name not in kept:
+            if path.name not in kept and CHECKPOINT.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        for path in self.run_dir.glob("*.tmp*"):
-            path.unlink(missing_ok=True)
+        for path in self.run_dir.iterdir():
+            if TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)
 
     def __enter__(self) -> Store:
         return self
@@ -213,6 +215,8 @@ class Store:
 
     def close(self) -> None:
         """Close the journal and let go of the folder."""
+        with suppress(sqlite3.Error):  # a reader has it open
+            self._db.execute("PRAGMA journal_mode = DELETE")  # one file, that also a read-only folder can be read from
         self._db.close()
         self._lock.close()
 
@@ -224,9 +228,31 @@ def check_free(run_dir: Path) -> None:
     if run_dir.exists():
         if not run_dir.is_dir():
             raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
-        foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and ".tmp" not in p.name)
+        foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
         if foreign:
             raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+
+
+@contextmanager
+def _writing(run_dir: Path) -> Iterator[None]:
+    """SQLite's way to say that the disk is full or the folder cannot be written, as OSError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise OSError(f"cannot write {run_dir / 'journal.sqlite'}: {error}") from error
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
 
 
 def _locked(run_dir: Path) -> IO[str]:

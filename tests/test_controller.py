@@ -211,3 +211,47 @@ def test_decisions_become_transfers_in_their_order() -> None:
     assert orders[0].hyperparameters == own
     assert orders[1].hyperparameters == {"lr": 0.5}
     assert 5 in built
+
+
+class Untold(Quadratic):
+    """Cannot say how good the winner is."""
+
+    def report(self, seed: int) -> dict[str, float]:
+        raise ValueError("no held-out data")
+
+
+def test_a_report_that_fails_costs_its_figures_only(tmp_path: Path) -> None:
+    result = firerl.run(Untold, run_dir=tmp_path / "r", **SMALL)
+    assert result.figures["fresh"] == {}
+    assert "no held-out data" in (tmp_path / "r" / "failures.log").read_text()
+
+
+class Forgetful(Quadratic):
+    """Does not take its stream back while ``broken``."""
+
+    broken = False
+
+    def load(self, weights: Any = None, stream: Any = None) -> None:
+        if stream is not None and Forgetful.broken:
+            raise OSError("too many open files")
+        super().load(weights, stream)
+
+
+def test_what_fails_when_a_state_is_loaded_is_no_part_of_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = firerl.run(Forgetful, run_dir=tmp_path / "whole", **SMALL)
+    with pytest.raises(KeyboardInterrupt):
+        firerl.run(Forgetful, run_dir=tmp_path / "cut", observer=StopAt(20), **SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(Forgetful, "broken", True)
+        with pytest.raises(FirerlError, match="too many open files"):
+            firerl.resume(tmp_path / "cut", Forgetful)
+    assert firerl.resume(tmp_path / "cut", Forgetful).figures == whole.figures
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    whole = firerl.run("quadratic", run_dir=tmp_path / "r", **SMALL)
+    with pytest.raises(SettingError, match=r"engine\.device=cuda:99"):
+        firerl.resume(tmp_path / "r", steps=600, engine={"device": "cuda:99"})
+    assert firerl.resume(tmp_path / "r").figures == whole.figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from pathlib import Path
@@ -110,10 +111,10 @@ def test_a_folder_without_a_journal_is_started_anew(tmp_path: Path, state: State
     run_dir = tmp_path / "r"
     (run_dir / "checkpoints").mkdir(parents=True)
     (run_dir / "journal.sqlite.new").write_bytes(b"torn")
-    (run_dir / "config.yaml.tmp123").write_bytes(b"torn")
+    (run_dir / "config.yaml.123.tmp").write_bytes(b"torn")
     with make(run_dir, state) as store:
         assert store.last().number == 0
-    assert not list(run_dir.glob("*.tmp*"))
+    assert not list(run_dir.glob("*.tmp"))
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path: Path, state: State) -> None:
@@ -131,7 +132,7 @@ def test_a_second_launch_is_refused(tmp_path: Path, state: State) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist"), ("empty", "holds no run"), ("text", "damaged"), ("sqlite", "damaged")],
+    [(None, "does not exist"), ("empty", "holds no run"), ("text", "damaged"), ("sqlite", "no journal of ours")],
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     run_dir = tmp_path / "r"
@@ -175,3 +176,60 @@ def test_the_journal_can_be_read_while_the_run_goes_on(tmp_path: Path, state: St
         assert len(journal.decisions()) == 2
         assert [number for number, _, _ in journal.hashes()] == [0, 1]
         journal.close()
+
+
+def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: Path, state: State) -> None:
+    """SQLite would replay a stale write-ahead log into the new file."""
+    with make(tmp_path / "whole", state) as store:
+        expected = commit(store, state).hash
+    stale = make(tmp_path / "r", state, seed=9)
+    commit(stale, state)
+    run_dir = tmp_path / "r"
+    log = (run_dir / "journal.sqlite-wal").read_bytes()
+    stale.close()
+    (run_dir / "journal.sqlite").unlink()
+    (run_dir / "journal.sqlite-wal").write_bytes(log)
+    (run_dir / "result.json").write_text("{}")
+    with make(run_dir, state) as store:
+        assert store.result() is None
+        assert commit(store, state).hash == expected
+
+
+def test_a_result_of_another_journal_is_no_result(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        store.write_result_file("result.json", json.dumps({"hash": store.last().hash}).encode())
+        assert store.result() == {"hash": store.last().hash}
+        commit(store, state)
+        assert store.result() is None
+
+
+def test_only_our_own_garbage_is_collected(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        (store.checkpoints / ".ipynb_checkpoints").mkdir()
+        (store.checkpoints / "notes.txt").write_text("mine")
+        (store.checkpoints / "g000009-w1.pt.77.tmp").write_text("torn")
+        commit(store, state)
+        names = {path.name for path in store.checkpoints.iterdir()}
+        assert {".ipynb_checkpoints", "notes.txt"} < names
+        assert "g000009-w1.pt.77.tmp" not in names
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "my.tmp.data").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"my\.tmp\.data"):
+        make(tmp_path / "other", state)
+
+
+def test_a_full_disk_is_an_os_error(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        first = commit(store, state)
+        store._db.execute(f"PRAGMA max_page_count = {store._db.execute('PRAGMA page_count').fetchone()[0]}")
+        many = [Point([Report(w, 60, 0.1, {"x" * 500: 1.0}) for w in range(200)], [])]
+        with pytest.raises(OSError, match="cannot write"):
+            store.commit(first, 60, many, state, [], None, {"seconds": 1.0})
+        assert store.last() == first
+
+
+def test_a_closed_run_is_one_journal_file(tmp_path: Path, state: State) -> None:
+    """So that a folder without write permission can be read."""
+    with make(tmp_path / "r", state) as store:
+        commit(store, state)
+    assert [path.name for path in (tmp_path / "r").glob("journal*")] == ["journal.sqlite"]

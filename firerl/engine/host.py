@@ -63,7 +63,8 @@ class Host:
             self._build(order.worker, order.hyperparameters, order.seed)
 
     def load(self, orders: Sequence[Load]) -> None:
-        """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file."""
+        """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file, and
+        MachineFailure where the learner does not take its state back."""
         for order in orders:
             state = checkpoint.read(order.path)
             if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
@@ -72,6 +73,9 @@ class Host:
             if order.worker not in self._failures:
                 with self._own_call(order.worker):
                     self._learner(order.worker).load(**state)
+            if failure := self._failures.pop(order.worker, None):
+                # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
+                raise MachineFailure(f"worker {order.worker} cannot be loaded again: {failure.text.splitlines()[-1]}")
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
         """Train and evaluate, one worker after the other; ``on_outcome`` hears of each at its end."""
