@@ -30,8 +30,8 @@ class Known(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-10, 10, (1,))
     action_space = gymnasium.spaces.Box(-1, 1, (1,))
 
-    def __init__(self, truncate: bool = False, poison: int | None = None):
-        self.truncate, self.poison, self.t, self.all = truncate, poison, 0, 0
+    def __init__(self, truncate: bool = False, poison: int | None = None, reward: float = 1.0):
+        self.truncate, self.poison, self.reward, self.t, self.all = truncate, poison, reward, 0, 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
@@ -44,7 +44,7 @@ class Known(gymnasium.Env):
         end = self.t == 3
         observation = np.nan if self.all == self.poison else -7.0 if end else float(self.t)
         observation_ = np.full(1, observation, dtype=np.float32)
-        return observation_, 1.0, end and not self.truncate, end and self.truncate, {"score": 10.0 * self.t}
+        return observation_, self.reward, end and not self.truncate, end and self.truncate, {"score": 10.0 * self.t}
 
 
 gymnasium.register("FirerlKnown-v0", Known)
@@ -241,6 +241,11 @@ def test_actions_reach_the_bounds_and_are_clipped_only_when_applied():
 def test_observations_that_are_not_finite_are_refused():
     with pytest.raises(FloatingPointError, match="FirerlKnown: observation 0 of environment 0 is nan"):
         learner({"name": "FirerlKnown", "kwargs": {"poison": 5}}).train(UNIT)
+
+
+def test_rewards_that_are_not_finite_are_refused():
+    with pytest.raises(FloatingPointError, match="FirerlKnown: a reward is inf"):
+        learner({"name": "FirerlKnown", "kwargs": {"reward": np.inf}}).train(UNIT)
 
 
 def test_divergence_is_an_error_with_a_name():

@@ -89,6 +89,8 @@ class Rollout:
                 store[t] = part
             step = self.env.step(self.action_map(action.cpu().numpy()))
             self.observation, rewards, terminated, truncated, infos = step
+            if not np.isfinite(rewards).all():
+                raise FloatingPointError(f"{self.spec.name}: a reward is {rewards[~np.isfinite(rewards)][0]}")
             unroll.rewards[t] = torch.from_numpy(rewards)
             unroll.terminated[t] = torch.from_numpy(terminated)
             unroll.truncated[t] = torch.from_numpy(truncated & ~terminated)
