@@ -15,7 +15,8 @@ import torch
 
 from firerl import checkpoint
 from firerl.agents.vmpo import VMPO, losses
-from firerl.agents.vmpo.networks import ObservationNormaliser, PopArt, Value
+from firerl.agents.vmpo.networks import Value
+from firerl.agents.vmpo.normalisers import ObservationNormaliser, PopArt
 from firerl.agents.vmpo.rollout import ActionMap, Unroll
 from firerl.envs import base_name, check
 from firerl.errors import SettingError

@@ -78,7 +78,8 @@ class VMPO(Learner):
         self.rollout.ended = []
         sums: dict[str, float] = {}
         for _ in range(steps // unit):
-            unroll = self.rollout.collect(lambda raw: self.update.act(raw, self.generator))
+            act = self.update.sampler(self.config["unroll"], self.config["num_envs"], self.generator)
+            unroll = self.rollout.collect(act)
             for name, value in self.update.learn(unroll, self.generator).items():
                 sums[name] = sums.get(name, 0.0) + value
         metrics = {name: value / (steps // unit) for name, value in sums.items()}
@@ -107,9 +108,8 @@ class VMPO(Learner):
         """
         if not mean and generator is None:
             raise ValueError("act(mean=False) needs a torch.Generator to sample from")
-        raw = torch.from_numpy(np.asarray(observations, dtype=np.float64))
-        _, actions, _ = self.update.act(raw, None if mean else generator)
-        return self.rollout.action_map(actions.cpu().numpy())
+        _, actions, _ = self.update.act(np.asarray(observations, dtype=np.float64), None if mean else generator)
+        return self.rollout.action_map(actions)
 
     def episodes(self, count: int, seed: int, mean: bool = True) -> list[tuple[float, int]]:
         """(return, length) of ``count`` whole fresh episodes with frozen weights, a function of weights and seed.

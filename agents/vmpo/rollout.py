@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from firerl import envs
-from firerl.agents.vmpo.networks import Parameters
+from firerl.agents.vmpo.distributions import Array
 from firerl.errors import SettingError
 
-Act = Callable[[Tensor], tuple[Tensor, Tensor, Parameters]]  # raw obs -> (normalised obs, action, pi_old's output)
+Act = Callable[[Array], tuple[Array, Array, tuple[Array, ...]]]  # raw obs -> normalised obs, action, pi_old's output
 
 
 class Unroll:
@@ -37,6 +37,10 @@ class Unroll:
         self.last = torch.zeros(num_envs, spec.observation_size, dtype=torch.float64)  # [N, O] raw, after the unroll
         self.ends: list[tuple[int, int, np.ndarray]] = []  # (t, environment, last observation) of truncated episodes
 
+    def acted(self) -> tuple[Tensor, ...]:
+        """What acting fills: normalised observations, actions, pi_old's output."""
+        return self.observations, self.actions, *self.old
+
 
 class ActionMap:
     """From the policy's actions to the environment's: [-1, 1] to the bounds, clipped only here."""
@@ -50,7 +54,9 @@ class ActionMap:
     def __call__(self, actions: np.ndarray) -> np.ndarray:
         if self.spec.discrete:
             return actions + self.spec.action_start
-        return np.clip(self.centre + self.half * actions, self.low, self.high).astype(np.float32)
+        mapped = self.centre + self.half * actions
+        np.minimum(mapped, self.high, out=mapped)
+        return np.maximum(mapped, self.low, out=mapped).astype(np.float32)
 
 
 class Rollout:
@@ -80,39 +86,40 @@ class Rollout:
         """Fill the unroll, acting with ``act``."""
         unroll = self.unroll
         unroll.ends = []
-        for t in range(len(unroll.rewards)):
-            raw = self._checked(self.observation)
-            unroll.raw[t] = raw
-            unroll.observations[t], action, old = act(raw)
-            unroll.actions[t] = action
-            for store, part in zip(unroll.old, old, strict=True):
-                store[t] = part
-            step = self.env.step(self.action_map(action.cpu().numpy()))
-            self.observation, rewards, terminated, truncated, infos = step
-            if not np.isfinite(rewards).all():
-                raise FloatingPointError(f"{self.spec.name}: a reward is {rewards[~np.isfinite(rewards)][0]}")
-            unroll.rewards[t] = torch.from_numpy(rewards)
-            unroll.terminated[t] = torch.from_numpy(terminated)
-            unroll.truncated[t] = torch.from_numpy(truncated & ~terminated)
-            self.returns += rewards
+        raw, rewards = unroll.raw.numpy(), unroll.rewards.numpy()
+        terminated, truncated = unroll.terminated.numpy(), unroll.truncated.numpy()
+        acted = []
+        for t in range(len(rewards)):
+            raw[t] = self._checked(self.observation)
+            acted.append(act(raw[t]))
+            step = self.env.step(self.action_map(acted[t][1]))
+            self.observation, rewards[t], terminated[t], truncated[t], infos = step
+            if not np.isfinite(rewards[t]).all():
+                raise FloatingPointError(f"{self.spec.name}: a reward is {step[1][~np.isfinite(step[1])][0]}")
+            self.returns += step[1]
             self.lengths += 1
-            if terminated.any() or truncated.any():
-                self._end_episodes(t, terminated, truncated, infos)
-        unroll.last.copy_(self._checked(self.observation))
+            ended = terminated[t] | truncated[t]
+            if ended.any():
+                truncated[t] &= ~terminated[t]
+                self._end_episodes(t, ended, infos)
+        unroll.last.numpy()[:] = self._checked(self.observation)
+        observations, actions, old = zip(*acted, strict=True)
+        for store, parts in zip(unroll.acted(), (observations, actions, *zip(*old, strict=True)), strict=True):
+            store[: len(parts)] = torch.from_numpy(np.stack(parts))
         return unroll
 
-    def _checked(self, observation: np.ndarray) -> Tensor:
+    def _checked(self, observation: Array) -> Array:
         if not np.isfinite(observation).all():
             bad = np.argwhere(~np.isfinite(observation))[0]
             raise FloatingPointError(
                 f"{self.spec.name}: observation {bad[1]} of environment {bad[0]} is {observation[tuple(bad)]}"
             )
-        return torch.from_numpy(np.asarray(observation, dtype=np.float64))
+        return observation
 
-    def _end_episodes(self, t: int, terminated: np.ndarray, truncated: np.ndarray, infos: dict[str, Any]) -> None:
-        for i in np.flatnonzero(terminated | truncated):
+    def _end_episodes(self, t: int, ended: Array, infos: dict[str, Any]) -> None:
+        for i in np.flatnonzero(ended):
             self.ended.append((float(self.returns[i]), int(self.lengths[i])))
-            if truncated[i] and not terminated[i]:
+            if self.unroll.truncated[t, i]:
                 self.unroll.ends.append((t, int(i), np.array(infos["final_obs"][i], dtype=np.float64)))
             if self.own[i]:
                 self.window.append(self._objective_of(int(i), infos))

@@ -1,0 +1,97 @@
+"""The gradients that V-MPO's update writes out in closed form, against autograd on the losses of the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from firerl.agents.vmpo import VMPO, losses
+from firerl.agents.vmpo.networks import Actor
+
+
+def learner(env: str, **settings: Any) -> VMPO:
+    small = {"num_envs": 4, "unroll": 20, "hidden": [16, 12], "epochs": 1, "minibatches": 1}
+    return VMPO(VMPO.resolve({"env": env, **small, **settings}), {}, 0, "cpu")
+
+
+def minibatch(one: VMPO) -> list[torch.Tensor]:
+    """Samples of pi_old on which pi has moved away from it."""
+    one.train(2 * 80)
+    unroll = one.rollout.collect(lambda raw: one.update.act(raw, one.generator))
+    noise = torch.Generator().manual_seed(1)
+    for parameter in one.update.nets.policy.parameters():
+        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=noise))
+    samples = [part.flatten(0, 1) for part in (unroll.observations, unroll.actions, *unroll.old)]
+    return [*samples, *one.update.targets(unroll)]
+
+
+def loss_of(one: VMPO, observations: torch.Tensor, actions: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+    """The paper's losses, through modules and autograd."""
+    *old, advantages, targets = rest
+    nets, settings, head = one.update.nets, one.update.settings, one.update.head
+    eta, *alphas = nets.multipliers().unbind()
+    new = nets.policy(observations)
+    best = losses.top_half(advantages)
+    psi = losses.policy_weights(advantages[best], eta)
+    loss = losses.policy_loss(head.log_prob(tuple(part[best] for part in new), actions[best]), psi)
+    loss = loss + losses.temperature_loss(eta, settings["eps_eta"], advantages[best])
+    for name, alpha, kl in zip(head.kl_names, alphas, head.kl(tuple(old), new), strict=True):
+        loss = loss + losses.alpha_loss(alpha, settings[f"eps_alpha_{name}"], kl)
+    loss = loss + losses.value_loss(nets.value(observations), targets)
+    return loss - settings["entropy_cost"] * head.entropy(new)
+
+
+@pytest.mark.parametrize("env", ["InvertedPendulum", "Hopper", "CartPole-v1"])
+@pytest.mark.parametrize("entropy_cost", [0.0, 0.3])
+def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: float):
+    one = learner(env, entropy_cost=entropy_cost)
+    samples, update = minibatch(one), one.update
+    assert len(samples[0]) == 80
+    numbers = update.gradients(*samples)
+    modules = (update.nets.policy, update.nets.value)
+    ours = [network.flat.grad.clone() for network in (update.policy, update.value)]
+    multipliers = update.nets.raw_multipliers.grad.clone()
+    update.nets.raw_multipliers.grad = None
+    for module in modules:
+        module.requires_grad_(True)
+    loss = loss_of(one, *samples)
+    loss.backward()
+    torch.testing.assert_close(numbers[0], loss.detach(), rtol=1e-5, atol=1e-6)
+    for module, own in zip(modules, ours, strict=True):
+        expected = torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+    torch.testing.assert_close(multipliers, update.nets.raw_multipliers.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
+def test_layers_and_actor_compute_what_the_modules_say(env: str):
+    one = learner(env)
+    one.train(2 * 80)
+    update, raw = one.update, np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
+    for network in (update.policy, update.value):  # the same memory
+        network.flat.data.mul_(1.1)
+    observations = update.nets.normaliser(torch.from_numpy(raw))
+    (values,), _ = update.value.forward(observations)
+    torch.testing.assert_close(values.squeeze(-1), update.nets.value(observations))
+    update.nets.target.load_state_dict(update.nets.policy.state_dict())
+    normal, _, old = Actor(update.nets.target, update.nets.normaliser)(raw, None)
+    torch.testing.assert_close(torch.from_numpy(normal), observations)
+    for ours, expected in zip(old, update.nets.policy(observations), strict=True):
+        torch.testing.assert_close(torch.from_numpy(ours), expected)
+
+
+def test_samples_follow_the_distribution():
+    generator = torch.Generator().manual_seed(0)
+    gaussian, categorical = learner("Hopper").update.head, learner("CartPole-v1").update.head
+    outputs = [np.array([row], dtype=np.float32) for row in ([0.5, -1.0, 0.0], [0.3, 1.0, -9.0])]
+    actions, (mean, scale) = gaussian.act(outputs, gaussian.noise((20_000,), generator))
+    np.testing.assert_allclose(actions.mean(0), mean[0], atol=0.03)
+    np.testing.assert_allclose(actions.std(0), scale[0], rtol=0.02)
+    logits = np.array([[0.0, 1.0]], dtype=np.float32)
+    choices, (log_probs,) = categorical.act([logits], categorical.noise((20_000,), generator))
+    assert choices.mean() == pytest.approx(np.exp(log_probs[0, 1]), abs=0.02)
+    far = [np.full((1, 3), 200.0, dtype=np.float32) for _ in range(2)]
+    np.testing.assert_allclose(gaussian.act(far, None)[1][1], 200.0, atol=2)
