@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_runs import PPO_ENVS, PPO_STEPS, read, run_all
+from training_runs import read, run_all
 
 RESULTS = Path(__file__).parent / "results" / "returns.jsonl"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -49,18 +49,12 @@ Rows = list[dict[str, Any]]
 def jobs(tasks: Sequence[str], seeds: Sequence[int], rivals: Sequence[str]) -> Rows:
     """Seed by seed over all tasks, so that an unfinished grid is balanced."""
     return [
-        {"arm": arm, "task": task, "seed": seed, "steps": ends(arm, marks[-1]), "marks": marks, "given": {}}
+        {"arm": arm, "task": task, "seed": seed, "steps": marks[-1], "marks": marks, "given": {}}
         for seed in seeds
         for task in tasks
         for arm, marks in GRID[task].items()
         if arm in rivals
     ]
-
-
-def ends(arm: str, steps: int) -> int:
-    """PPO stops after whole rollouts."""
-    unit = {"vmpo": 1, "ppo": PPO_ENVS * PPO_STEPS, "ppo_defaults": 2048}[arm]
-    return -(-steps // unit) * unit
 
 
 def smooth(row: dict[str, Any]) -> np.ndarray:

@@ -18,7 +18,7 @@ from firerl.agents.vmpo import VMPO, losses
 from firerl.agents.vmpo.networks import Value
 from firerl.agents.vmpo.normalisers import ObservationNormaliser, PopArt
 from firerl.agents.vmpo.rollout import ActionMap, Unroll
-from firerl.envs import base_name, check
+from firerl.envs import check
 from firerl.errors import SettingError
 
 SMALL = {"num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2}
@@ -249,6 +249,14 @@ def test_rewards_that_are_not_finite_are_refused():
         learner({"name": "FirerlKnown", "kwargs": {"reward": np.inf}}).train(UNIT)
 
 
+def test_unstable_physics_is_counted_in_the_metrics():
+    one = learner()
+    assert one.train(UNIT)["physics_warnings"] == 0.0
+    one.rollout.env.datas[0].qvel[:] = 1e11  # MuJoCo warns and resets the data
+    assert one.train(UNIT)["physics_warnings"] > 0.0
+    assert one.train(UNIT)["physics_warnings"] == 0.0
+
+
 def test_divergence_is_an_error_with_a_name():
     one = learner()
     one.train(UNIT)
@@ -335,47 +343,6 @@ def test_first_gradient_step_starts_at_the_old_policy():
     output = one.update.nets.policy(unroll.observations)
     assert losses.kl_mean(*unroll.old, output[0]).max() < 1e-10
     assert losses.kl_covariance(unroll.old[1], output[1]).max() < 1e-10
-
-
-# ---- settings
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"unrol": 5}, "did you mean 'learner.unroll'"),
-        ({"num_envs": 0}, "learner.num_envs=0: the smallest allowed is 1"),
-        ({"num_envs": 2.5}, "learner.num_envs=2.5 is no whole number"),
-        ({"discount": 1.5}, "learner.discount=1.5: allowed is from 0 to 1"),
-        ({"learning_rate": "fast"}, "learner.learning_rate='fast' is no finite number"),
-        ({"eps_eta": 0}, "learner.eps_eta=0: allowed is above 0"),
-        ({"hidden": []}, "learner.hidden"),
-        ({"objective": "trainig"}, "did you mean 'training'"),
-        ({"objective_policy": "mode"}, "learner.objective_policy"),
-        ({"minibatches": 3}, "learner.minibatches=3 does not divide"),
-        ({"eval_interval": 300}, "learner.eval_interval=300 is no multiple"),
-        ({"min_scale": 0.5}, "learner.min_scale"),
-        ({"env": {"name": "Humanoyd"}}, "did you mean 'Humanoid'"),
-        ({"env": {"nam": "Humanoid"}}, "did you mean 'env.name'"),
-        ({"env": {"name": "Humanoid", "kwargs": {"nothing": 1}}}, "env.kwargs="),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(given: dict, words: str):
-    with pytest.raises(SettingError) as caught:
-        VMPO.resolve(given)
-    assert words in str(caught.value)
-
-
-def test_settings_are_complete_and_stay_as_they_are():
-    for env in ("Humanoid", {"name": "Humanoid-v5", "kwargs": {}}):
-        complete = VMPO.resolve({"env": env})
-        assert set(complete) == set(VMPO.settings)
-        assert VMPO.resolve(complete) == complete
-        assert VMPO.granularity_of(complete) == 1000
-        assert VMPO.eval_interval_of(complete) == 5000
-        assert base_name(VMPO.task_of(complete)) == "Humanoid"
-    small = VMPO.resolve({"env": "InvertedPendulum"})
-    assert (VMPO.granularity_of(small), VMPO.eval_interval_of(small)) == (200, 1000)
 
 
 def test_hyperparameters_override_settings_and_change_without_a_rebuild():

@@ -76,6 +76,7 @@ class VMPO(Learner):
         unit = self.granularity_of(self.config)
         check_multiple("steps", steps, unit, "num_envs x unroll")
         self.rollout.ended = []
+        warnings = self.rollout.physics_warnings
         sums: dict[str, float] = {}
         for _ in range(steps // unit):
             act = self.update.sampler(self.config["unroll"], self.config["num_envs"], self.generator)
@@ -88,6 +89,7 @@ class VMPO(Learner):
         if ended:
             metrics["episode_return"] = float(np.mean([value for value, _ in ended]))
             metrics["episode_length"] = float(np.mean([length for _, length in ended]))
+        metrics["physics_warnings"] = float(self.rollout.physics_warnings - warnings)
         if self.config["objective"] == "fresh":
             metrics["evaluation_steps"] = float(self.evaluation_steps)
         return metrics

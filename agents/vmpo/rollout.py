@@ -78,6 +78,11 @@ class Rollout:
         self.new = 0  # how many of them ended since the last evaluation
         self.ended: list[tuple[float, int]] = []  # (return, length) of all episodes that ended in this train()
 
+    @property
+    def physics_warnings(self) -> int:
+        """MuJoCo's so far, such as unstable physics; 0 where the environments do not count them."""
+        return int(getattr(self.env, "warnings", 0))
+
     def _begin_episodes(self) -> None:
         self.returns = np.zeros(self.num_envs)
         self.lengths = np.zeros(self.num_envs, dtype=np.int64)
