@@ -94,9 +94,8 @@ def improvement_fitness(workers: Workers, made: Mapping[int, Curve], min_points:
             current.setdefault(worker.population, {})[worker.evaluation.parent] = made[worker.id]
     fitness: dict[int, float | None] = {}
     for by_parent in current.values():
-        for parent, curve in by_parent.items():
-            others = (other for m, other in by_parent.items() if m != parent)
-            fitness[parent] = sum((best_score_diff(curve, other) for other in others), 0.0)
+        diffs = curves.best_score_diffs([curve.smooth for curve in by_parent.values()])
+        fitness.update(zip(by_parent, (sum(row, 0.0) for row in diffs.tolist()), strict=True))
     return fitness
 
 
