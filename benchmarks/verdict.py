@@ -68,15 +68,7 @@ def play(settings: fire.Settings, eta: np.ndarray, rho: np.ndarray, length: int)
     child = Worker(0, 1, is_evaluator=False)
     for n in range(1, len(eta) + 1):
         evaluator = Worker(2, 2, is_evaluator=True, step=n, evaluation=Evaluation(parent=1, child=0, started=0))
-        found = verdict(
-            evaluator,
-            curve(eta[:n]),
-            curve(rho[: length + n]),
-            child,
-            p=settings.significance,
-            max_eval_steps=settings.max_eval_steps,
-            min_points=settings.min_points,
-        )
+        found = verdict(settings, evaluator, curve(eta[:n]), curve(rho[: length + n]), child)
         if found is not None:
             promoted = isinstance(found, Promote)
             return promoted, promoted and found.p_value == 0, n
