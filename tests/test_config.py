@@ -93,10 +93,10 @@ def test_goes_to_json_and_back() -> None:
 def test_every_preset_fits_every_learner_and_algorithm(preset: str, learner: str) -> None:
     tree = compose([learner, f"preset={preset}"])
     fire = resolve(tree)
-    for algo in ("pbt", "random"):
+    for algo in ("pbt", "random", "constant", "cosine", "mfpbt", "pb2"):
         config = resolve({**tree, "algo": algo})
         assert (config.steps, config.evaluators) == (fire.steps, 0)
-        assert config.sizes == (sum(fire.sizes) + fire.evaluators,)
+        assert sum(config.sizes) == sum(fire.sizes) + fire.evaluators
     assert fire.algo.settings["max_eval_steps"] >= 7 * fire.eval_interval
     if preset != "smoke":
         assert fire.algo.settings["max_eval_steps"] >= 12 * fire.eval_interval

@@ -151,7 +151,7 @@ def test_a_ready_of_22_members_is_cheap() -> None:
 
 def test_a_space_it_cannot_tune() -> None:
     pb2.validate(make_setup((4,), spec=NUMBERS), pb2.Settings())
-    with pytest.raises(SettingError, match=r"space\.batch is a ordered_choice: algo=pb2 tunes numbers only"):
+    with pytest.raises(SettingError, match=r"space\.batch has kind ordered_choice: algo=pb2 tunes numbers only"):
         pb2.validate(make_setup((4,), spec=ALL_KINDS), pb2.Settings())
     with pytest.raises(SettingError, match="the space is empty"):
         pb2.validate(make_setup((4,), spec={}), pb2.Settings())
