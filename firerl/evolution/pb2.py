@@ -51,9 +51,7 @@ def validate(setup: Setup, settings: Settings) -> None:
     """Raise SettingError where the space holds what a bandit over numbers cannot tune."""
     for d in setup.space.dimensions:
         if d.choices:
-            raise SettingError(
-                f"space.{d.name} has kind {d.kind}: algo=pb2 tunes numbers only; algo=pbt tunes choices too"
-            )
+            raise SettingError(f"space.{d.name} has kind {d.kind}: algo=pb2 tunes numbers only, algo=pbt choices too")
     if not setup.space.dimensions:
         raise SettingError("algo=pb2: the space is empty, there is nothing to tune")
 
