@@ -124,7 +124,16 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
 def test_own_sizes_bring_their_share_of_evaluators() -> None:
     assert made("learner=quadratic", "population.sizes=[8,8,4]").evaluators == 6 + 3
     assert made("learner=quadratic", "population.sizes=8").evaluators == 0
-    assert made("learner=quadratic", "population.sizes=[4,4]", "population.evaluators=1").evaluators == 1
+    assert made("learner=quadratic", "population.sizes=[2,2]").evaluators == 2
+    assert made("learner=quadratic", "population.sizes=[4,4]", "population.evaluators=4").evaluators == 4
+
+
+def test_parents_that_cannot_be_ranked_are_refused() -> None:
+    few = ["learner=quadratic", "population.sizes=[4,4]", "population.evaluators=1"]
+    assert "1 of them serve P2, which ranks" in refusal(*few)
+    assert made(*few, "algo.parent_fitness=objective").evaluators == 1
+    assert "1 of them serve P3" in refusal("learner=quadratic", "population.sizes=[4,4,4]", "population.evaluators=3")
+    assert "needs 4" in refusal("learner=quadratic", "population.sizes=[4,4]", "algo.truncation=.5")
 
 
 def test_the_environment_goes_to_learners_that_have_one() -> None:

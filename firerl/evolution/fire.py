@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.evaluators import EvaluatorSettings
-from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness
+from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness, selected
 from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator, Worker
 from firerl.settings import setting
 
@@ -45,11 +45,14 @@ def validate(setup: Setup, settings: Settings) -> None:
             f"population.evaluators={setup.evaluators}: there is no parent sub-population to evaluate; "
             "give population.sizes at least two, or 0 evaluators"
         )
-    if len(setup.sizes) > 1 and setup.evaluators < len(setup.sizes) - 1:
-        raise SettingError(
-            f"population.evaluators={setup.evaluators}: {len(setup.sizes)} sub-populations need at least "
-            f"{len(setup.sizes) - 1}, one for each parent"
-        )
+    for parent, size in enumerate(setup.sizes[1:]):
+        serving = len(range(parent, setup.evaluators, len(setup.sizes) - 1))
+        if settings.parent_fitness == "improvement" and serving < 2 * selected(settings.truncation, size):
+            raise SettingError(
+                f"population.evaluators={setup.evaluators}: {serving} of them serve P{parent + 2}, which ranks "
+                f"those of its {size} members that are evaluated and with algo.truncation={settings.truncation} needs "
+                f"{2 * selected(settings.truncation, size)}; or set algo.parent_fitness=objective"
+            )
     needed = evaluators.least_points(settings.significance)
     points = settings.max_eval_steps // setup.eval_interval
     if setup.evaluators and settings.binom_test and points < needed:
