@@ -17,13 +17,13 @@ def learner(env: str, **settings: Any) -> VMPO:
     return VMPO(VMPO.resolve({"env": env, **small, **settings}), {}, 0, "cpu")
 
 
-def minibatch(one: VMPO) -> list[torch.Tensor]:
+def minibatch(one: VMPO, moved: float = 0.1) -> list[torch.Tensor]:
     """Samples of pi_old on which pi has moved away from it."""
     one.train(2 * 80)
     unroll = one.rollout.collect(lambda raw: one.update.act(raw, one.generator))
     noise = torch.Generator().manual_seed(1)
     for parameter in one.update.nets.policy.parameters():
-        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=noise))
+        parameter.data.add_(moved * torch.randn(parameter.shape, generator=noise))
     samples = [part.flatten(0, 1) for part in (unroll.observations, unroll.actions, *unroll.old)]
     return [*samples, *one.update.targets(unroll)]
 
@@ -81,7 +81,7 @@ def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: 
 @pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
 def test_the_control_variate_changes_no_expectation_and_takes_noise_away(env: str):
     one = learner(env)
-    observations, _, *rest = minibatch(one)
+    observations, _, *rest = minibatch(one, moved=0.02)  # as far as an update goes
     *old, advantages, targets = rest
     update, gradients = one.update, {False: [], True: []}
     generator = torch.Generator().manual_seed(0)
@@ -93,9 +93,11 @@ def test_the_control_variate_changes_no_expectation_and_takes_noise_away(env: st
         noise = update.head.noise((len(observations),), generator)
         actions = torch.from_numpy(update.head.act(raw, noise)[0])
         score = actions.sum(-1) if len(old) == 2 else actions.float()
+        total = advantages + score
+        total = (total - total.mean()) / total.std()
         for on, kept in gradients.items():
             update.settings["control_variate"] = on
-            update.gradients(observations, actions, *old, advantages + score, targets)
+            update.gradients(observations, actions, *old, total, targets)
             kept.append(update.policy.flat.grad.clone())
     without, with_it = (torch.stack(kept) for kept in (gradients[False], gradients[True]))
     assert with_it.var(0).sum() < 0.9 * without.var(0).sum()
