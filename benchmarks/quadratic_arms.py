@@ -1,0 +1,58 @@
+"""What benchmarks/quadratic.py compares: arms by group, as data."""
+
+from __future__ import annotations
+
+from quadratic_runs import Arm
+
+from firerl.evolution import find
+
+GROUPS = ("algorithms", "switches", "sizes", "lean")
+SCHEDULE = Arm("best schedule", "schedule")
+EXPECTED = ("fire", "pbt", "random", "pb2", "mfpbt", "constant", "cosine", "fire_lean")
+
+SWITCHES = {
+    "smoothing=mean": {"smoothing": "mean"},
+    "smoothing=none": {"smoothing": "none"},
+    "binom_test=false": {"binom_test": False},
+    "significance=0.001": {"significance": 0.001},
+    "significance=0.05": {"significance": 0.05},
+    "significance=0.2": {"significance": 0.2},
+    "max_eval_steps=90": {"max_eval_steps": 90},
+    "max_eval_steps=360": {"max_eval_steps": 360},
+    "patience=fixed": {"patience": "fixed"},
+    "min_points=1": {"min_points": 1},
+    "min_points=2": {"min_points": 2},
+    "min_points=7": {"min_points": 7},
+    "success_without_overlap=false": {"success_without_overlap": False},
+    "evaluator_pick=most_recent": {"evaluator_pick": "most_recent"},
+    "evaluator_pick=random": {"evaluator_pick": "random"},
+    "parent_fitness=objective": {"parent_fitness": "objective"},
+    "promotion=off": {"promotion": "off"},
+}
+
+# (P1, P2, ...), evaluators. 3/4 of each parent sub-population, as in the paper and in what own sizes bring by default.
+SIZES = {
+    11: ((4, 4), 3),
+    15: ((5, 6), 4),
+    22: ((8, 8), 6),
+    36: ((8, 8, 8), 12),
+    50: ((8, 8, 8, 8), 18),
+}
+
+
+def arms_of(group: str) -> list[Arm]:
+    """The arms of a group, those that are not there yet included."""
+    if group == "algorithms":
+        names = [*EXPECTED, *(name for name in find.names() if name not in EXPECTED)]
+        return [Arm(name, name) for name in names] + [SCHEDULE]
+    if group == "switches":
+        return [Arm("fire"), *(Arm(name, settings=settings) for name, settings in SWITCHES.items())]
+    if group == "sizes":
+        fire = [Arm(f"fire {n}", "fire", {}, *SIZES[n]) if n != 22 else Arm("fire") for n in SIZES]
+        return fire + [Arm(f"pbt {n}", "pbt", {}, *SIZES[n]) if n != 22 else Arm("pbt", "pbt") for n in SIZES]
+    return lean_arms()
+
+
+def lean_arms() -> list[Arm]:
+    """Ideas for fewer evaluators (benchmarks/lean_ideas.py)."""
+    return [Arm("fire")]
