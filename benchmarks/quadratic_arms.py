@@ -53,6 +53,31 @@ def arms_of(group: str) -> list[Arm]:
     return lean_arms()
 
 
+# Two thirds of 22 workers: 14.
+LAYOUTS = {
+    "8+4+2": ((8, 4), 2),
+    "6+6+2": ((6, 6), 2),
+    "6+5+3": ((6, 5), 3),
+    "5+5+4": ((5, 5), 4),
+    "4+6+4": ((4, 6), 4),
+    "4+4+6": ((4, 4), 6),
+}
+IDEAS = {
+    "sequential": {"sequential": True},
+    "prior": {"prior": 1.0},
+    "memory": {"memory": 120},
+    "information": {"pick": "information"},
+    "sequential+memory": {"sequential": True, "memory": 120},
+}
+
+
 def lean_arms() -> list[Arm]:
-    """Ideas for fewer evaluators (benchmarks/lean_ideas.py)."""
-    return [Arm("fire")]
+    """Ideas for fewer evaluators (benchmarks/lean_ideas.py): 14 workers against 22, with 22, and 24 against 36."""
+    ideas = "benchmarks.lean_ideas"
+    arms = [Arm("fire"), *(Arm(f"{layout} fire", "fire", {}, *workers) for layout, workers in LAYOUTS.items())]
+    for layout in ("6+6+2", "6+5+3"):
+        arms += [Arm(f"{layout} {name}", ideas, settings, *LAYOUTS[layout]) for name, settings in IDEAS.items()]
+    arms += [Arm(f"8+8+6 {name}", ideas, settings) for name, settings in IDEAS.items()]
+    sizes = (6, 6, 6)
+    arms += [Arm("6+6+6+6 fire", "fire", {}, sizes, 6), Arm("6+6+6+6 shared", ideas, {"shared": True}, sizes, 6)]
+    return [*arms, Arm("fire 36", "fire", {}, *SIZES[36])]
