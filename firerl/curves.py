@@ -7,8 +7,9 @@ evaluations, higher is better. Every function here is deterministic and draws no
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,7 +90,33 @@ def best_score_diff(
     if shared is not None:
         in_f, in_g = _inside(f, g, shared)
         return float(in_f.max() - in_g.max())
-    return max(0.0, _largest_shifted_diff(f, g)) if _wholly_above(f, g) else 0.0
+    return max(0.0, _largest_shifted_diff(_Best(f), _Best(g))) if _wholly_above(f, g) else 0.0
+
+
+def best_score_diffs(smooth_curves: Sequence[Curve]) -> NDArray[np.float64]:
+    """best_score_diff of all pairs of smooth curves, to the last bit: [N, N], f in rows, g in columns, 0 with itself.
+
+    No curve may be empty. Costs O(N) vector operations and a search for each pair that lies wholly apart.
+    """
+    best = [_Best(y) for y in smooth_curves]
+    lengths = np.array([len(b.y) for b in best], dtype=np.intp)
+    starts = np.array([b.y[0] for b in best])
+    running = np.full((len(best), lengths.max(initial=0)), np.inf)  # [N, longest]
+    for row, b in zip(running, best, strict=True):
+        row[: len(b.y)] = b.running
+    diffs = np.zeros((len(best), len(best)))
+    for i, lower in enumerate(best):
+        others = np.flatnonzero(starts >= starts[i])
+        reached = np.searchsorted(lower.running, starts[others])  # where the lower curve first gets there
+        overlaps = reached < lengths[i]
+        j, first = others[overlaps], reached[overlaps]
+        shared = np.minimum(lengths[i] - first, lengths[j])
+        gain = lower.inside(first, shared) - running[j, shared - 1]
+        diffs[i, j], diffs[j, i] = gain, 0.0 - gain
+        for k in others[~overlaps]:
+            if _wholly_above(best[k].y, lower.y):
+                diffs[k, i] = max(0.0, _largest_shifted_diff(best[k], lower))
+    return diffs
 
 
 def binom_test(
@@ -151,7 +178,34 @@ def _rbf_features(n: int, scale: float) -> Curve:
     return np.exp(-(x[:, None] ** 2) / 2 - half_log_factorial[:terms]) * powers
 
 
-def _largest_shifted_diff(f: Curve, g: Curve) -> float:
+class _Best:
+    """Best values over parts of one curve y [n]."""
+
+    def __init__(self, y: Curve):
+        self.y = y
+        self.running = np.maximum.accumulate(y)  # [n] up to each index
+
+    @cached_property
+    def records(self) -> NDArray[np.intp]:
+        """Indices of the values above all before them; the first always is one."""
+        return np.flatnonzero(np.concatenate([[True], self.y[1:] > self.running[:-1]]))
+
+    def inside(self, first: NDArray[np.intp], length: NDArray[np.intp]) -> Curve:
+        """[k] the best of the ``length`` values from ``first`` on, for k parts: two powers of two cover a part."""
+        power = np.frexp(length)[1] - 1  # the largest 2^power <= length
+        return np.maximum(self._powers[power, first], self._powers[power, first + length - 2**power])
+
+    @cached_property
+    def _powers(self) -> Curve:
+        """[power, n] the best of the 2^power values from each index on, where there are so many."""
+        rows = [self.y]
+        while 2 ** len(rows) <= len(self.y):
+            half = 2 ** (len(rows) - 1)
+            rows.append(np.concatenate([np.maximum(rows[-1][:-half], rows[-1][half:]), np.full(half, np.inf)]))
+        return np.stack(rows)
+
+
+def _largest_shifted_diff(f: _Best, g: _Best) -> float:
     """The largest best_score_diff(f - c, g) over all offsets c at which the two overlap, f wholly above g.
 
     Where the overlap starts changes only as c passes a *record*, a value above all before it; between two such offsets
@@ -160,28 +214,14 @@ def _largest_shifted_diff(f: Curve, g: Curve) -> float:
     record i. The latter is a limit: taken as the value that the difference comes arbitrarily near to. A part that
     starts in f jumps over g's start by up to one evaluation's gain, which counts for f, as in any overlap.
     """
-    best_first_f, best_first_g = np.maximum.accumulate(f), np.maximum.accumulate(g)
+    j = g.records
+    lengths = np.minimum(len(f.y), len(g.y) - j)
+    starts_in_g = f.running[lengths - 1] - (f.y[0] - g.y[j]) - g.inside(j, lengths)
 
-    j = _records(g)
-    lengths = np.minimum(len(f), len(g) - j)
-    starts_in_g = best_first_f[lengths - 1] - (f[0] - g[j]) - _best_from(g, len(f))[j]
-
-    records = _records(f)
-    before, i = records[:-1], records[1:]
-    lengths = np.minimum(len(f) - i, len(g))
-    starts_in_f = _best_from(f, len(g))[i] - (f[before] - g[0]) - best_first_g[lengths - 1]
+    before, i = f.records[:-1], f.records[1:]
+    lengths = np.minimum(len(f.y) - i, len(g.y))
+    starts_in_f = f.inside(i, lengths) - (f.y[before] - g.y[0]) - g.running[lengths - 1]
     return float(max(starts_in_g.max(), starts_in_f.max(initial=-np.inf)))
-
-
-def _records(y: Curve) -> NDArray[np.intp]:
-    """Indices of the values above all before them; the first always is one."""
-    return np.flatnonzero(np.concatenate([[True], y[1:] > np.maximum.accumulate(y)[:-1]]))
-
-
-def _best_from(y: Curve, length: int) -> Curve:
-    """[n] the best of the ``length`` values from each index on, fewer at the end."""
-    padded = np.concatenate([y, np.full(length - 1, -np.inf)])
-    return np.lib.stride_tricks.sliding_window_view(padded, length).max(axis=1)
 
 
 @lru_cache(maxsize=4096)
@@ -214,3 +254,16 @@ def _curve(y: ArrayLike) -> Curve:
     if curve.ndim != 1 or not np.isfinite(curve).all():
         raise ValueError(f"a curve is a 1-D array of finite numbers, got shape {curve.shape}: {curve}")
     return curve
+
+
+def running_mean(y: ArrayLike) -> Curve:
+    """The mean [n] of each value and its two neighbours on either side, fewer at the ends: an alternative to smooth().
+
+    Centred, as the Gaussian process is, so that it neither lags nor sees less of the curve than that does; what is
+    missing is the model that fits its width to the noise. Like there, fewer than 4 points or a constant curve: a copy.
+    """
+    y = _curve(y)
+    if len(y) < MIN_POINTS or y.min() == y.max():
+        return y.copy()
+    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(y, 2, constant_values=np.nan), 5)
+    return np.asarray(np.nanmean(neighbours, axis=1))

@@ -1,20 +1,19 @@
-"""Smoothing against scikit-learn, overlaps worked out by hand, the sign test against scipy."""
+"""Smoothing against the judge, overlaps worked out by hand, the sign test against scipy."""
 
 from __future__ import annotations
 
 import warnings
 from functools import lru_cache
 
+import curve_judge as judge
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from firerl import curves
-from firerl.curves import Overlap, best_score_diff, binom_test, overlap, smooth
+from firerl.curves import Overlap, best_score_diff, best_score_diffs, binom_test, overlap, smooth
 
 levels = st.lists(st.integers(-6, 6), min_size=1, max_size=7).map(lambda ys: np.array(ys, dtype=float))
 finite = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
@@ -37,19 +36,6 @@ def rising(n: int, seed: int = 0, noise: float = 0.2) -> np.ndarray:
 # smooth
 
 
-def judge_sklearn(y: np.ndarray) -> np.ndarray:
-    """The slow obvious way: scikit-learn's posterior at the first maximum of the grid."""
-    n, z = len(y), (y - y.mean()) / y.std()
-    x = np.arange(n)[:, None]
-    best, mean = -np.inf, z
-    for scale in np.geomspace(max(1, n / 6), 10 * n, 24):
-        for variance in np.geomspace(0.01, 10, 24):
-            process = GaussianProcessRegressor(RBF(scale) + WhiteKernel(variance), alpha=0.0, optimizer=None).fit(x, z)
-            if process.log_marginal_likelihood_value_ > best:
-                best, mean = process.log_marginal_likelihood_value_, process.predict(x)
-    return y.mean() + y.std() * mean
-
-
 @lru_cache(maxsize=1)
 def whole_kernels(n: int) -> list[tuple[np.ndarray, ...]]:
     squares = (np.arange(n)[:, None] - np.arange(n)) ** 2
@@ -58,7 +44,7 @@ def whole_kernels(n: int) -> list[tuple[np.ndarray, ...]]:
 
 
 def judge_dense(y: np.ndarray) -> np.ndarray:
-    """The same through whole n x n kernels, fast enough for long curves."""
+    """The judge's smooth curve through whole n x n kernels, fast enough for long curves."""
     z = (y - y.mean()) / y.std()
     best, mean = -np.inf, z
     for s, u in whole_kernels(len(y)):
@@ -72,7 +58,7 @@ def judge_dense(y: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("y", [rising(4), rising(9, noise=1.0), np.array([3.0, -1, 2, 2, 8])], ids=["4", "9", "5"])
 def test_smooth_is_scikit_learns_posterior_mean(y: np.ndarray) -> None:
-    np.testing.assert_allclose(smooth(y), judge_sklearn(y), atol=1e-9 * np.ptp(y))
+    np.testing.assert_allclose(smooth(y), judge.smooth_all([y])[0], atol=1e-9 * np.ptp(y))
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 12, 31, 64, 101])
@@ -84,7 +70,7 @@ def test_smooth_agrees_with_whole_kernels_at_any_length(n: int) -> None:
 
 
 def test_smooth_known_numbers() -> None:
-    # Printed by judge_sklearn
+    # Printed by the judge
     known = [2.040834923463, 2.450291388777, 3.116999648596, 3.883000351404, 4.549708611223, 4.959165076538]
     np.testing.assert_allclose(smooth([1, 3, 2, 5, 4, 6]), known, rtol=1e-11)
 
@@ -220,25 +206,11 @@ def test_neither_overlap_nor_wholly_above_is_zero() -> None:
     assert diff([2, 0], [0, 1]) == diff([0, 1], [2, 0]) == 0
 
 
-def judge_shift(f: np.ndarray, g: np.ndarray) -> float:
-    """All offsets on a dense grid, and just above each alignment of two values; overlap() does the rest."""
-    step = 1e-6
-    aligned = np.unique((f[:, None] - g).ravel())
-    offsets = np.concatenate([aligned, aligned + step, aligned - step, np.linspace(aligned[0], aligned[-1], 50)])
-    found = [0.0]
-    for offset in offsets:
-        shared = overlap(f - offset, g)
-        if shared is not None:
-            part_f, part_g = curves._inside(f - offset, g, shared)
-            found.append(float(part_f.max() - part_g.max()))
-    return max(found)
-
-
 @settings(max_examples=150, deadline=None)
 @given(levels, levels)
 def test_the_shift_finds_what_a_dense_search_finds(f: np.ndarray, g: np.ndarray) -> None:
     f = f + 20  # wholly above
-    assert diff(f, g) == pytest.approx(judge_shift(f, g), abs=2e-6)
+    assert diff(f, g) == pytest.approx(judge.largest_shifted_difference(f, g), abs=2e-6)
 
 
 @given(noisy, noisy)
@@ -248,6 +220,13 @@ def test_best_score_diff_is_antisymmetric_where_curves_overlap(f: np.ndarray, g:
     else:
         assert diff(f, g) >= 0 <= diff(g, f)
         assert 0 in (diff(f, g), diff(g, f))
+
+
+@given(st.lists(levels | noisy, max_size=6), st.lists(st.sampled_from([0, 0, 20, 2000]), min_size=6, max_size=6))
+def test_all_pairs_at_once_are_each_pair_to_the_last_bit(some: list[np.ndarray], heights: list[int]) -> None:
+    some = [y + height for y, height in zip(some, heights, strict=False)]
+    expected = [[0.0 if f is g else diff(f, g) for g in some] for f in some]
+    assert np.array_equal(best_score_diffs(some), np.reshape(expected, (len(some), len(some))))
 
 
 def test_smooth_curves_are_computed_when_not_given() -> None:

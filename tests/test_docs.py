@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from firerl.evolution import fire
+from firerl.settings import describe
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,3 +40,19 @@ def test_the_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "pip install -e . && python -m firerl.launch env=Humanoid" in readme
     assert "pip install -e .[dev] && pytest" in readme
+
+
+def test_the_page_on_fire_pbt_lists_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(algo\.\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
+    lines = describe(fire.Settings, "algo.")
+    assert [row[:2] for row in rows] == [(line.name, line.default) for line in lines]
+    assert all(unit == line.unit for (_, _, unit), line in zip(rows, lines, strict=True) if line.unit)
+
+
+def test_the_page_on_fire_pbt_names_every_choice() -> None:
+    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    for setting in dataclasses.fields(fire.Settings):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `algo.{setting.name}`"))
+        for choice in setting.metadata["choices"]:
+            assert f"`{choice}`" in row or f"| {choice} |" in row

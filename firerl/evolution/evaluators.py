@@ -7,7 +7,7 @@ better.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,39 @@ from firerl import curves
 from firerl.evolution.exploit import Workers, ranking
 from firerl.evolution.population import Evaluation, Promote, Setup, StartEvaluator, StopEvaluator, Worker
 from firerl.seeding import Purpose, generator
+from firerl.settings import setting
+
+SMOOTH: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "gp": curves.smooth,
+    "mean": curves.running_mean,
+    "none": np.copy,
+}
+
+
+@dataclass(frozen=True)
+class EvaluatorSettings:
+    """Whom evaluators measure, when they end and what a success brings."""
+
+    max_eval_steps: int = setting(7200, "an evaluator's time", "steps", minimum=1)
+    significance: float = setting(0.01, "p of the sign test below which an evaluator succeeds", above=0, below=1)
+    min_points: int = setting(4, "fewest points that a verdict is given on", "evaluations", minimum=1)
+    min_steps_before_eval: int = setting(0, "no parent is evaluated before", "steps", minimum=0)
+    smoothing: str = setting(
+        "gp", "of curves: gp (Gaussian process), mean (running, 5 points), none", choices=[*SMOOTH]
+    )
+    binom_test: bool = setting(True, "false: a better best is a success, and only time ends the others")
+    patience: str = setting(
+        "shrinking", "shrinking, or fixed: no stop by the sign test before time is up", choices=("shrinking", "fixed")
+    )
+    success_without_overlap: bool = setting(True, "false: wholly above its child is no success yet")
+    evaluator_pick: str = setting(
+        "least_recent",
+        "the parent evaluated next: least_recent, most_recent, random",
+        choices=("least_recent", "most_recent", "random"),
+    )
+    promotion: str = setting(
+        "weights", "weights: a success replaces the child's; off: it only ends", choices=("weights", "off")
+    )
 
 
 @dataclass(frozen=True)
@@ -27,12 +60,12 @@ class Curve:
     smooth: NDArray[np.float64]
 
 
-def smoothed(workers: Sequence[Worker]) -> dict[int, Curve]:
+def smoothed(workers: Sequence[Worker], smoothing: str = "gp") -> dict[int, Curve]:
     """The curves of these workers, by id."""
     result = {}
     for worker in workers:
         raw = np.asarray(worker.curve, dtype=np.float64)
-        result[worker.id] = Curve(raw, curves.smooth(raw))
+        result[worker.id] = Curve(raw, SMOOTH[smoothing](raw))
     return result
 
 
@@ -61,14 +94,13 @@ def improvement_fitness(workers: Workers, made: Mapping[int, Curve], min_points:
             current.setdefault(worker.population, {})[worker.evaluation.parent] = made[worker.id]
     fitness: dict[int, float | None] = {}
     for by_parent in current.values():
-        for parent, curve in by_parent.items():
-            others = (other for m, other in by_parent.items() if m != parent)
-            fitness[parent] = sum((best_score_diff(curve, other) for other in others), 0.0)
+        diffs = curves.best_score_diffs([curve.smooth for curve in by_parent.values()])
+        fitness.update(zip(by_parent, (sum(row, 0.0) for row in diffs.tolist()), strict=True))
     return fitness
 
 
 def verdict(
-    evaluator: Worker, eta: Curve, rho: Curve, child: Worker, *, p: float, max_eval_steps: int, min_points: int
+    settings: EvaluatorSettings, evaluator: Worker, eta: Curve, rho: Curve, child: Worker
 ) -> Promote | StopEvaluator | None:
     """Success, a stop (1, 2 or 4), or None: go on. ``eta`` is the evaluator's curve, ``rho`` the child's.
 
@@ -79,32 +111,42 @@ def verdict(
     elapsed = evaluator.step - evaluation.started  # T
     shared = curves.overlap(eta.smooth, rho.smooth)
     points = shared.length if shared else len(eta.raw)
-    if child.failed or (points < min_points and elapsed < max_eval_steps):
+    if child.failed or (points < settings.min_points and elapsed < settings.max_eval_steps):
         return None
     difference = best_score_diff(eta, rho)
     p_value = curves.binom_test(eta.raw, rho.raw, smooth_f=eta.smooth, smooth_g=rho.smooth)
-    needed = min_points if shared else least_points(p)
-    if difference > 0 and p_value < p and points >= needed:
-        return Promote(
-            evaluator.id,
-            evaluation.parent,
-            child.id,
-            evaluator.step,
-            evaluator.network_step,
-            points,
-            difference,
-            p_value,
-        )
-    patience = p + max(0.0, 1 - elapsed / max_eval_steps)
-    if not shared and elapsed >= max_eval_steps:
-        reason = "no-overlap"
-    elif shared and p_value > patience:
-        reason = "no-improvement"
-    elif elapsed >= max_eval_steps:
-        reason = "timeout"
-    else:
+    success = _succeeds(settings, shared is not None, points, difference, p_value)
+    who = (evaluator.id, evaluation.parent, child.id, evaluator.step)
+    if success and settings.promotion == "weights":
+        return Promote(*who, evaluator.network_step, points, difference, p_value)
+    reason = "no-promotion" if success else _stop_reason(settings, shared is not None, elapsed, p_value)
+    return StopEvaluator(*who, reason, points, difference, p_value) if reason else None
+
+
+def _succeeds(settings: EvaluatorSettings, overlap: bool, points: int, difference: float, p_value: float) -> bool:
+    """Whether the evaluator is better than its child, beyond the doubt that the settings allow."""
+    needed = settings.min_points if overlap or not settings.binom_test else least_points(settings.significance)
+    sure = not settings.binom_test or p_value < settings.significance
+    return difference > 0 and sure and points >= needed and (overlap or settings.success_without_overlap)
+
+
+def _stop_reason(settings: EvaluatorSettings, overlap: bool, elapsed: int, p_value: float) -> str | None:
+    """Stops 1, 2 and 4; None: go on."""
+    if overlap and settings.binom_test and p_value > patience(settings, elapsed):
+        return "no-improvement"
+    if elapsed < settings.max_eval_steps:
         return None
-    return StopEvaluator(evaluator.id, evaluation.parent, child.id, evaluator.step, reason, points, difference, p_value)
+    return "timeout" if overlap else "no-overlap"
+
+
+def patience(settings: EvaluatorSettings, elapsed: int) -> float:
+    """The p-value above which an evaluator stops after T = ``elapsed`` steps.
+
+    Shrinking: p + max(0, 1 - T / max_eval_steps). Fixed: p + 1 until the time is up, above any p-value, then p as
+    well: the same last word without the early ones.
+    """
+    left = max(0.0, 1 - elapsed / settings.max_eval_steps)
+    return settings.significance + (left if settings.patience == "shrinking" else float(left > 0))
 
 
 def select_verdicts(
@@ -154,11 +196,12 @@ def start(
     fitness: Mapping[int, float | None],
     explored: set[int],
     step: int,
-    min_steps_before_eval: int,
+    settings: EvaluatorSettings,
 ) -> StartEvaluator | None:
     """What an idle evaluator does next; None: there is nothing to measure yet.
 
-    Its parent is the member evaluated least recently (just-explored members last, nobody twice at once); its
+    Its parent is the member evaluated least recently, most recently (never evaluated: last) or any, as
+    ``evaluator_pick`` says, in all three just-explored members last and nobody twice at once; equals are drawn. Its
     child the fittest that has not explored at this very moment, else the best objective, else a keyed draw.
     """
     busy = {w.evaluation.parent for w in workers.values() if w.evaluation}
@@ -166,15 +209,17 @@ def start(
     parents = [
         w
         for w in healthy
-        if w.population == evaluator.population and w.id not in busy and w.step >= min_steps_before_eval
+        if w.population == evaluator.population and w.id not in busy and w.step >= settings.min_steps_before_eval
     ]
     children = [w for w in healthy if w.population == evaluator.population - 1 and w.id not in explored]
     if not parents or not children:
         return None
     at = max(evaluator.step, step)
     draws = generator(setup.seed, Purpose.PARENT, evaluator.id, at).random(len(parents))
+    turn = {"least_recent": 1, "most_recent": -1, "random": 0}[settings.evaluator_pick]
     parent, _ = min(
-        zip(parents, draws, strict=True), key=lambda pair: (pair[0].id in explored, pair[0].evaluated_point, pair[1])
+        zip(parents, draws, strict=True),
+        key=lambda pair: (pair[0].id in explored, turn * pair[0].evaluated_point, pair[1]),
     )
     objectives = {w.id: w.curve[-1] for w in children if w.curve}
     ranked = ranking(setup, children, fitness) or ranking(setup, children, objectives)

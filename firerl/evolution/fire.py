@@ -13,19 +13,24 @@ from dataclasses import dataclass, replace
 
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
+from firerl.evolution.evaluators import EvaluatorSettings
 from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness
 from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator, Worker
 from firerl.settings import setting
 
 
 @dataclass(frozen=True)
-class Settings(ExploitSettings):
-    """FIRE PBT's settings; the defaults are the paper's for images, but for ``min_points``."""
+class Settings(EvaluatorSettings, ExploitSettings):
+    """FIRE PBT's settings, among them a switch for each of its parts; docs/fire-pbt.md explains them.
 
-    max_eval_steps: int = setting(7200, "an evaluator's time", "steps", minimum=1)
-    significance: float = setting(0.01, "p of the sign test below which an evaluator succeeds", above=0, below=1)
-    min_points: int = setting(4, "fewest points that a verdict is given on", "evaluations", minimum=1)
-    min_steps_before_eval: int = setting(0, "no parent is evaluated before", "steps", minimum=0)
+    The defaults are the paper's for images, but for ``min_points``.
+    """
+
+    parent_fitness: str = setting(
+        "improvement",
+        "parents rank by improvement, as evaluators see it, or objective, their own",
+        choices=("improvement", "objective"),
+    )
 
 
 def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], int]:
@@ -47,7 +52,7 @@ def validate(setup: Setup, settings: Settings) -> None:
         )
     needed = evaluators.least_points(settings.significance)
     points = settings.max_eval_steps // setup.eval_interval
-    if setup.evaluators and points < needed:
+    if setup.evaluators and settings.binom_test and points < needed:
         raise SettingError(
             f"algo.max_eval_steps={settings.max_eval_steps} gives an evaluator {points} evaluations, but the sign test "
             f"cannot fall below algo.significance={settings.significance} with fewer than {needed}"
@@ -68,7 +73,7 @@ def decide(
 
     decisions += _take_reports(workers, reports, point)
     judged = {w.evaluation.child for w in workers.values() if w.evaluation}
-    made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged])
+    made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged], settings.smoothing)
     fitness = evaluators.improvement_fitness(workers, made, settings.min_points)
 
     successes, stops = _verdicts(settings, workers, made, reports)
@@ -79,7 +84,7 @@ def decide(
     decisions += [*successes, *stops]
 
     for worker in workers.values():
-        if worker.population == 1 and not worker.is_evaluator:
+        if not worker.is_evaluator and (worker.population == 1 or settings.parent_fitness == "objective"):
             fitness[worker.id] = objective_fitness(worker, settings.fitness_window)
     replaced: set[int] = set()
     ready = _ready(setup, workers, reports)
@@ -97,7 +102,7 @@ def decide(
         evaluators.make_idle(workers, stop.worker, stop.parent, point)
         decisions.append(stop)
     for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
-        begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings.min_steps_before_eval)
+        begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings)
         if begun:
             evaluators.apply_start(workers, begun)
             decisions.append(begun)
@@ -144,17 +149,7 @@ def _verdicts(
         evaluation = workers[id].evaluation
         if evaluation:
             child = workers[evaluation.child]
-            verdicts.append(
-                evaluators.verdict(
-                    workers[id],
-                    made[id],
-                    made[child.id],
-                    child,
-                    p=settings.significance,
-                    max_eval_steps=settings.max_eval_steps,
-                    min_points=settings.min_points,
-                )
-            )
+            verdicts.append(evaluators.verdict(settings, workers[id], made[id], made[child.id], child))
     return evaluators.select_verdicts(verdicts)
 
 

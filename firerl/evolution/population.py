@@ -113,7 +113,8 @@ class StartEvaluator:
 
 @dataclass(frozen=True)
 class StopEvaluator:
-    """The evaluator gives up: no-overlap, no-improvement, replaced, timeout, failed (stops 1 to 4 and failures)."""
+    """The evaluator gives up: no-overlap, no-improvement, replaced, timeout, failed (stops 1 to 4 and failures), or
+    no-promotion (a success, but ``promotion=off``)."""
 
     worker: int
     parent: int
