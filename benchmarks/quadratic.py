@@ -1,7 +1,7 @@
 """Which parts of FIRE PBT matter? Measured on the noisy quadratic, 20 seeds, with 95 % bootstrap intervals.
 
     python benchmarks/quadratic.py                          everything that benchmarks/results/quadratic.jsonl lacks
-    python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean)
+    python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean, ideas)
     python benchmarks/quadratic.py --seeds 0                computes nothing: the tables of what is there
     python benchmarks/quadratic.py --plot                   the figures of docs/ from the results file alone
     python benchmarks/quadratic.py --quick                  two seeds of the algorithms, computed anew, under 2 minutes

@@ -6,7 +6,7 @@ from quadratic_runs import Arm
 
 from firerl.evolution import find
 
-GROUPS = ("algorithms", "switches", "sizes", "lean")
+GROUPS = ("algorithms", "switches", "sizes", "lean", "ideas")
 SCHEDULE = Arm("best schedule", "schedule")
 EXPECTED = ("fire", "pbt", "random", "pb2", "mfpbt", "constant", "cosine", "fire_lean")
 
@@ -50,8 +50,10 @@ def arms_of(group: str) -> list[Arm]:
     if group == "sizes":
         fire = [Arm(f"fire {n}", "fire", {}, *SIZES[n]) if n != 22 else Arm("fire") for n in SIZES]
         return fire + [Arm(f"pbt {n}", "pbt", {}, *SIZES[n]) if n != 22 else Arm("pbt", "pbt") for n in SIZES]
-    return lean_arms()
+    return lean_arms() if group == "lean" else idea_arms()
 
+
+LEAN = "benchmarks.lean_ideas"
 
 # Two thirds of 22 workers: 14.
 LAYOUTS = {
@@ -72,12 +74,16 @@ IDEAS = {
 
 
 def lean_arms() -> list[Arm]:
-    """Ideas for fewer evaluators (benchmarks/lean_ideas.py): 14 workers against 22, with 22, and 24 against 36."""
-    ideas = "benchmarks.lean_ideas"
+    """14 workers against 22: plain FIRE in other layouts, and the ideas of benchmarks/lean_ideas.py."""
     arms = [Arm("fire"), *(Arm(f"{layout} fire", "fire", {}, *workers) for layout, workers in LAYOUTS.items())]
     for layout in ("6+6+2", "6+5+3"):
-        arms += [Arm(f"{layout} {name}", ideas, settings, *LAYOUTS[layout]) for name, settings in IDEAS.items()]
-    arms += [Arm(f"8+8+6 {name}", ideas, settings) for name, settings in IDEAS.items()]
+        arms += [Arm(f"{layout} {name}", LEAN, settings, *LAYOUTS[layout]) for name, settings in IDEAS.items()]
+    return arms
+
+
+def idea_arms() -> list[Arm]:
+    """The same ideas with all 22 workers, and evaluators shared between parents, 24 workers against 36."""
+    arms = [Arm("fire"), *(Arm(f"8+8+6 {name}", LEAN, settings) for name, settings in IDEAS.items())]
     sizes = (6, 6, 6)
-    arms += [Arm("6+6+6+6 fire", "fire", {}, sizes, 6), Arm("6+6+6+6 shared", ideas, {"shared": True}, sizes, 6)]
+    arms += [Arm("6+6+6+6 fire", "fire", {}, sizes, 6), Arm("6+6+6+6 shared", LEAN, {"shared": True}, sizes, 6)]
     return [*arms, Arm("fire 36", "fire", {}, *SIZES[36])]
