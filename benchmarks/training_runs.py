@@ -6,7 +6,6 @@ of the evaluations of the mean action are left out.
 
 from __future__ import annotations
 
-import functools
 import json
 import multiprocessing
 import os
@@ -74,10 +73,9 @@ class Curve:
             self.returns = []
 
 
-def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], **settings: Any) -> dict[str, Any]:
-    """Train V-MPO with its task's settings, ``settings`` over them; evaluate at ``marks``."""
-    resolved = VMPO.resolve({"env": task, **settings})
-    learner, unit = VMPO(resolved, {}, seed), VMPO.granularity_of(resolved)
+def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]) -> dict[str, Any]:
+    """Train V-MPO with these settings; evaluate at ``marks``."""
+    learner, unit = VMPO(settings, {}, seed), VMPO.granularity_of(settings)
     curve, evaluations, seconds, last = Curve(), [], 0.0, {}
     for done in range(unit, steps + 1, unit):
         clock = time.process_time()
@@ -87,20 +85,20 @@ def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], **settings: Any
         if any(done - unit < mark <= done for mark in marks):
             evaluations.append({"steps": done, **mean_action(task, learner.act, 1000 + seed)})
     learner.close()
-    return {"curve": curve.points, "evaluations": evaluations, "settings": resolved, "last_update": last}
+    return {"curve": curve.points, "evaluations": evaluations, "last_update": last}
 
 
-def ppo(task: str, seed: int, steps: int, marks: Sequence[int], usual: bool = True) -> dict[str, Any]:
-    """Train SB3's PPO: as people run it, or (``usual=False``) with the library's defaults on one environment."""
+def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]) -> dict[str, Any]:
+    """Train SB3's PPO: as people run it, or, without settings, with the library's defaults on one environment."""
     from stable_baselines3 import PPO  # type: ignore[import-not-found, unused-ignore]
     from stable_baselines3.common.callbacks import BaseCallback  # type: ignore[import-not-found, unused-ignore]
     from stable_baselines3.common.env_util import make_vec_env  # type: ignore[import-not-found, unused-ignore]
     from stable_baselines3.common.vec_env import VecNormalize  # type: ignore[import-not-found, unused-ignore]
 
-    curve, evaluations, pauses = Curve(), [], [0.0]
+    curve, evaluations, pauses, usual = Curve(), [], [0.0], bool(settings)
     vector: Any = make_vec_env(envs.resolve(task), PPO_ENVS if usual else 1, seed=seed)
     vector = VecNormalize(vector) if usual else vector
-    model = PPO("MlpPolicy", vector, seed=seed, device="cpu", **(PPO_USUAL if usual else {}))
+    model = PPO("MlpPolicy", vector, seed=seed, device="cpu", **settings)
     begun = time.process_time()
 
     def act(observations: Array) -> Array:
@@ -120,22 +118,19 @@ def ppo(task: str, seed: int, steps: int, marks: Sequence[int], usual: bool = Tr
 
     model.learn(steps, callback=Watch())
     vector.close()
-    return {"curve": curve.points, "evaluations": evaluations, "settings": PPO_USUAL if usual else {}}
+    return {"curve": curve.points, "evaluations": evaluations}
 
 
-ARMS: dict[str, Callable[..., dict[str, Any]]] = {
-    "vmpo": vmpo,
-    "ppo": ppo,
-    "ppo_defaults": functools.partial(ppo, usual=False),
-}
+ARMS: dict[str, Callable[..., dict[str, Any]]] = {"vmpo": vmpo, "ppo": ppo, "ppo_defaults": ppo}
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """A job {arm, task, seed, steps, marks, given} with its result; ``given`` are settings over the task's own."""
     torch.set_num_threads(1)
     mujoco.set_mju_user_warning(lambda message: None)
-    result = ARMS[job["arm"]](job["task"], job["seed"], job["steps"], job["marks"], **job["given"])
-    return {**job, **result, "versions": versions()}
+    settings = settings_of(job)
+    result = ARMS[job["arm"]](job["task"], job["seed"], job["steps"], job["marks"], settings)
+    return {**job, "settings": settings, **result, "versions": versions()}
 
 
 def run_all(jobs: Sequence[dict[str, Any]], path: Path, processes: int) -> None:
@@ -178,9 +173,17 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def key(job: dict[str, Any]) -> str:
-    """What makes two runs the same run."""
-    return json.dumps([job[name] for name in ("arm", "task", "seed", "steps", "given")], sort_keys=True)
+def settings_of(job: dict[str, Any]) -> dict[str, Any]:
+    """The complete settings of a job: when a default changes, an old result is another run's."""
+    if job["arm"] == "vmpo":
+        return VMPO.resolve({"env": job["task"], **job["given"]})
+    return PPO_USUAL if job["arm"] == "ppo" else {}
+
+
+def key(run: dict[str, Any]) -> str:
+    """What makes two runs the same run: of a job, or of a result."""
+    settings = run["settings"] if "settings" in run else settings_of(run)
+    return json.dumps([settings, *(run[name] for name in ("arm", "task", "seed", "steps"))], sort_keys=True)
 
 
 def versions() -> dict[str, str]:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from firerl.compose import compose
 from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
 from firerl.errors import SettingError
+from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
-from firerl.evolution.population import State, initial_state
+from firerl.evolution.population import State
 from firerl.learner import Learner
 from firerl.learners import find_learner
 from firerl.progress import Observer, Together
+from firerl.settings import build
 
 if TYPE_CHECKING:
     from firerl.store import Store
@@ -146,7 +148,9 @@ def start(
 
 def initial_state_of(config: RunConfig) -> State:
     """The population of this run before its first step."""
-    return initial_state(setup_of(config))
+    algorithm = find.algorithm(config.algo.name)
+    settings = build(algorithm.Settings, config.algo.settings, "algo.")
+    return find.initial_state(algorithm, setup_of(config), settings)
 
 
 def resume_run(

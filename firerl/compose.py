@@ -2,7 +2,8 @@
 
 Hydra composes the groups of ``configs/`` and reads the values. Around it: a value of ``env=``, ``learner=`` or
 ``algo=`` that is no config is a name itself (a Gymnasium id, a dotted path), nobody types ``+``, and whatever is
-wrong is one SettingError. Only ``firerl.config.resolve`` knows which values are right.
+wrong is one SettingError. Algorithms have no configs at all: their files in ``firerl/evolution`` say everything. Only
+``firerl.config.resolve`` knows which values are right.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from firerl.errors import SettingError, unknown
+from firerl.evolution import find
 
 GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
 VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
@@ -67,7 +69,11 @@ def split(arguments: Sequence[str]) -> list[Argument]:
 
 
 def choices(group: str) -> list[str]:
-    """The configs of a group."""
+    """The names that a group offers: its configs, or the algorithms."""
+    return find.names() if group == "algo" else _configs(group)
+
+
+def _configs(group: str) -> list[str]:
     return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
 
 
@@ -119,7 +125,7 @@ def _compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    configs = {group: value for group, value in chosen.items() if value in choices(group)}
+    configs = {group: value for group, value in chosen.items() if value in _configs(group)}
     outer, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # firerl.run in somebody's Hydra app
     try:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):

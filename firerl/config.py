@@ -31,7 +31,7 @@ MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
 class AlgoConfig:
     """The algorithm of ``firerl/evolution`` and its complete settings."""
 
-    name: str = setting("fire", "fire, pbt, random, or a dotted path to a module of your own")
+    name: str = setting("fire", "a file of firerl/evolution, or a dotted path to a module of your own")
     settings: dict[str, Any] = setting({}, "the algorithm's own settings")
 
 
@@ -159,13 +159,21 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
 
     settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
-    algo_settings = _algo_settings(algorithm, algo_given, request.explore, preset, eval_interval)
+    space = Space.parse(_space(learner, settings, raw.get("space") or {}))
+    offered = {
+        "max_eval_steps": preset.max_eval_evaluations * eval_interval,
+        "explore_factors": request.explore.factors,
+        "resample_probability": request.explore.resample_probability,
+        "anneal_steps": steps,
+        "hyperparameters": _usual_values(space, settings),
+    }
+    algo_settings = _algo_settings(algorithm, algo_given, offered)
     sizes, evaluators = algorithm.arrange(*_workers(request.population, preset))
     config = RunConfig(
         task=learner.task_of(settings),
         learner=learner_name,
         settings=settings,
-        space=_space(learner, settings, raw.get("space") or {}),
+        space=space.to_plain(),
         algo=AlgoConfig(algo_name, plain(algo_settings)),
         sizes=tuple(sizes),
         evaluators=evaluators,
@@ -178,9 +186,8 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         stop=request.stop,
         logger=request.logger,
     )
-    setup = setup_of(config)
-    algorithm.validate(setup, algo_settings)
-    return replace(config, space=setup.space.to_plain(), run_dir=config.run_dir or default_run_dir(config))
+    algorithm.validate(setup_of(config), algo_settings)
+    return replace(config, run_dir=config.run_dir or default_run_dir(config))
 
 
 def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
@@ -297,18 +304,24 @@ def _workers(population: PopulationConfig, preset: Preset) -> tuple[tuple[int, .
     return population.sizes, sum(max(1, size * 3 // 4) for size in population.sizes[1:])
 
 
-def _algo_settings(
-    algorithm: ModuleType, given: Mapping[str, Any], explore: ExploreConfig, preset: Preset, eval_interval: int
-) -> Any:
-    """The algorithm's Settings. What the preset and ``explore.*`` say is dropped where it has no such setting."""
-    offered = {
-        "max_eval_steps": preset.max_eval_evaluations * eval_interval,
-        "explore_factors": explore.factors,
-        "resample_probability": explore.resample_probability,
-    }
+def _algo_settings(algorithm: ModuleType, given: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+    """The algorithm's Settings: what is ``given``, over what the run offers to an algorithm that has such a setting."""
     known = {f.name for f in fields(algorithm.Settings)}
-    wanted = {name: value for name, value in offered.items() if name in known and value is not None}
-    return build(algorithm.Settings, {**wanted, **given}, "algo.")
+    settings = {name: value for name, value in offered.items() if name in known and value is not None}
+    for name, value in given.items():
+        both = isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
+        settings[name] = {**settings[name], **value} if both else value
+    return build(algorithm.Settings, settings, "algo.")
+
+
+def _usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """One value a tuned hyperparameter, for algorithms that do not search: the first of ``initial``, else the fixed
+    value that the learner has for it, where the space holds that, else the middle of the range on its own scale."""
+    values = {}
+    for d in space.dimensions:
+        fixed = [value for value in (*d.initial[:1], settings.get(d.name)) if value is not None and d.contains(value)]
+        values[d.name] = d.clip(fixed[0]) if fixed else d.draw(0.5)
+    return values
 
 
 def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from firerl.config import RunConfig, setup_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
-from firerl.evolution.population import Copy, Decision, Promote, Report, Setup, StartEvaluator, State, members
+from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, contenders
 from firerl.evolution.winner import smoothed_leader, winner
 from firerl.journal_db import BestEver, File, Generation, Point
 from firerl.learner import Learner
@@ -87,7 +87,7 @@ class Controller:
                 state, decisions = self.algorithm.decide(self.setup, self.settings, state, reports)
             points.append(Point(reports, decisions))
             step = max(report.step for report in reports)
-            died = all(w.failed for w in members(state, 1))
+            died = all(w.failed for w in contenders(state))
             if ready := died or step % self.setup.ready_interval == 0:
                 with clock.part("save"):
                     generation = self._commit(engine, generation, step, points, state, clock)
@@ -139,7 +139,7 @@ class Controller:
     def _stopped(self, generation: Generation) -> str:
         """Why the run ends with this generation; "" if it goes on."""
         stop = self.config.stop
-        if all(w.failed for w in members(generation.state, 1)):
+        if all(w.failed for w in contenders(generation.state)):
             raise PopulationDied(f"no healthy member is left in P1 at step {generation.step}")
         if generation.step >= self.config.steps:
             return "steps"
@@ -176,7 +176,7 @@ def advances(setup: Setup, state: State) -> list[Advance]:
 
 
 def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: set[int]) -> list[Transfer]:
-    """The copies of weights that these decisions ask for, in their order.
+    """The copies of weights and changes of hyperparameters that these decisions ask for, in their order.
 
     ``built`` are the workers that have a learner; those that get one now are added.
     """
@@ -190,6 +190,8 @@ def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: 
             seed = integer_seed(setup.seed, Purpose.LEARNER, d.worker, d.step) if fresh else None
             orders.append(Transfer(source, d.worker, d.hyperparameters, seed))
             built.add(d.worker)
+        elif isinstance(d, Set):
+            orders.append(Transfer(d.worker, d.worker, d.hyperparameters))
     return orders
 
 

@@ -105,7 +105,7 @@ def _report(report: Report) -> str:
 
 def _events(decision: Decision, values: Values) -> Iterator[str]:
     """The lines of one decision; ``values`` keeps what every member trains with."""
-    from firerl.evolution.population import Copy, Fail, Promote, StartEvaluator
+    from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator
 
     if isinstance(decision, Copy):
         yield from _copy(decision)
@@ -119,6 +119,9 @@ def _events(decision: Decision, values: Values) -> Iterator[str]:
         yield _line("evaluator success", _pick(decision, *VERDICT))
         head = _pick(decision, "step", "child", "worker", "parent", "network_step")
         yield _line("promotion", head, values[decision.child])
+    elif isinstance(decision, Set):
+        yield _line("set", _pick(decision, "step", "worker", "network_step"), decision.hyperparameters)
+        values[decision.worker] = decision.hyperparameters
     else:
         yield _line("evaluator stop", _pick(decision, "step", "reason", *VERDICT[1:]))
 

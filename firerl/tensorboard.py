@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl.config import RunConfig
-from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, State, StopEvaluator
+from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
 from firerl.journal_db import Journal, Point
 from firerl.progress import Round, Silent
 from firerl.view import Tally, is_number
@@ -108,7 +108,7 @@ class Replay:
             self._follow(decision)
 
     def _follow(self, decision: Decision) -> None:
-        if isinstance(decision, Copy | StartEvaluator):
+        if isinstance(decision, Copy | StartEvaluator | Set):
             self.values[decision.worker] = decision.hyperparameters
         if isinstance(decision, StartEvaluator):
             self.running.add(decision.worker)

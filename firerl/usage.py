@@ -1,4 +1,4 @@
-"""The text of ``python -m firerl.launch --help``, made from the configs' first lines and the settings' own help."""
+"""The text of ``python -m firerl.launch --help``: first lines of configs and algorithms, the settings' own help."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 import textwrap
 
 from firerl.compose import choices, config_folder
-from firerl.config import Request
-from firerl.evolution import fire
+from firerl.config import AlgoConfig, Request
+from firerl.evolution import find, fire
 from firerl.settings import Line, describe
 
 GROUPS = {
     "env": "any Gymnasium id, as CartPole-v1 or my_pkg:MyEnv-v0; its arguments are env.kwargs.<name>=",
-    "algo": "or the dotted path of a module of your own",
+    "algo": "or the dotted path of a module of your own; algo=<name> --cfg prints the settings of each",
     "learner": "or the dotted path of your own Learner class, as my_pkg.my_module.Own",
     "engine": "",
     "preset": "counts in evaluations, so that each fits every learner",
@@ -42,6 +42,7 @@ Examples
 def usage() -> str:
     """The whole help text."""
     defaults = dict(re.findall(r"^  - (\w+): (\w+)", (config_folder() / "config.yaml").read_text(), re.MULTILINE))
+    defaults["algo"] = AlgoConfig().name
     groups = [_group(group, remark, defaults.get(group, "")) for group, remark in GROUPS.items()]
     run = _table(describe(Request))
     algo = _table(describe(fire.Settings, "algo."))
@@ -59,10 +60,16 @@ def usage() -> str:
 def _group(group: str, remark: str, default: str) -> str:
     lines = [f"  {group}=  {remark}".rstrip()]
     for choice in choices(group):
-        first = (config_folder() / group / f"{choice}.yaml").read_text().partition("\n")[0]
         mark = " (default)" if choice == default else ""
-        lines.append(f"    {choice:24}{first.removeprefix('# ')}{mark}")
+        lines.append(f"    {choice:24}{_summary(group, choice)}{mark}")
     return "\n".join(lines)
+
+
+def _summary(group: str, choice: str) -> str:
+    """What a choice is, in the words of the first line of its file."""
+    if group == "algo":
+        return find.summary(choice)
+    return (config_folder() / group / f"{choice}.yaml").read_text().partition("\n")[0].removeprefix("# ")
 
 
 def _table(lines: list[Line]) -> str:

@@ -14,6 +14,7 @@ import pytest
 from firerl.compose import choices, compose, config_folder
 from firerl.config import RunConfig, changed, from_plain, resolve, to_plain
 from firerl.errors import SettingError
+from firerl.evolution import find
 from firerl.learner import Learner
 from firerl.learners import find_learner
 
@@ -92,10 +93,10 @@ def test_goes_to_json_and_back() -> None:
 def test_every_preset_fits_every_learner_and_algorithm(preset: str, learner: str) -> None:
     tree = compose([learner, f"preset={preset}"])
     fire = resolve(tree)
-    for algo in ("pbt", "random"):
+    for algo in ("pbt", "random", "constant", "cosine", "mfpbt", "pb2"):
         config = resolve({**tree, "algo": algo})
         assert (config.steps, config.evaluators) == (fire.steps, 0)
-        assert config.sizes == (sum(fire.sizes) + fire.evaluators,)
+        assert sum(config.sizes) == sum(fire.sizes) + fire.evaluators
     assert fire.algo.settings["max_eval_steps"] >= 7 * fire.eval_interval
     if preset != "smoke":
         assert fire.algo.settings["max_eval_steps"] >= 12 * fire.eval_interval
@@ -151,6 +152,31 @@ def test_explore_is_short_for_two_settings_where_the_algorithm_has_them() -> Non
         assert (settings["resample_probability"], settings["explore_factors"]) == (0.1, [0.9, 1.1])
     assert "resample_probability" not in made(*arguments, "algo=random").algo.settings
     assert made(*arguments, "algo.resample_probability=0.3").algo.settings["resample_probability"] == 0.3
+
+
+def test_algorithms_need_no_config_file() -> None:
+    assert not (config_folder() / "algo").exists()
+    assert choices("algo") == find.names()
+    for arguments in (["algo=pbt"], ["algo=firerl.evolution.pbt"], ["algo.name=pbt"]):
+        config = made("learner=quadratic", *arguments, "algo.truncation=.2")
+        assert (config.algo.name.rpartition(".")[2], config.algo.settings["truncation"]) == ("pbt", 0.2)
+    assert made("learner=quadratic", "algo.truncation=.2").algo.name == "fire"
+
+
+def test_the_usual_values_are_offered_to_algorithms_that_ask() -> None:
+    """initial, else what the learner fixes, else the middle; what is given goes over them, name by name."""
+    values = made(BLOCKY, "algo=constant").algo.settings["hyperparameters"]
+    assert values == {"lr": pytest.approx(1e-3), "decay": 0.5}
+    values = made(BLOCKY, "algo=constant", "learner.decay=2.0").algo.settings["hyperparameters"]
+    assert values["decay"] == 0.5  # the middle: the space does not hold 2
+    space = "space.decay={uniform: [0, 1], initial: [0.25, 0.75]}"
+    values = made(BLOCKY, "algo=constant", space, "algo.hyperparameters.lr=2e-3").algo.settings["hyperparameters"]
+    assert values == {"lr": 2e-3, "decay": 0.25}
+
+
+def test_the_length_of_the_run_is_offered_to_algorithms_that_ask() -> None:
+    assert made("learner=quadratic", "algo=cosine", "steps=600").algo.settings["anneal_steps"] == 600
+    assert made("learner=quadratic", "algo=cosine", "algo.anneal_steps=90").algo.settings["anneal_steps"] == 90
 
 
 def test_settings_of_other_algorithms_are_refused() -> None:

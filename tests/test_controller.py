@@ -18,7 +18,7 @@ from firerl.config import resolve
 from firerl.engine.base import Advance, LearnerSpec, MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.errors import FirerlError, PopulationDied, SettingError
-from firerl.evolution.population import Copy, Fail, Promote, StartEvaluator, StopEvaluator
+from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
 from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
 from firerl.store import Store
@@ -202,14 +202,16 @@ def test_decisions_become_transfers_in_their_order() -> None:
         Copy(1, 0, 8, 8, own, {"lr": 0.5}, 0.1, 0.2),
         StartEvaluator(4, 3, 0, 8, 8, own),
         StartEvaluator(5, 2, 0, 8, 8, own),
+        Set(2, 8, 8, {"lr": 0.75}),
     ]
     built = {0, 1, 2, 3, 4}
     orders = controller.transfers(setup, state, decisions, built)
     assert [(o.source, o.target, o.seed is None) for o in orders] == [
-        (4, 0, True), (0, 1, True), (3, 4, True), (2, 5, False)
+        (4, 0, True), (0, 1, True), (3, 4, True), (2, 5, False), (2, 2, True)
     ]  # fmt: skip
     assert orders[0].hyperparameters == own
     assert orders[1].hyperparameters == {"lr": 0.5}
+    assert orders[4].hyperparameters == {"lr": 0.75}
     assert 5 in built
 
 

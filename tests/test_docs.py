@@ -36,6 +36,24 @@ def test_your_own_learner(tmp_path: Path) -> None:
     assert accuracy > 0.8
 
 
+def test_your_own_algorithm(tmp_path: Path) -> None:
+    (code,) = blocks("docs/your-own-algorithm.md", "python")
+    assert 30 <= len([line for line in code.splitlines() if line]) <= 45
+    (tmp_path / "rivals").mkdir()
+    (tmp_path / "rivals" / "tournament.py").write_text(code)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    (commands,) = blocks("docs/your-own-algorithm.md", "sh")
+    for command in commands.strip().splitlines():
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    copies = [line for line in (tmp_path / "one.txt").read_text().splitlines() if line.startswith("copy ")]
+    assert len(copies) > 20
+    refused = "python -m firerl.launch learner=quadratic algo=rivals.tournament algo.margni=1"
+    done = subprocess.run(refused, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'algo.margin'" in done.stderr
+
+
 def test_the_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "pip install -e . && python -m firerl.launch env=Humanoid" in readme

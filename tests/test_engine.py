@@ -129,6 +129,19 @@ def test_failures_of_a_transfer_wait_for_the_next_advance(engine: Engine, tmp_pa
     assert [outcome.failure for outcome in outcomes] == [None] + ["ZeroDivisionError"] * 3
 
 
+def test_a_worker_that_is_its_own_source_keeps_its_weights(engine: Engine) -> None:
+    """The next interval trains with the new rate, on the weights and the stream that it had."""
+    objectives = []
+    for orders in ([], [Transfer(0, 0, {"lr": 0.1})], [Transfer(0, 0, {"lr": 0.4})]):
+        create(engine, {}, {})
+        advance(engine, 0)
+        before = files.digest(checkpoint.dumps(engine.weights(0)))
+        engine.transfer(orders)
+        assert files.digest(checkpoint.dumps(engine.weights(0))) == before
+        objectives.append(advance(engine, 0)[0].objective)
+    assert objectives[0] == objectives[1] != objectives[2]
+
+
 def test_nothing_to_report_is_no_failure() -> None:
     with make_engine("inline", LearnerSpec(Quiet, {"folder": "."})) as engine:  # type: ignore[attr-defined]
         create(engine, {})

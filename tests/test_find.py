@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from simulate import make_setup
 
 from firerl.errors import SettingError
 from firerl.evolution import find, fire, pbt, random
+from firerl.evolution.population import State, initial_state
 
 
 def test_algorithms_are_found_by_the_name_of_their_file() -> None:
     assert set(find.names()) >= {"fire", "pbt", "random"}
     assert (find.algorithm("fire"), find.algorithm("pbt"), find.algorithm("random")) == (fire, pbt, random)
     assert find.algorithm("firerl.evolution.pbt") is pbt
+
+
+@pytest.mark.parametrize("name", find.names())
+def test_every_algorithm_says_what_it_is_on_one_line(name: str) -> None:
+    assert 10 < len(find.summary(name)) <= 90
+    assert "(" not in find.summary(name)
+
+
+def test_an_algorithm_may_have_an_initial_state_of_its_own() -> None:
+    setup = make_setup((3,))
+    assert find.initial_state(fire, setup, fire.Settings()) == initial_state(setup)
+    own = SimpleNamespace(initial=lambda setup, settings: State((), settings))
+    assert find.initial_state(own, setup, 7) == State((), 7)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["exploit", "population", "evaluators", "find", "winner", "plain", "lineage"])

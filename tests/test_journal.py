@@ -19,6 +19,7 @@ from firerl.evolution.population import (
     Fail,
     Promote,
     Report,
+    Set,
     StartEvaluator,
     State,
     StopEvaluator,
@@ -111,6 +112,11 @@ def test_every_kind_of_event_has_its_line(tmp_path: Path) -> None:
         " p_value=0.5",
         f"hash 20 {digest}",
     ]
+
+
+def test_changes_of_hyperparameters_alone_have_a_line(tmp_path: Path) -> None:
+    make_run(config_for(tmp_path / "r"), [Point([Report(0, 10, 1.0)], [Set(0, 10, 12, {"lr": 0.05, "b": 2})])])
+    assert "set step=10 worker=0 network_step=12 b=2 lr=0.05" in command.lines(Journal.open(tmp_path / "r"))
 
 
 def test_reports_stand_before_the_events_of_their_point(tmp_path: Path) -> None:

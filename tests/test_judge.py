@@ -9,7 +9,7 @@ import numpy as np
 from simulate import busy, member
 
 from firerl import curves
-from firerl.evolution.evaluators import Curve, verdict
+from firerl.evolution.evaluators import Curve, EvaluatorSettings, verdict
 from firerl.evolution.population import StopEvaluator
 
 KINDS = ("rising", "plateau", "noisy", "crossing", "overtaken", "disjoint", "short", "constant")
@@ -41,7 +41,7 @@ def make_pair(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 def fast_verdict(eta: Curve, rho: Curve, elapsed: int, max_eval_steps: int) -> tuple[str, float]:
     """The core's verdict in the judge's words, and its best_score_diff."""
     child, evaluator = member(0), busy(1, 2, 2, 0, step=elapsed)
-    found = verdict(evaluator, eta, rho, child, p=0.01, max_eval_steps=max_eval_steps, min_points=4)
+    found = verdict(EvaluatorSettings(max_eval_steps=max_eval_steps), evaluator, eta, rho, child)
     word = found.reason if isinstance(found, StopEvaluator) else "success" if found else "go on"
     return word, curves.best_score_diff(eta.raw, rho.raw, smooth_f=eta.smooth, smooth_g=rho.smooth)
 

@@ -15,6 +15,7 @@ from firerl.evolution.population import (
     Copy,
     Decision,
     Promote,
+    Set,
     StartEvaluator,
     State,
     StopEvaluator,
@@ -54,6 +55,13 @@ def test_a_member_that_nobody_touched() -> None:
     assert path([], 1, 70) == [(1, "initial", 0, 70, B)]
     assert path([copy(0, 1, 50, D)], 1, 70) == [(1, "initial", 0, 70, B)]
     assert path([], 1, 0) == []
+
+
+def test_through_changes_of_hyperparameters_alone() -> None:
+    """What worker 0 changed before it was copied belongs to the copy's past, what it changed later does not."""
+    decisions = [Set(0, 20, 20, C), copy(1, 0, 50, D), Set(0, 60, 60, B)]
+    assert path(decisions, 1, 70) == [(0, "initial", 0, 20, A), (0, "set", 20, 50, C), (1, "copy", 50, 70, D)]
+    assert path(decisions, 0, 70) == [(0, "initial", 0, 20, A), (0, "set", 20, 60, C), (0, "set", 60, 70, B)]
 
 
 def test_through_a_copy_an_evaluator_and_a_promotion() -> None:

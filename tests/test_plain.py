@@ -19,6 +19,7 @@ from firerl.evolution.population import (
     Fail,
     Promote,
     Report,
+    Set,
     StartEvaluator,
     State,
     StopEvaluator,
@@ -49,7 +50,6 @@ workers = st.builds(
     st.none() | evaluations,
     st.booleans(),
 )
-states = st.lists(workers, max_size=3).map(lambda ws: State(tuple(ws)))
 reports = st.builds(Report, steps, steps, maybe, metrics, st.none() | texts)
 decisions = st.one_of(
     st.builds(Copy, steps, steps, steps, steps, values, values, maybe, maybe, st.booleans()),
@@ -57,7 +57,13 @@ decisions = st.one_of(
     st.builds(StartEvaluator, steps, steps, steps, steps, steps, values, st.booleans()),
     st.builds(StopEvaluator, steps, steps, steps, steps, texts, steps, maybe, maybe),
     st.builds(Promote, steps, steps, steps, steps, steps, steps, numbers, numbers),
+    st.builds(Set, steps, steps, steps, values),
 )
+nested = st.recursive(
+    st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=2)
+)
+memories = st.dictionaries(names, nested, max_size=2)
+states = st.builds(State, st.lists(workers, max_size=3).map(tuple), steps, memories)
 
 
 def exact(value: Any) -> str:
@@ -106,11 +112,6 @@ def test_reports_round_trip(report: Report) -> None:
     assert exact(plain.report_from_plain(plain.loads(plain.dumps(report)))) == exact(report)
 
 
-nested = st.recursive(
-    st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=2)
-)
-
-
 @given(nested)
 @hypothesis_settings(deadline=None, database=None, derandomize=True)
 def test_any_nesting_round_trips(value: Any) -> None:
@@ -137,7 +138,13 @@ def test_awkward_values(value: Any) -> None:
 
 def test_the_kinds_have_names() -> None:
     assert plain.decision_kind(Fail(0, 1, "NaN")) == "fail"
-    assert set(plain.KINDS) == {"copy", "fail", "start_evaluator", "stop_evaluator", "promote"}
+    assert set(plain.KINDS) == {"copy", "fail", "start_evaluator", "stop_evaluator", "promote", "set"}
+
+
+def test_a_state_from_before_there_was_a_memory_has_none() -> None:
+    state = State((Worker(0, 1, False),), 3)
+    old = {name: value for name, value in plain.encode(state).items() if name != "memory"}
+    assert plain.state_from_plain(old) == state
 
 
 @given(scenarios())

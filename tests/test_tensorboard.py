@@ -9,7 +9,7 @@ import pytest
 from test_journal import config_for, fire_points, make_run, members_of, state_after
 
 from firerl.config import RunConfig
-from firerl.evolution.population import Report, State, Worker
+from firerl.evolution.population import Report, Set, State, Worker
 from firerl.journal_db import Journal, Point
 from firerl.progress import Round
 from firerl.tensorboard import Replay, TensorBoardObserver
@@ -72,6 +72,13 @@ def test_words_and_missing_numbers_are_left_out() -> None:
     state = State((Worker(0, 1, False, {"kind": "adam", "on": True, "lr": 0.5}), Worker(1, 1, False, {})))
     reports = [Report(0, 10, None, {"loss": float("nan")}), Report(1, 10, float("inf"), failure="NaN")]
     assert dict(Replay(state).scalars(Point(reports, []))) == {"worker-00/lr": 0.5, "evolution/copies": 0.0}
+
+
+def test_hyperparameters_that_change_alone_show_from_the_next_point_on() -> None:
+    replay = Replay(State((Worker(0, 1, False, {"lr": 0.5}),)))
+    changes = [Set(0, 10, 10, {"lr": 0.25})]
+    shown = [dict(replay.scalars(Point([Report(0, step, 1.0)], changes)))["worker-00/lr"] for step in (10, 20)]
+    assert shown == [0.5, 0.25]
 
 
 def test_random_search_and_pbt_have_no_evaluators(tmp_path: Path) -> None:

@@ -41,13 +41,24 @@ def loss_of(one: VMPO, observations: torch.Tensor, actions: torch.Tensor, *rest:
     for name, alpha, kl in zip(head.kl_names, alphas, head.kl(tuple(old), new), strict=True):
         loss = loss + losses.alpha_loss(alpha, settings[f"eps_alpha_{name}"], kl)
     loss = loss + losses.value_loss(nets.value(observations), targets)
+    if settings["control_variate"]:
+        loss = loss + head.log_prob(new, actions).mean() + whole_kl(tuple(old), new).mean()
     return loss - settings["entropy_cost"] * head.entropy(new)
 
 
+def whole_kl(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """KL(pi_old || pi) [B], from torch.distributions."""
+    kind = (
+        torch.distributions.Normal if len(old) == 2 else lambda logits: torch.distributions.Categorical(logits=logits)
+    )
+    kl = torch.distributions.kl_divergence(kind(*old), kind(*new))
+    return kl.sum(-1) if len(old) == 2 else kl
+
+
 @pytest.mark.parametrize("env", ["InvertedPendulum", "Hopper", "CartPole-v1"])
-@pytest.mark.parametrize("entropy_cost", [0.0, 0.3])
-def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: float):
-    one = learner(env, entropy_cost=entropy_cost)
+@pytest.mark.parametrize(("entropy_cost", "control_variate"), [(0.0, False), (0.3, False), (0.0, True)])
+def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: float, control_variate: bool):
+    one = learner(env, entropy_cost=entropy_cost, control_variate=control_variate)
     samples, update = minibatch(one), one.update
     assert len(samples[0]) == 80
     numbers = update.gradients(*samples)
@@ -59,11 +70,38 @@ def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: 
         module.requires_grad_(True)
     loss = loss_of(one, *samples)
     loss.backward()
-    torch.testing.assert_close(numbers[0], loss.detach(), rtol=1e-5, atol=1e-6)
+    if not control_variate:  # which is in the gradients alone
+        torch.testing.assert_close(numbers[0], loss.detach(), rtol=1e-5, atol=1e-6)
     for module, own in zip(modules, ours, strict=True):
         expected = torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
         torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
     torch.testing.assert_close(multipliers, update.nets.raw_multipliers.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
+def test_the_control_variate_changes_no_expectation_and_takes_noise_away(env: str):
+    one = learner(env)
+    observations, _, *rest = minibatch(one)
+    *old, advantages, targets = rest
+    update, gradients = one.update, {False: [], True: []}
+    generator = torch.Generator().manual_seed(0)
+    parameters = [part.numpy() for part in old]
+    raw = (
+        [old[0].numpy(), np.log(np.expm1(old[1].numpy() - 0.01)) - update.head.offset] if len(old) == 2 else parameters
+    )
+    for _ in range(300):
+        noise = update.head.noise((len(observations),), generator)
+        actions = torch.from_numpy(update.head.act(raw, noise)[0])
+        score = actions.sum(-1) if len(old) == 2 else actions.float()
+        for on, kept in gradients.items():
+            update.settings["control_variate"] = on
+            update.gradients(observations, actions, *old, advantages + score, targets)
+            kept.append(update.policy.flat.grad.clone())
+    without, with_it = (torch.stack(kept) for kept in (gradients[False], gradients[True]))
+    assert with_it.var(0).sum() < 0.9 * without.var(0).sum()
+    difference = (with_it - without).mean(0)
+    error = (with_it - without).std(0).norm() / np.sqrt(300)
+    assert difference.norm() < 2 * error < 0.2 * without.mean(0).norm()
 
 
 @pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])

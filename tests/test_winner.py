@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from simulate import NOW, READY, Scenario, busy, make_setup, member, point, scenarios
+from simulate import NOW, READY, Scenario, busy, idle, make_setup, member, point, scenarios
 
 from firerl import curves
 from firerl.evolution import fire
-from firerl.evolution.population import Copy, Decision, Promote, State, Worker
+from firerl.evolution.population import Copy, Decision, Promote, State, Worker, contenders
 from firerl.evolution.winner import Leader, smoothed_leader, winner
 
 
@@ -30,8 +30,14 @@ def test_the_best_healthy_member_of_p1() -> None:
     assert winner(population, [], 2) == Leader(0, 0, 5.0, 90)  # means 5 and 1.5
 
 
+def test_without_evaluators_every_sub_population_may_win() -> None:
+    population = state(member(0, curve=[1.0]), member(1, 2, curve=[3.0]), member(2, 3, curve=[9.0], failed=True))
+    assert winner(population, [], 1) == Leader(1, 1, 3.0, 90)
+    assert contenders(population) == list(population.workers)
+
+
 def test_nobody_is_healthy() -> None:
-    population = state(member(0, failed=True), member(1, failed=True), member(2, 2, curve=[1.0]))
+    population = state(member(0, failed=True), member(1, failed=True), member(2, 2, curve=[1.0]), idle(3))
     assert winner(population, [], 1) is None
     assert smoothed_leader(population, []) is None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,15 @@ from firerl.agents.vmpo import losses
 
 Parameters = tuple[Tensor, ...]
 Array = np.ndarray
+
+
+class Weights(NamedTuple):
+    """Of the terms of the policy's loss on a minibatch."""
+
+    psi: Tensor  # [B] of log pi(a|s), zero outside D~
+    alphas: Tensor  # of the KLs
+    entropy: float
+    control: float  # of the control variate, 0 or 1
 
 
 def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -> nn.Linear:
@@ -60,12 +70,14 @@ class Gaussian(nn.Module):
         return mean if noise is None else mean + scale * noise, (mean, scale)
 
     def losses_and_gradients(
-        self, outputs: Sequence[Tensor], old: Parameters, actions: Tensor, psi: Tensor, alphas: Tensor, cost: float
+        self, outputs: Sequence[Tensor], old: Parameters, actions: Tensor, weights: Weights
     ) -> tuple[Tensor, list[Tensor]]:
         """In one pass over a minibatch: the policy's losses, and their gradients for the outputs of ``layers``.
 
-        psi [B] is zero outside D~, ``cost`` is the entropy's. Returns (L_pi, entropy, mean scale, KLs) and the
-        gradients of L_pi + sum of alpha KL - cost x entropy. ``losses`` and autograd say the same; a test compares.
+        Returns (L_pi, entropy, mean scale, KLs) and the gradients of L_pi + sum of alpha KL - entropy's weight x
+        entropy + control x mean of (log pi(a|s) + KL(pi_old || pi)). ``losses`` and autograd say the same, a test
+        compares. The last term's gradient is zero in expectation, as the actions are pi_old's: it takes noise away,
+        above all the noise that makes the scale collapse onto few samples.
         """
         (mean, raw), (old_mean, old_scale), (count, size) = outputs, old, actions.shape
         raw = raw + self.offset
@@ -75,6 +87,7 @@ class Gaussian(nn.Module):
         z_square, ratio_square = z.square(), ratio.square()
 
         half_log = 0.5 * math.log(2 * math.pi) * size
+        psi, alphas, cost, control = weights
         loss_pi = torch.dot(psi, torch.add(log_scale, z_square, alpha=0.5).sum(-1)) + half_log
         entropy = log_scale.sum() / count + (0.5 * size + half_log)
         kl_mu = shift.square().sum() * (0.5 / count)
@@ -83,6 +96,11 @@ class Gaussian(nn.Module):
         psi, shares = psi.unsqueeze(-1), alphas / count
         d_mean = shares[0] * shift / old_scale - psi * z / scale
         d_scale = psi * (1.0 - z_square) + shares[1] * (1.0 - ratio_square) - cost / count
+        if control:
+            share = control / count / scale.square()
+            noise, moved = actions - old_mean, mean - old_mean
+            d_mean += share * noise
+            d_scale += share * (noise.square() - 2.0 * noise * moved - old_scale.square())
         d_raw = d_scale / scale * torch.sigmoid(raw)
         return torch.stack([loss_pi, entropy, scale.mean(), kl_mu, kl_sigma]), [d_mean, d_raw]
 
@@ -131,15 +149,17 @@ class Categorical(nn.Module):
         return np.argmax(log_probs if noise is None else log_probs + noise, axis=-1), (log_probs,)
 
     def losses_and_gradients(
-        self, outputs: Sequence[Tensor], old: Parameters, actions: Tensor, psi: Tensor, alphas: Tensor, cost: float
+        self, outputs: Sequence[Tensor], old: Parameters, actions: Tensor, weights: Weights
     ) -> tuple[Tensor, list[Tensor]]:
         """As a Gaussian's; the third number is the mean of the largest probability."""
+        psi, alphas, cost, control = weights
         new, count = (torch.log_softmax(outputs[0], dim=-1),), len(actions)
         probs, old_probs = new[0].exp(), old[0].exp()
         loss_pi, entropy = losses.policy_loss(self.log_prob(new, actions), psi), self.entropy(new)
         kl = losses.kl_categorical(old[0], new[0]).mean()
         d_log_probs = (cost / count) * probs * (new[0] + 1.0) - (alphas[0] / count) * old_probs
-        d_log_probs.scatter_add_(-1, actions.unsqueeze(-1), -psi.unsqueeze(-1))
+        d_log_probs -= (control / count) * old_probs
+        d_log_probs.scatter_add_(-1, actions.unsqueeze(-1), (control / count - psi).unsqueeze(-1))
         d_logits = d_log_probs - probs * d_log_probs.sum(-1, keepdim=True)
         return torch.stack([loss_pi, entropy, probs.amax(-1).mean(), kl]), [d_logits]
 

@@ -41,6 +41,7 @@ class Settings:
     init_eta: float = 1.0
     init_alpha_mu: float = 1.0
     init_alpha_sigma: float = 10.0
+    control_variate: bool = True  # takes noise out of the policy's gradient, which stays the same in expectation
     entropy_cost: float = 0.0  # weight of the policy's entropy, in nats
     max_grad_norm: float = 1.0  # of policy and of value, each
     value_rate: float = 0.05  # share of the newest unroll in the running scale of value targets
@@ -119,6 +120,8 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in (*_INTEGERS, *_NUMBERS):
         if not (name == "eval_interval" and settings[name] is None):
             settings[name] = check_value("learner", name, settings[name])
+    if not isinstance(settings["control_variate"], bool):
+        raise SettingError(f"learner.control_variate={settings['control_variate']!r}: allowed is true or false")
     settings["hidden"] = _hidden(settings["hidden"])
     _check_objective(settings)
     _check_relations(settings)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from firerl.agents.vmpo import losses
-from firerl.agents.vmpo.distributions import Array, Categorical, Gaussian
+from firerl.agents.vmpo.distributions import Array, Categorical, Gaussian, Weights
 from firerl.agents.vmpo.networks import Actor, Layers, Policy, Value
 from firerl.agents.vmpo.normalisers import ObservationNormaliser, PopArt
 from firerl.agents.vmpo.rollout import Act, Unroll
@@ -142,7 +142,8 @@ class Update:
         psi = torch.zeros_like(advantages).index_copy_(0, best, top_psi)
         log_mean_exp = scaled[0] - log_psi[0] - math.log(len(best))
         cost = settings["entropy_cost"]
-        numbers, gradients = self.head.losses_and_gradients(outputs, tuple(old), actions, psi, alphas, cost)
+        weights = Weights(psi, alphas, cost, float(settings["control_variate"]))
+        numbers, gradients = self.head.losses_and_gradients(outputs, tuple(old), actions, weights)
         errors = values - targets.unsqueeze(-1)
 
         self.policy.backward(gradients, policy_inputs)

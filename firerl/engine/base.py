@@ -42,7 +42,8 @@ class Load:
 class Transfer:
     """Copy ``source``'s weights into ``target``, which goes on with ``hyperparameters``.
 
-    With ``seed`` the target's learner is first built anew (it has none yet, or its old one failed).
+    A worker that is its own source keeps its weights: only its hyperparameters change. With ``seed`` the target's
+    learner is first built anew (it has none yet, or its old one failed).
     """
 
     source: int

@@ -97,7 +97,8 @@ class Host:
             if order.target not in self._failures:
                 learner, received = self._learner(order.target), checkpoint.loads(weights)
                 with self._own_call(order.target):
-                    learner.load(weights=received)
+                    if order.source != order.target:
+                        learner.load(weights=received)
                     # After load, since the donor's optimiser may have brought the donor's learning rate.
                     learner.set_hyperparameters(dict(order.hyperparameters))
 

@@ -1,13 +1,22 @@
-"""Find an algorithm by the name of its file in this folder, or by dotted path outside the project."""
+"""Find an algorithm by the name of its file in this folder, or by dotted path outside the project.
+
+An algorithm is a module with four parts: ``Settings`` (a dataclass), ``arrange``, ``validate`` and ``decide``. A fifth,
+``initial(setup, settings) -> State``, is for one whose members do not start with draws from the space. See
+``docs/your-own-algorithm.md``.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
 import pkgutil
+import re
+import textwrap
 from types import ModuleType
+from typing import Any
 
 from firerl.errors import SettingError, unknown
+from firerl.evolution import population
 
 PARTS = ("Settings", "arrange", "validate", "decide")  # what makes a module an algorithm
 
@@ -36,3 +45,17 @@ def algorithm(name: str) -> ModuleType:
     if lacking:
         raise SettingError(f"algo={name}: the module lacks {', '.join(lacking)}")
     return module
+
+
+def summary(name: str) -> str:
+    """What the algorithm is, in short: the first sentence of its file, without the sources in brackets."""
+    first = (algorithm(name).__doc__ or "").partition("\n")[0]
+    sentence = re.sub(r" \([^)]*\)", "", first).removesuffix(".").partition(". ")[0] + "."
+    return textwrap.shorten(sentence, 90, placeholder="...")
+
+
+def initial_state(algorithm: ModuleType, setup: population.Setup, settings: Any) -> population.State:
+    """The population before its first step: the algorithm's own, else drawn from the space."""
+    own = getattr(algorithm, "initial", None)
+    state: population.State = own(setup, settings) if own else population.initial_state(setup)
+    return state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, State, Values
+from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, Values
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Segment:
     """A stretch of one network's training, in the network's own steps."""
 
     worker: int  # who trained it
-    origin: str  # how it began: "initial", "copy", "evaluator", "promotion"
+    origin: str  # how it began: "initial", "copy", "evaluator", "promotion", "set"
     start: int
     end: int
     hyperparameters: Values
@@ -44,6 +44,8 @@ def segments(initial: State, decisions: Iterable[Decision], worker: int, network
         elif isinstance(d, Promote):
             own = nodes[d.child].hyperparameters
             nodes[d.child] = _Node(nodes[d.worker], d.child, "promotion", d.network_step, own)
+        elif isinstance(d, Set):
+            nodes[d.worker] = _Node(nodes[d.worker], d.worker, "set", d.network_step, d.hyperparameters)
     result: list[Segment] = []
     node: _Node | None = nodes[worker]
     end = network_step

@@ -19,6 +19,7 @@ from firerl.evolution.population import (
     Fail,
     Promote,
     Report,
+    Set,
     StartEvaluator,
     State,
     StopEvaluator,
@@ -31,6 +32,7 @@ KINDS: dict[str, type] = {
     "start_evaluator": StartEvaluator,
     "stop_evaluator": StopEvaluator,
     "promote": Promote,
+    "set": Set,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
 
@@ -86,7 +88,7 @@ def state_from_plain(plain: Mapping[str, Any]) -> State:
                 }
             )
         )
-    return State(tuple(workers), plain["point"])
+    return State(tuple(workers), plain["point"], plain.get("memory", {}))
 
 
 def decision_kind(decision: Decision) -> str:

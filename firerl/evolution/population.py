@@ -61,6 +61,7 @@ class State:
 
     workers: tuple[Worker, ...]
     point: int = 0  # evaluation points decided so far: a clock that all workers share, whatever their own steps
+    memory: Mapping[str, Any] = field(default_factory=dict)  # an algorithm's own notes, plain JSON values
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,17 @@ class Promote:
     p_value: float
 
 
-Decision = Copy | Fail | StartEvaluator | StopEvaluator | Promote
+@dataclass(frozen=True)
+class Set:
+    """``worker`` keeps its weights and its curve and trains on with ``hyperparameters``."""
+
+    worker: int
+    step: int
+    network_step: int
+    hyperparameters: Values
+
+
+Decision = Copy | Fail | StartEvaluator | StopEvaluator | Promote | Set
 
 
 def initial_state(setup: Setup) -> State:
@@ -161,3 +172,9 @@ def initial_state(setup: Setup) -> State:
 def members(state: State, population: int) -> list[Worker]:
     """The members of P(population), by id."""
     return [w for w in state.workers if w.population == population and not w.is_evaluator]
+
+
+def contenders(state: State) -> list[Worker]:
+    """Who may win the run: the members of P1, and where no evaluators rank the others, those of all sub-populations."""
+    others = not any(w.is_evaluator for w in state.workers)
+    return [w for w in state.workers if not w.is_evaluator and (others or w.population == 1)]

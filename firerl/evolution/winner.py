@@ -1,4 +1,4 @@
-"""Who is ahead: the result of a run is the best member of P1."""
+"""Who is ahead: the result of a run is the best member of P1, or of all where no evaluators rank the others."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from firerl import curves
 from firerl.evolution.exploit import objective_fitness
-from firerl.evolution.population import Copy, Decision, Promote, State, Worker, members
+from firerl.evolution.population import Copy, Decision, Promote, State, Worker, contenders
 
 
 @dataclass(frozen=True)
 class Leader:
-    """A member of P1 and who held its network when the states of this generation were saved."""
+    """A contender and who held its network when the states of this generation were saved."""
 
     worker: int
     holder: int  # the evaluator that was promoted into it at this very point, else the member itself
@@ -23,17 +23,17 @@ class Leader:
 
 
 def winner(state: State, decisions: Sequence[Decision], fitness_window: int) -> Leader | None:
-    """The fittest healthy member of P1 after this point's decisions; None: nobody is healthy."""
+    """The fittest healthy contender after this point's decisions; None: nobody is healthy."""
     return _leader(state, decisions, lambda worker: objective_fitness(worker, fitness_window))
 
 
 def smoothed_leader(state: State, decisions: Sequence[Decision]) -> Leader | None:
-    """The healthy member of P1 whose smooth curve ends highest."""
+    """The healthy contender whose smooth curve ends highest."""
     return _leader(state, decisions, lambda w: float(curves.smooth(np.asarray(w.curve))[-1]) if w.curve else None)
 
 
 def _leader(state: State, decisions: Sequence[Decision], score: Callable[[Worker], float | None]) -> Leader | None:
-    healthy = [w for w in members(state, 1) if not w.failed]
+    healthy = [w for w in contenders(state) if not w.failed]
     if not healthy:
         return None
     scores: dict[int, float | None] = {w.id: score(w) for w in healthy}
