@@ -9,6 +9,7 @@ from firerl.evolution import find
 GROUPS = ("algorithms", "switches", "sizes", "lean", "ideas")
 SCHEDULE = Arm("best schedule", "schedule")
 EXPECTED = ("fire", "pbt", "random", "pb2", "mfpbt", "constant", "cosine", "fire_lean")
+HAND_TUNED = (("constant", 0.1), ("cosine", 0.3), ("cosine", 1.0))  # the default is the middle of the range, 0.032
 
 SWITCHES = {
     "smoothing=mean": {"smoothing": "mean"},
@@ -44,7 +45,8 @@ def arms_of(group: str) -> list[Arm]:
     """The arms of a group, those that are not there yet included."""
     if group == "algorithms":
         names = [*EXPECTED, *(name for name in find.names() if name not in EXPECTED)]
-        return [Arm(name, name) for name in names] + [SCHEDULE]
+        rates = [Arm(f"{algo} lr={lr}", algo, {"hyperparameters": {"lr": lr}}) for algo, lr in HAND_TUNED]
+        return [*(Arm(name, name) for name in names), *rates, SCHEDULE]
     if group == "switches":
         return [Arm("fire"), *(Arm(name, settings=settings) for name, settings in SWITCHES.items())]
     if group == "sizes":

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.api import initial_state_of
 from firerl.compose import compose
 from firerl.config import RunConfig, resolve, setup_of
 from firerl.controller import transfers
 from firerl.engine.base import Transfer
 from firerl.evolution import find
-from firerl.evolution.population import Decision, Report, Worker, initial_state
+from firerl.evolution.population import Decision, Report, Worker
 from firerl.evolution.winner import winner
 from firerl.results import counts, window_of
 from firerl.seeding import Purpose, integer_seed
@@ -116,7 +117,7 @@ def simulate(config: RunConfig, seed: int) -> dict[str, Any]:
     config = replace(config, seed=seed)
     setup, algorithm = setup_of(config), find.algorithm(config.algo.name)
     settings = build(algorithm.Settings, config.algo.settings, "algo.")
-    state = initial_state(setup)
+    state = initial_state_of(config)
     learners = Learners(config.settings, len(state.workers))
     for w in state.workers:
         if not w.is_evaluator:
