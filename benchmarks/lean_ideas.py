@@ -8,6 +8,8 @@ is one of the functions that ``fire.decide`` calls, replaced while it runs: fit 
   whom no evaluator measures are ranked too.
 - ``memory``: what an evaluator saw of a parent counts on for so long after its end, for fitness alone.
 - ``pick=information``: the parent whose measurement is worth most for knowing who is the best (knowledge gradient).
+- ``reach``: measured parents whose evaluator stays wholly below its child rank last, by how high it gets. Without it
+  nothing keeps a parent sub-population from the weights that improve fastest of all, the untrained ones.
 - ``shared``: an idle evaluator serves whichever parent sub-population has waited longest.
 """
 
@@ -40,6 +42,7 @@ from firerl.evolution.population import (
 from firerl.settings import setting
 
 WIN, MISSED = 0.9, 0.05  # of the sequential test: chance that a real improver wins a pair; chance to stop it
+BELOW = 1e6  # far more than any difference of objectives here
 
 arrange, validate = fire.arrange, fire.validate
 
@@ -52,6 +55,7 @@ class Settings(fire.Settings):
     prior: float = setting(0.0, "weight of a parent's own recent curve in its fitness", minimum=0)
     memory: int = setting(0, "a finished evaluation counts for fitness for so long", "steps", minimum=0)
     pick: str = setting("turn", "whom to evaluate: turn (evaluator_pick), information", choices=("turn", "information"))
+    reach: bool = setting(False, "parents whose evaluator stays below its child rank last, by its best")
     shared: bool = setting(False, "evaluators serve all parent sub-populations")
 
 
@@ -98,7 +102,7 @@ class Ideas:
                 parent = workers[w.evaluation.parent]
                 workers[parent.id] = replace(parent, seen=w.curve, seen_step=parent.step)  # type: ignore[call-arg]
         if not (self.settings.prior or self.settings.memory):
-            return dict(self.plain_fitness(workers, made, min_points))
+            return self._reaching(workers, made, dict(self.plain_fitness(workers, made, min_points)))
         members = [w for w in workers.values() if not w.is_evaluator]
         if len(self.setup.sizes) == 2 and not any(w.step - w.ready_step >= self.setup.ready_interval for w in members):
             return {}  # nobody asks before the next ready
@@ -108,7 +112,18 @@ class Ideas:
             own = _relative(self._own(workers, population)) if self.settings.prior else {}
             for id in seen.keys() | own.keys():
                 fitness[id] = seen.get(id, 0.0) + self.settings.prior * own.get(id, 0.0)
-        return dict(sorted(fitness.items()))
+        return self._reaching(workers, made, dict(sorted(fitness.items())))
+
+    def _reaching(
+        self, workers: Workers, made: Mapping[int, Curve], fitness: dict[int, float | None]
+    ) -> dict[int, float | None]:
+        """``reach``: parents whose evaluator is wholly below its child rank below all others, by how high it gets."""
+        for w in workers.values() if self.settings.reach else ():
+            if w.evaluation and fitness.get(w.evaluation.parent) is not None:
+                eta, rho = made[w.id].smooth, made[w.evaluation.child].smooth
+                if len(rho) and eta.max() < rho.min():
+                    fitness[w.evaluation.parent] = float(eta.max()) - BELOW
+        return fitness
 
     def _seen(self, workers: Workers, population: int) -> dict[int, Curve]:
         """What evaluators see of the parents in P(population), or saw within ``memory``."""

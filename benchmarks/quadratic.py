@@ -3,7 +3,8 @@
     python benchmarks/quadratic.py                          everything that benchmarks/results/quadratic.jsonl lacks
     python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean, ideas)
     python benchmarks/quadratic.py --seeds 0                computes nothing: the tables of what is there
-    python benchmarks/quadratic.py --plot                   the figures of docs/ from the results file alone
+    python benchmarks/quadratic.py --plot                   the figures of docs/, and the tables of docs/evidence.md
+                                                            at their marks, from the results file alone
     python benchmarks/quadratic.py --quick                  two seeds of the algorithms, computed anew, under 2 minutes
 
 Three problems, (kappa, D, noise) = (1, 100, .3), (1.5, 100, .3), (2, 50, .1). A run is preset=quadratic: 3,600 steps,
@@ -135,14 +136,14 @@ def difference(rows: Mapping[int, Row], others: Mapping[int, Row]) -> tuple[floa
     return interval(pairs) if len(pairs) > 1 else None
 
 
-def table(arms: Sequence[Arm], found: Found, reference: Mapping[str, Mapping[int, Row]]) -> list[str]:
+def table(found: Found) -> list[str]:
     """The lines of a Markdown table: an arm a row; score, its interval and the difference to FIRE for each problem."""
-    width = max(len(arm.name) for arm in arms)
+    width, reference = max(map(len, found), default=0), found.get(REFERENCE, {})
     lines = [
-        f"| {'arm':<{width}} | workers | "
+        f"| {'arm':<{width}} | workers | seeds | "
         + " | ".join(f"{p:<21} | minus fire         " for p in PROBLEMS)
         + " | CPU s a run |",
-        f"|{'-' * (width + 2)}|--:|" + "---|---|" * len(PROBLEMS) + "--:|",
+        f"|{'-' * (width + 2)}|--:|--:|" + "---|---|" * len(PROBLEMS) + "--:|",
     ]
     for name, by_problem in found.items():
         rows = [row for by_seed in by_problem.values() for row in by_seed.values()]
@@ -156,9 +157,13 @@ def table(arms: Sequence[Arm], found: Found, reference: Mapping[str, Mapping[int
             )
             apart = difference(by_seed, reference.get(problem, {})) if name != REFERENCE else None
             cells += [f"{own:<21}", "{:+.2f} [{:+.2f}, {:+.2f}]".format(*apart) if apart else " " * 20]
+        seeds = sorted({len(by_problem.get(problem, {})) for problem in PROBLEMS})  # problems may differ on the way
+        counted = "-".join(str(n) for n in {seeds[0]: 0, seeds[-1]: 0})
         timed = [row["cpu_seconds"] for row in rows if "cpu_seconds" in row]
         seconds = f"{np.mean(timed):.1f}" if timed else ""
-        lines.append(f"| {name:<{width}} | {rows[0]['workers']:>7} | " + " | ".join(cells) + f" | {seconds:>9} |")
+        lines.append(
+            f"| {name:<{width}} | {rows[0]['workers']:>7} | {counted:>5} | " + " | ".join(cells) + f" | {seconds:>9} |"
+        )
     return lines
 
 
@@ -178,6 +183,23 @@ def evolution_table(found: Found) -> list[str]:
     return lines
 
 
+def write_docs(groups: Mapping[str, Found]) -> None:
+    """The figures, and the tables of docs/evidence.md between ``<!-- table: group -->`` and ``<!-- end -->``."""
+    from quadratic_figures import DOCS, write_figures
+
+    for written in write_figures(groups):
+        print(written)
+    page = DOCS / "evidence.md"
+    text = page.read_text()
+    for group, found in groups.items():
+        begin, end = f"<!-- table: {group} -->\n", "<!-- end -->"
+        before, marked, after = text.partition(begin)
+        if marked:
+            text = before + begin + "\n".join(table(found)) + "\n" + end + after.partition(end)[2]
+    page.write_text(text)
+    print(page)
+
+
 def main() -> None:
     """Compute, print the tables and the JSON line, or plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,7 +208,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--evolution", action="store_true", help="a table of what evaluators did, besides")
-    parser.add_argument("--plot", action="store_true", help="only write the figures, from the results file")
+    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
     parser.add_argument("--quick", action="store_true", help="two seeds of the algorithms, computed anew")
     options = parser.parse_args()
     if options.quick:
@@ -195,23 +217,17 @@ def main() -> None:
 
     groups = {group: arms_of(group) for group in options.groups}
     if options.plot:
-        from quadratic_figures import write_figures
-
-        for written in write_figures({group: collect(arms, options.results) for group, arms in groups.items()}):
-            print(written)
+        write_docs({group: collect(arms, options.results) for group, arms in groups.items()})
         return
     missing = missing_arms([arm for arms in groups.values() for arm in arms])
     here = {group: [arm for arm in arms if arm.name not in missing] for group, arms in groups.items()}
     run([arm for arms in here.values() for arm in arms], options.seeds, options.results, options.processes)
 
     figures: dict[str, Any] = {}
-    reference = collect([Arm(REFERENCE)], options.results).get(REFERENCE, {})
     for group, arms in groups.items():
         found = collect(arms, options.results)
         print(f"\n{group}: -log10 loss, mean [95 % interval]\n")
-        print(
-            "\n".join([*table(arms, found, reference), *(["", *evolution_table(found)] if options.evolution else [])])
-        )
+        print("\n".join([*table(found), *(["", *evolution_table(found)] if options.evolution else [])]))
         for arm in arms:
             if arm.name in missing:
                 print(f"missing: {arm.name}: {missing[arm.name]}")

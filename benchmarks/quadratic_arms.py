@@ -71,6 +71,7 @@ IDEAS = {
     "prior": {"prior": 1.0},
     "memory": {"memory": 120},
     "information": {"pick": "information"},
+    "reach": {"reach": True},
     "sequential+memory": {"sequential": True, "memory": 120},
 }
 
