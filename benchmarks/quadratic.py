@@ -150,11 +150,8 @@ def table(found: Found) -> list[str]:
         cells = []
         for problem in PROBLEMS:
             by_seed = by_problem.get(problem, {})
-            own = (
-                "{:.2f} [{:.2f}, {:.2f}]".format(*interval([r["objective"] for r in by_seed.values()]))
-                if by_seed
-                else ""
-            )
+            scores = [row["objective"] for row in by_seed.values()]
+            own = "{:.2f} [{:.2f}, {:.2f}]".format(*interval(scores)) if len(scores) > 1 else ""
             apart = difference(by_seed, reference.get(problem, {})) if name != REFERENCE else None
             cells += [f"{own:<21}", "{:+.2f} [{:+.2f}, {:+.2f}]".format(*apart) if apart else " " * 20]
         seeds = sorted({len(by_problem.get(problem, {})) for problem in PROBLEMS})  # problems may differ on the way

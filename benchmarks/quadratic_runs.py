@@ -59,19 +59,23 @@ class Arm:
         sizes = None if self.sizes is None else list(self.sizes)
         return {"algo": self.algo, "settings": dict(self.settings), "sizes": sizes, "evaluators": self.evaluators}
 
-    def config(self, problem: str) -> RunConfig:
-        """The complete run, seed 0. Raises SettingError where the algorithm or a setting is unknown."""
-        return _config(json.dumps(self.definition()), problem)
+    def config(self, problem: str, steps: int | None = None) -> RunConfig:
+        """The complete run, seed 0, as long as the preset says or ``steps``.
+
+        Raises SettingError where the algorithm or a setting is unknown.
+        """
+        return _config(json.dumps(self.definition()), problem, steps)
 
 
 @cache
-def _config(definition: str, problem: str) -> RunConfig:
+def _config(definition: str, problem: str, steps: int | None) -> RunConfig:
     arm = json.loads(definition)
     algo = "random" if arm["algo"] == "schedule" else arm["algo"]  # only its steps are looked at
     wanted = {
         "learner": {"name": "quadratic", **PROBLEMS[problem]},
         "algo": {"name": algo, **arm["settings"]},
         "population": {"sizes": arm["sizes"], "evaluators": arm["evaluators"]},
+        "steps": steps,
         "run_dir": "unused",
     }
     return resolve(compose(settings=wanted))

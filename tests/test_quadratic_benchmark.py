@@ -42,7 +42,7 @@ def test_the_harness_gives_what_a_whole_run_gives(algo: str, tmp_path: Path) -> 
         run_dir=tmp_path / "run",
         progress=False,
     )
-    fast = runs.simulate(replace(runs.Arm(algo, algo).config(problem), steps=steps), seed=3)
+    fast = runs.simulate(runs.Arm(algo, algo).config(problem, steps), seed=3)
     assert fast["objective"] == whole.objective
     assert {key: fast[key] for key in whole.figures["evolution"]} == dict(whole.figures["evolution"])
 
