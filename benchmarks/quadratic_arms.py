@@ -1,0 +1,92 @@
+"""What benchmarks/quadratic.py compares: arms by group, as data."""
+
+from __future__ import annotations
+
+from quadratic_runs import Arm
+
+from firerl.evolution import find
+
+GROUPS = ("algorithms", "switches", "sizes", "lean", "ideas")
+SCHEDULE = Arm("best schedule", "schedule")
+EXPECTED = ("fire", "pbt", "random", "pb2", "mfpbt", "constant", "cosine", "fire_lean")
+HAND_TUNED = (("constant", 0.1), ("cosine", 0.3), ("cosine", 1.0))  # the default is the middle of the range, 0.032
+
+SWITCHES = {
+    "smoothing=mean": {"smoothing": "mean"},
+    "smoothing=none": {"smoothing": "none"},
+    "binom_test=false": {"binom_test": False},
+    "significance=0.001": {"significance": 0.001},
+    "significance=0.05": {"significance": 0.05},
+    "significance=0.2": {"significance": 0.2},
+    "max_eval_steps=90": {"max_eval_steps": 90},
+    "max_eval_steps=360": {"max_eval_steps": 360},
+    "patience=fixed": {"patience": "fixed"},
+    "min_points=1": {"min_points": 1},
+    "min_points=2": {"min_points": 2},
+    "min_points=7": {"min_points": 7},
+    "success_without_overlap=false": {"success_without_overlap": False},
+    "evaluator_pick=most_recent": {"evaluator_pick": "most_recent"},
+    "evaluator_pick=random": {"evaluator_pick": "random"},
+    "parent_fitness=objective": {"parent_fitness": "objective"},
+    "promotion=off": {"promotion": "off"},
+}
+
+# (P1, P2, ...), evaluators. 3/4 of each parent sub-population, as in the paper and in what own sizes bring by default.
+SIZES = {
+    11: ((4, 4), 3),
+    15: ((5, 6), 4),
+    22: ((8, 8), 6),
+    36: ((8, 8, 8), 12),
+    50: ((8, 8, 8, 8), 18),
+}
+
+
+def arms_of(group: str) -> list[Arm]:
+    """The arms of a group, those that are not there yet included."""
+    if group == "algorithms":
+        names = [*EXPECTED, *(name for name in find.names() if name not in EXPECTED)]
+        rates = [Arm(f"{algo} lr={lr}", algo, {"hyperparameters": {"lr": lr}}) for algo, lr in HAND_TUNED]
+        return [*(Arm(name, name) for name in names), *rates, SCHEDULE]
+    if group == "switches":
+        return [Arm("fire"), *(Arm(name, settings=settings) for name, settings in SWITCHES.items())]
+    if group == "sizes":
+        fire = [Arm(f"fire {n}", "fire", {}, *SIZES[n]) if n != 22 else Arm("fire") for n in SIZES]
+        return fire + [Arm(f"pbt {n}", "pbt", {}, *SIZES[n]) if n != 22 else Arm("pbt", "pbt") for n in SIZES]
+    return lean_arms() if group == "lean" else idea_arms()
+
+
+LEAN = "benchmarks.lean_ideas"
+
+# Two thirds of 22 workers: 14.
+LAYOUTS = {
+    "8+4+2": ((8, 4), 2),
+    "6+6+2": ((6, 6), 2),
+    "6+5+3": ((6, 5), 3),
+    "5+5+4": ((5, 5), 4),
+    "4+6+4": ((4, 6), 4),
+    "4+4+6": ((4, 4), 6),
+}
+IDEAS = {
+    "sequential": {"sequential": True},
+    "prior": {"prior": 1.0},
+    "memory": {"memory": 120},
+    "information": {"pick": "information"},
+    "reach": {"reach": True},
+    "sequential+memory": {"sequential": True, "memory": 120},
+}
+
+
+def lean_arms() -> list[Arm]:
+    """14 workers against 22: plain FIRE in other layouts, and the ideas of benchmarks/lean_ideas.py."""
+    arms = [Arm("fire"), *(Arm(f"{layout} fire", "fire", {}, *workers) for layout, workers in LAYOUTS.items())]
+    for layout in ("6+6+2", "6+5+3"):
+        arms += [Arm(f"{layout} {name}", LEAN, settings, *LAYOUTS[layout]) for name, settings in IDEAS.items()]
+    return arms
+
+
+def idea_arms() -> list[Arm]:
+    """The same ideas with all 22 workers, and evaluators shared between parents, 24 workers against 36."""
+    arms = [Arm("fire"), *(Arm(f"8+8+6 {name}", LEAN, settings) for name, settings in IDEAS.items())]
+    sizes = (6, 6, 6)
+    arms += [Arm("6+6+6+6 fire", "fire", {}, sizes, 6), Arm("6+6+6+6 shared", LEAN, {"shared": True}, sizes, 6)]
+    return [*arms, Arm("fire 36", "fire", {}, *SIZES[36])]
