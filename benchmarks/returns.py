@@ -159,7 +159,7 @@ def picture(rows: Rows, tasks: Sequence[str], path: Path) -> None:
         line[0].legend(fontsize=8)
         for axis in line:
             axis.grid(alpha=0.3)
-            axis.ticklabel_format(axis="x", style="plain")
+        line[0].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:,.0f}k")
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 

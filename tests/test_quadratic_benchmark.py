@@ -30,7 +30,7 @@ def module(name: str) -> Any:
 @pytest.mark.parametrize("algo", find.names())
 def test_the_harness_gives_what_a_whole_run_gives(algo: str, tmp_path: Path) -> None:
     runs = module("quadratic_runs")
-    steps, problem = 720, "kappa 2"
+    steps, problem = 300, "kappa 2"
     settings = runs.PROBLEMS[problem]
     whole = firerl.run(
         "quadratic",
