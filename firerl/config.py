@@ -296,13 +296,14 @@ def _intervals(
 
 
 def _workers(population: PopulationConfig, preset: Preset) -> tuple[tuple[int, ...], int]:
-    """Sizes and evaluators. Own sizes bring the paper's share of evaluators, 3/4 of every parent's size, but two: a
-    single one ranks nobody."""
+    """Sizes and evaluators. Own sizes bring the paper's share of evaluators, 3/4 of the largest parent's size for each
+    parent, at least two: a single one ranks nobody."""
     if population.sizes is None:
         return preset.sizes, preset.evaluators if population.evaluators is None else population.evaluators
     if population.evaluators is not None:
         return population.sizes, population.evaluators
-    return population.sizes, sum(max(2, size * 3 // 4) for size in population.sizes[1:])
+    parents = population.sizes[1:]  # served evenly, whatever their sizes
+    return population.sizes, len(parents) * max((max(2, size * 3 // 4) for size in parents), default=0)
 
 
 def _algo_settings(algorithm: ModuleType, given: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:

@@ -42,9 +42,11 @@ def write(
     decisions = journal.decisions()
     leader = winner(generation.state, generation.decisions, window_of(config))
     assert leader is not None, "the controller ends a run whose P1 is dead before it gets here"
-    best = _network(config, store, generation, leader)
     path = lineage.segments(journal.initial_state(), decisions, leader.worker, leader.network_step)
     schedule = lineage.schedule(path)
+    best = _network(config, store, generation, leader)
+    if schedule:  # what it has trained with; a decision at the end may have changed what would come next
+        best["hyperparameters"] = dict(schedule[-1]["hyperparameters"])
     store.write_result_file("best.pt", checkpoint.dumps(best))
     if generation.best_ever is not None:
         ever = {**best, "weights": store.journal().read_file(generation.best_ever.file)["weights"]}

@@ -122,7 +122,8 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
 
 
 def test_own_sizes_bring_their_share_of_evaluators() -> None:
-    assert made("learner=quadratic", "population.sizes=[8,8,4]").evaluators == 6 + 3
+    assert made("learner=quadratic", "population.sizes=[8,8,4]").evaluators == 6 + 6
+    assert made("learner=quadratic", "population.sizes=[8,16,2]").evaluators == 12 + 12
     assert made("learner=quadratic", "population.sizes=8").evaluators == 0
     assert made("learner=quadratic", "population.sizes=[2,2]").evaluators == 2
     assert made("learner=quadratic", "population.sizes=[4,4]", "population.evaluators=4").evaluators == 4
@@ -134,6 +135,19 @@ def test_parents_that_cannot_be_ranked_are_refused() -> None:
     assert made(*few, "algo.parent_fitness=objective").evaluators == 1
     assert "1 of them serve P3" in refusal("learner=quadratic", "population.sizes=[4,4,4]", "population.evaluators=3")
     assert "needs 4" in refusal("learner=quadratic", "population.sizes=[4,4]", "algo.truncation=.5")
+
+
+def test_rules_that_no_evaluation_can_meet_are_refused() -> None:
+    assert "algo.min_points=19: algo.max_eval_steps=180" in refusal("learner=quadratic", "algo.min_points=19")
+    useless = ["learner=quadratic", "algo.parent_fitness=objective", "algo.promotion=off"]
+    assert "must be 0" in refusal(*useless)
+    assert made(*useless, "population.evaluators=0").evaluators == 0
+    migration = ["learner=quadratic", "algo=mfpbt", "algo.truncation=.5", "population.sizes=[4,4]"]
+    assert "nobody is left to migrate" in refusal(*migration, "population.evaluators=0")
+    assert made(*migration, "population.evaluators=0", "algo.migration=false").sizes == (4, 4)
+    assert "algo.hyperparameters.lr=null" in refusal(
+        "learner=quadratic", "algo=constant", "algo.hyperparameters.lr=null"
+    )
 
 
 def test_the_environment_goes_to_learners_that_have_one() -> None:

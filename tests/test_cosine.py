@@ -43,10 +43,10 @@ def test_every_member_trains_each_interval_with_the_value_at_its_start() -> None
     log = run.run(6)
     d = cosine.annealed(run.setup, run.settings)
     expected = [({**VALUES, "lr": cosine.scheduled(d, run.settings, step)}, INTERVAL) for step in (0, 10, 20, 30)]
-    expected[-1] = (expected[-1][0], 3 * INTERVAL)  # past the schedule's end its last value stays
+    expected.append(({**VALUES, "lr": cosine.scheduled(d, run.settings, 40)}, 2 * INTERVAL))  # its end stays
     for network in run.networks.values():
         assert network.history() == expected
-    assert [len(t.of(Set)) for t in log] == [3, 3, 3, 0, 0, 0]
+    assert [len(t.of(Set)) for t in log] == [3, 3, 3, 3, 0, 0]
 
 
 def test_the_schedule_of_a_result_is_what_was_trained() -> None:

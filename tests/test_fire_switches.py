@@ -108,7 +108,7 @@ def test_without_the_sign_test_by_hand() -> None:
     assert reason(rho[:4], [*eta[:3], 9.0], NOW - 99, binom_test=False, **options) is None
     assert reason(rho[:4], [*eta[:3], 9.0], NOW - 100, binom_test=False, **options) == "timeout"
     assert reason([10.0, 11.0, 12.0], [0.0] * 3, binom_test=False) == "success"  # the sign test alone asks for more
-    fire.validate(make_setup((2, 2), 2), fire.Settings(binom_test=False, max_eval_steps=20))
+    fire.validate(make_setup((2, 2), 2), fire.Settings(binom_test=False, max_eval_steps=40))
 
 
 @given(cases())

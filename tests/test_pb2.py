@@ -142,11 +142,11 @@ def test_values_are_scaled_on_the_scale_of_their_kind(d: Dimension) -> None:
 
 
 def test_a_ready_of_22_members_is_cheap() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     bandit = Bandit.fit(intervals(200, 10), READY)
     for _ in range(5):
         bandit.choose(np.random.default_rng(0).random((257, 12)), [], 0.2)
-    assert time.perf_counter() - began < 3  # 0.2 s on an idle machine
+    assert time.process_time() - began < 3  # some 0.2 s
 
 
 def test_a_space_it_cannot_tune() -> None:

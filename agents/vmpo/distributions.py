@@ -76,8 +76,9 @@ class Gaussian(nn.Module):
 
         Returns (L_pi, entropy, mean scale, KLs) and the gradients of L_pi + sum of alpha KL - entropy's weight x
         entropy + control x mean of (log pi(a|s) + KL(pi_old || pi)). ``losses`` and autograd say the same, a test
-        compares. The last term's gradient is zero in expectation, as the actions are pi_old's: it takes noise away,
-        above all the noise that makes the scale collapse onto few samples.
+        compares. The last term's gradient is zero in expectation in the first pass over an unroll, as the actions are
+        pi_old's: it takes noise away. In later passes, when pi has seen these actions, it also holds pi back from
+        fitting them, above all from a scale that collapses onto few samples.
         """
         (mean, raw), (old_mean, old_scale), (count, size) = outputs, old, actions.shape
         raw = raw + self.offset

@@ -41,7 +41,7 @@ class Settings:
     init_eta: float = 1.0
     init_alpha_mu: float = 1.0
     init_alpha_sigma: float = 10.0
-    control_variate: bool = True  # takes noise out of the policy's gradient, which stays the same in expectation
+    control_variate: bool = True  # takes noise out of the policy's gradient, see docs/vmpo.md
     entropy_cost: float = 0.0  # weight of the policy's entropy, in nats
     max_grad_norm: float = 1.0  # of policy and of value, each
     value_rate: float = 0.05  # share of the newest unroll in the running scale of value targets
@@ -62,7 +62,7 @@ _LONG: dict[str, Any] = {**_BIG, "num_envs": 8, "unroll": 250, "epochs": 8, "min
 _HUMANOID: dict[str, Any] = {**_BIG, "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3}
 TASK_SETTINGS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Humanoid": _HUMANOID,
-    "HumanoidStandup": {**_HUMANOID, "num_envs": 8, "unroll": 125},
+    "HumanoidStandup": {**_HUMANOID, "num_envs": 8, "unroll": 125, "eval_interval": 8000},
     "Ant": {**_LONG, "num_envs": 16, "minibatches": 16, "eps_alpha_sigma": 2e-3},
     "HalfCheetah": {**_LONG, "learning_rate": 1e-3, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3},
     "Swimmer": {**_LONG, "learning_rate": 1e-3, "eps_alpha_sigma": 2e-3},

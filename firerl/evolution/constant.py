@@ -32,7 +32,7 @@ def validate(setup: Setup, settings: Settings) -> None:
     """Raise SettingError where the values are not those of one point of the space."""
     for d in setup.space.dimensions:
         value = settings.hyperparameters.get(d.name)
-        if value is not None and not d.contains(value):
+        if d.name in settings.hyperparameters and not d.contains(value):
             allowed = f"one of {show(d.choices)}" if d.choices else f"a value of {d.kind} in [{d.lower}, {d.upper}]"
             raise SettingError(f"algo.hyperparameters.{d.name}={show(value)}: must be {allowed}")
     setup.space.clip(settings.hyperparameters)

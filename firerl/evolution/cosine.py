@@ -57,17 +57,13 @@ def scheduled(d: Dimension, settings: Settings, step: int) -> float:
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
-    """One evaluation point: who has reported trains its next interval with the schedule's value at its start.
-
-    At the schedule's end the last value stays, so that a finished run shows what it has trained with.
-    """
+    """One evaluation point: who has reported trains its next interval with the schedule's value at its start."""
     after, decisions = constant.decide(setup, settings, state, reports)
-    d, length = annealed(setup, settings), settings.anneal_steps
-    assert length is not None
+    d = annealed(setup, settings)
     reported = {report.worker for report in reports}
 
     def moved(worker: Worker) -> Worker:
-        if worker.id not in reported or worker.failed or worker.step >= length:
+        if worker.id not in reported or worker.failed:
             return worker
         values = {**worker.hyperparameters, d.name: scheduled(d, settings, worker.step)}
         if values != worker.hyperparameters:

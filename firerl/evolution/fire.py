@@ -53,12 +53,22 @@ def validate(setup: Setup, settings: Settings) -> None:
                 f"those of its {size} members that are evaluated and with algo.truncation={settings.truncation} needs "
                 f"{2 * selected(settings.truncation, size)}; or set algo.parent_fitness=objective"
             )
+    if setup.evaluators and settings.parent_fitness == "objective" and settings.promotion == "off":
+        raise SettingError(
+            f"population.evaluators={setup.evaluators}: with algo.parent_fitness=objective and algo.promotion=off they "
+            "train for nothing; must be 0"
+        )
     needed = evaluators.least_points(settings.significance)
     points = settings.max_eval_steps // setup.eval_interval
     if setup.evaluators and settings.binom_test and points < needed:
         raise SettingError(
             f"algo.max_eval_steps={settings.max_eval_steps} gives an evaluator {points} evaluations, but the sign test "
             f"cannot fall below algo.significance={settings.significance} with fewer than {needed}"
+        )
+    if setup.evaluators and points < settings.min_points:
+        raise SettingError(
+            f"algo.min_points={settings.min_points}: algo.max_eval_steps={settings.max_eval_steps} gives an evaluator "
+            f"{points} evaluations, so it must be at most {points}"
         )
 
 
