@@ -55,6 +55,7 @@ def difference(row: dict[str, Any]) -> str:
     """The settings that are not the task's defaults."""
     default = VMPO.resolve({"env": row["task"]})
     changed = {name: value for name, value in row["settings"].items() if default.get(name) != value}
+    changed.pop("eval_interval", None)  # when to evaluate changes nothing in training
     return ", ".join(f"{name} {value}" for name, value in sorted(changed.items())) or "default"
 
 
