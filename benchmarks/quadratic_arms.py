@@ -80,6 +80,7 @@ def lean_arms() -> list[Arm]:
     """14 workers against 22: plain FIRE in other layouts, and the ideas of benchmarks/lean_ideas.py."""
     arms = [Arm("fire"), *(Arm(f"{layout} fire", "fire", {}, *workers) for layout, workers in LAYOUTS.items())]
     for layout in ("6+6+2", "6+5+3"):
+        arms += [Arm(f"{layout} fire_lean", "fire_lean", {}, *LAYOUTS[layout])]
         arms += [Arm(f"{layout} {name}", LEAN, settings, *LAYOUTS[layout]) for name, settings in IDEAS.items()]
     return arms
 

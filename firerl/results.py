@@ -46,7 +46,7 @@ def write(
     schedule = lineage.schedule(path)
     best = _network(config, store, generation, leader)
     if schedule:  # what it has trained with; a decision at the end may have changed what would come next
-        best["hyperparameters"] = dict(schedule[-1]["hyperparameters"])
+        best["hyperparameters"] = schedule[-1]["hyperparameters"]
     store.write_result_file("best.pt", checkpoint.dumps(best))
     if generation.best_ever is not None:
         ever = {**best, "weights": store.journal().read_file(generation.best_ever.file)["weights"]}

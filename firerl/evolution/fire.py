@@ -8,7 +8,7 @@ this is plain PBT; without exploit it is random search.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firerl.errors import SettingError
@@ -38,8 +38,15 @@ def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], i
     return sizes, evaluators
 
 
-def validate(setup: Setup, settings: Settings) -> None:
-    """Raise SettingError where the population or the statistics cannot work."""
+# The fitness of parents by workers, curves and ``min_points``: ``evaluators.improvement_fitness``, or a rival's.
+ParentFitness = Callable[[Workers, Mapping[int, evaluators.Curve], int], dict[int, float | None]]
+
+
+def validate(setup: Setup, settings: Settings, *, all_ranked: bool = False) -> None:
+    """Raise SettingError where the population or the statistics cannot work.
+
+    ``all_ranked``: parents have a fitness without an evaluator too.
+    """
     if setup.evaluators and len(setup.sizes) < 2:
         raise SettingError(
             f"population.evaluators={setup.evaluators}: there is no parent sub-population to evaluate; "
@@ -47,23 +54,24 @@ def validate(setup: Setup, settings: Settings) -> None:
         )
     for parent, size in enumerate(setup.sizes[1:]):
         serving = len(range(parent, setup.evaluators, len(setup.sizes) - 1))
-        if settings.parent_fitness == "improvement" and serving < 2 * selected(settings.truncation, size):
+        needed = 1 if all_ranked else 2 * selected(settings.truncation, size)
+        if settings.parent_fitness == "improvement" and serving < needed:
             raise SettingError(
                 f"population.evaluators={setup.evaluators}: {serving} of them serve P{parent + 2}, which ranks "
                 f"those of its {size} members that are evaluated and with algo.truncation={settings.truncation} needs "
-                f"{2 * selected(settings.truncation, size)}; or set algo.parent_fitness=objective"
+                f"{needed}; or set algo.parent_fitness=objective"
             )
     if setup.evaluators and settings.parent_fitness == "objective" and settings.promotion == "off":
         raise SettingError(
             f"population.evaluators={setup.evaluators}: with algo.parent_fitness=objective and algo.promotion=off they "
             "train for nothing; must be 0"
         )
-    needed = evaluators.least_points(settings.significance)
+    least = evaluators.least_points(settings.significance)
     points = settings.max_eval_steps // setup.eval_interval
-    if setup.evaluators and settings.binom_test and points < needed:
+    if setup.evaluators and settings.binom_test and points < least:
         raise SettingError(
             f"algo.max_eval_steps={settings.max_eval_steps} gives an evaluator {points} evaluations, but the sign test "
-            f"cannot fall below algo.significance={settings.significance} with fewer than {needed}"
+            f"cannot fall below algo.significance={settings.significance} with fewer than {least}"
         )
     if setup.evaluators and points < settings.min_points:
         raise SettingError(
@@ -73,11 +81,18 @@ def validate(setup: Setup, settings: Settings) -> None:
 
 
 def decide(
-    setup: Setup, settings: Settings, state: State, reports: Sequence[Report], *, exploit: bool = True
+    setup: Setup,
+    settings: Settings,
+    state: State,
+    reports: Sequence[Report],
+    *,
+    exploit: bool = True,
+    parents: ParentFitness | None = None,
 ) -> tuple[State, list[Decision]]:
     """One evaluation point: the population after these reports, and what was decided, in the order to apply it.
 
-    Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer.
+    Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer. ``parents``
+    takes the place of the fitness by evaluators alone.
     """
     workers: Workers = {worker.id: worker for worker in state.workers}
     step = max(report.step for report in reports)
@@ -87,7 +102,7 @@ def decide(
     decisions += _take_reports(workers, reports, point)
     judged = {w.evaluation.child for w in workers.values() if w.evaluation}
     made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged], settings.smoothing)
-    fitness = evaluators.improvement_fitness(workers, made, settings.min_points)
+    fitness = (parents or evaluators.improvement_fitness)(workers, made, settings.min_points)
 
     successes, stops = _verdicts(settings, workers, made, reports)
     for success in successes:
