@@ -126,9 +126,9 @@ def test_ctrl_c_keeps_the_last_generation_and_leaves_nobody_behind(
 ) -> None:
     run_dir = tmp_path / "r"
     process = launch(*PENDULUM, "engine=local", "engine.processes=2", f"run_dir={run_dir}")
-    while not (run_dir / "journal.sqlite").exists() and process.poll() is None:
-        time.sleep(0.1)
-    time.sleep(5)
+    checkpoints = run_dir / "checkpoints"  # filled from the first generation on; the run has seconds to go then
+    while not (checkpoints.exists() and any(checkpoints.iterdir())) and process.poll() is None:
+        time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 130, output
