@@ -146,9 +146,9 @@ class PPO:
     """SB3's PPO in the form in which people train MuJoCo tasks with it."""
 
     def __init__(self, task: str):
-        import stable_baselines3  # type: ignore[import-not-found, unused-ignore]
-        from stable_baselines3.common.env_util import make_vec_env  # type: ignore[import-not-found, unused-ignore]
-        from stable_baselines3.common.vec_env import VecNormalize  # type: ignore[import-not-found, unused-ignore]
+        import stable_baselines3
+        from stable_baselines3.common.env_util import make_vec_env
+        from stable_baselines3.common.vec_env import VecNormalize
 
         env = VecNormalize(make_vec_env(envs.resolve(task), PPO_ENVS, seed=0))
         self.ppo = stable_baselines3.PPO(

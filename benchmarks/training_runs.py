@@ -90,10 +90,10 @@ def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[
 
 def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]) -> dict[str, Any]:
     """Train SB3's PPO: as people run it, or, without settings, with the library's defaults on one environment."""
-    from stable_baselines3 import PPO  # type: ignore[import-not-found, unused-ignore]
-    from stable_baselines3.common.callbacks import BaseCallback  # type: ignore[import-not-found, unused-ignore]
-    from stable_baselines3.common.env_util import make_vec_env  # type: ignore[import-not-found, unused-ignore]
-    from stable_baselines3.common.vec_env import VecNormalize  # type: ignore[import-not-found, unused-ignore]
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
 
     curve, evaluations, pauses, usual = Curve(), [], [0.0], bool(settings)
     vector: Any = make_vec_env(envs.resolve(task), PPO_ENVS if usual else 1, seed=seed)
@@ -105,7 +105,7 @@ def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[s
         normal = vector.normalize_obs(observations.copy()) if usual else observations
         return model.predict(normal, deterministic=True)[0]
 
-    class Watch(BaseCallback):  # type: ignore[misc, unused-ignore]
+    class Watch(BaseCallback):
         def _on_step(self) -> bool:
             count = vector.num_envs
             ended = [info["episode"]["r"] for info in self.locals["infos"] if "episode" in info]
