@@ -1,0 +1,181 @@
+"""The life of every worker of a run, put together from its journal: what explain, report and compare tell from.
+
+A *stretch* is a worker's life between two replacements of its weights; a *measurement* is what an evaluator did from
+its start to its end, with the two curves that its verdict was given on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from firerl.config import RunConfig, from_plain
+from firerl.evolution.population import (
+    Copy,
+    Decision,
+    Fail,
+    Promote,
+    Report,
+    Set,
+    StartEvaluator,
+    State,
+    StopEvaluator,
+    Values,
+)
+from firerl.journal_db import Journal, Point
+
+RUNNING, PROMOTION = "running", "promotion"  # outcomes besides the reasons of StopEvaluator
+
+
+@dataclass
+class Stretch:
+    """A worker's life between two replacements of its weights. Steps are the worker's own."""
+
+    worker: int
+    origin: str  # initial, copy, promotion; of an evaluator: evaluator
+    source: int | None  # whose weights it began with: the donor, the promoted evaluator, the evaluated parent
+    start: int
+    network_step: int  # training steps behind the network at ``start``
+    settings: list[tuple[int, Values]]  # (from step, hyperparameters), in order; the first is from ``start``
+    steps: list[int] = field(default_factory=list)  # of the objectives
+    objectives: list[float] = field(default_factory=list)
+    end: int | None = None  # None: it goes on
+    failure: tuple[int, str] | None = None  # (step, exception's type or NaN)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """An evaluator's work from start to end: ``parent``'s weights trained with ``child``'s hyperparameters."""
+
+    evaluator: int
+    parent: int
+    child: int
+    start: int  # the evaluator's own step
+    network_step: int  # of the parent's network at the start
+    hyperparameters: Values
+    end: int | None = None  # None: it goes on
+    outcome: str = RUNNING  # running, promotion, or the reason of the stop
+    points: int | None = None  # in the overlap; without overlap, of the evaluator; None while it runs
+    best_score_diff: float | None = None  # None: no verdict was asked for
+    p_value: float | None = None
+    eta: tuple[float, ...] = ()  # the evaluator's curve at the end, or so far
+    rho: tuple[float, ...] = ()  # the child's curve then
+
+
+@dataclass(frozen=True)
+class History:
+    """A run up to its last committed generation."""
+
+    initial: State
+    points: Sequence[Point]  # evaluation points, in order
+    stretches: Mapping[int, Sequence[Stretch]]  # by worker, in order; an idle evaluator has none that goes on
+    measurements: Sequence[Measurement]  # by their start
+    curves: Mapping[
+        int, tuple[float, ...]
+    ]  # as they stand after the last decision; a promoted child's is its evaluator's
+
+    @property
+    def step(self) -> int:
+        """The largest step that a worker has reached."""
+        return max((report.step for point in self.points for report in point.reports), default=0)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """All decisions, in order."""
+        return [decision for point in self.points for decision in point.decisions]
+
+
+def read(journal: Journal) -> tuple[RunConfig, History]:
+    """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError, sqlite3.Error."""
+    with journal.moment():
+        config = from_plain(journal.config())
+        return config, tell(journal.initial_state(), journal.points())
+
+
+def tell(initial: State, points: Iterable[Point]) -> History:
+    """The history that these reports and decisions make, from the first population on."""
+    teller = _Teller(initial)
+    kept = []
+    for point in points:
+        kept.append(point)
+        for report in point.reports:
+            teller.hear(report)
+        judged = dict(teller.curves)  # all verdicts of a point are given on the curves as they stand before them
+        for decision in point.decisions:
+            teller.apply(decision, judged)
+    measurements = list(teller.measurements)
+    for index in teller.open.values():
+        running = measurements[index]
+        measurements[index] = replace(running, eta=teller.curves[running.evaluator], rho=teller.curves[running.child])
+    return History(initial, kept, teller.stretches, measurements, teller.curves)
+
+
+class _Teller:
+    """The history so far."""
+
+    def __init__(self, initial: State):
+        self.curves: dict[int, tuple[float, ...]] = {w.id: () for w in initial.workers}
+        self.steps: dict[int, int] = {w.id: w.step for w in initial.workers}
+        self.stretches: dict[int, list[Stretch]] = {w.id: [] for w in initial.workers}
+        self.measurements: list[Measurement] = []
+        self.open: dict[int, int] = {}  # evaluator -> index of its measurement
+        for worker in initial.workers:
+            if not worker.is_evaluator:
+                self.stretches[worker.id] = [Stretch(worker.id, "initial", None, 0, 0, [(0, worker.hyperparameters)])]
+
+    def hear(self, report: Report) -> None:
+        self.steps[report.worker] = report.step
+        if report.objective is not None and report.failure is None:
+            stretch = self.stretches[report.worker][-1]
+            stretch.steps.append(report.step)
+            stretch.objectives.append(report.objective)
+            self.curves[report.worker] += (report.objective,)
+
+    def apply(self, decision: Decision, judged: Mapping[int, tuple[float, ...]]) -> None:
+        if isinstance(decision, Copy):
+            settings = decision.hyperparameters
+            self._begin(decision.worker, "copy", decision.donor, decision.step, decision.network_step, settings)
+        elif isinstance(decision, StartEvaluator):
+            self._start(decision)
+        elif isinstance(decision, Promote | StopEvaluator):
+            self._end(decision, judged)
+        elif isinstance(decision, Set):
+            self.stretches[decision.worker][-1].settings.append((decision.step, decision.hyperparameters))
+        elif isinstance(decision, Fail):
+            self.stretches[decision.worker][-1].failure = (decision.step, decision.failure)
+
+    def _begin(self, worker: int, origin: str, source: int, step: int, network_step: int, settings: Values) -> None:
+        self._close(worker, step)
+        self.steps[worker] = step
+        self.stretches[worker].append(Stretch(worker, origin, source, step, network_step, [(step, settings)]))
+        self.curves[worker] = ()
+
+    def _close(self, worker: int, step: int) -> None:
+        if self.stretches[worker]:
+            self.stretches[worker][-1].end = step
+
+    def _start(self, begun: StartEvaluator) -> None:
+        step, network_step, settings = begun.step, begun.network_step, begun.hyperparameters
+        self._begin(begun.worker, "evaluator", begun.parent, step, network_step, settings)
+        self.open[begun.worker] = len(self.measurements)
+        self.measurements.append(Measurement(begun.worker, begun.parent, begun.child, step, network_step, settings))
+
+    def _end(self, ended: Promote | StopEvaluator, judged: Mapping[int, tuple[float, ...]]) -> None:
+        index = self.open.pop(ended.worker)
+        self.measurements[index] = replace(
+            self.measurements[index],
+            end=ended.step,
+            outcome=PROMOTION if isinstance(ended, Promote) else ended.reason,
+            points=ended.points,
+            best_score_diff=ended.best_score_diff,
+            p_value=ended.p_value,
+            eta=judged[ended.worker],
+            rho=judged[ended.child],
+        )
+        if isinstance(ended, Promote):
+            settings = self.stretches[ended.child][-1].settings[-1][1]
+            step = self.steps[ended.child]  # asynchronous: not the evaluator's
+            self._begin(ended.child, "promotion", ended.worker, step, ended.network_step, settings)
+            self.curves[ended.child] = judged[ended.worker]
+        self._close(ended.worker, ended.step)
+        self.curves[ended.worker] = ()
