@@ -67,7 +67,7 @@ class RunConfig:
     space: dict[str, Any] = setting(help="the complete search space, by hyperparameter")
     algo: AlgoConfig = setting(help="the algorithm and its settings")
     sizes: tuple[int, ...] = setting(
-        help="members of P1, P2, ...", unit="workers", minimum=2, shortest=1, name="population.sizes"
+        help="members of P1, P2, ...", unit="workers", minimum=1, shortest=1, name="population.sizes"
     )
     evaluators: int = setting(help="evaluators in all", unit="workers", minimum=0, name="population.evaluators")
     steps: int = setting(help="length of the run", unit="steps per worker", minimum=1)
@@ -84,7 +84,7 @@ class RunConfig:
 class PopulationConfig:
     """Who takes part; null: as the preset says."""
 
-    sizes: tuple[int, ...] | None = setting(None, "members of P1, P2, ...", "workers", minimum=2, shortest=1)
+    sizes: tuple[int, ...] | None = setting(None, "members of P1, P2, ...", "workers", minimum=1, shortest=1)
     evaluators: int | None = setting(None, "evaluators in all", "workers", minimum=0)
 
 
@@ -106,7 +106,7 @@ class Preset:
     evaluations: int = setting(help="a run", unit="evaluations", minimum=1)
     evaluations_per_ready: int = setting(help="between two exploit/explore", unit="evaluations", minimum=1)
     max_eval_evaluations: int = setting(help="an evaluator's time", unit="evaluations", minimum=1)
-    sizes: tuple[int, ...] = setting(help="members of P1, P2, ...", unit="workers", minimum=2, shortest=1)
+    sizes: tuple[int, ...] = setting(help="members of P1, P2, ...", unit="workers", minimum=1, shortest=1)
     evaluators: int = setting(help="evaluators in all", unit="workers", minimum=0)
     eval_interval_scale: float = setting(1.0, "of the learner's own evaluation interval", "fraction", above=0)
 

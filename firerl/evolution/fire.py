@@ -14,7 +14,15 @@ from dataclasses import dataclass, replace
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.evaluators import EvaluatorSettings
-from firerl.evolution.exploit import ExploitSettings, Workers, apply_copy, copies, objective_fitness, selected
+from firerl.evolution.exploit import (
+    ExploitSettings,
+    Workers,
+    apply_copy,
+    check_sizes,
+    copies,
+    objective_fitness,
+    selected,
+)
 from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator, Worker
 from firerl.settings import setting
 
@@ -47,6 +55,7 @@ def validate(setup: Setup, settings: Settings, *, all_ranked: bool = False) -> N
 
     ``all_ranked``: parents have a fitness without an evaluator too.
     """
+    check_sizes(setup)
     if setup.evaluators and len(setup.sizes) < 2:
         raise SettingError(
             f"population.evaluators={setup.evaluators}: there is no parent sub-population to evaluate; "

@@ -24,6 +24,7 @@ from firerl.evolution.exploit import (
     ExploitSettings,
     Workers,
     apply_copy,
+    check_sizes,
     copies,
     objective_fitness,
     ranking,
@@ -56,6 +57,7 @@ def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], i
 
 def validate(setup: Setup, settings: Settings) -> None:
     """Raise SettingError where the frequencies do not fit the sub-populations."""
+    check_sizes(setup)
     frequencies = settings.frequencies
     if len(frequencies) < len(setup.sizes) or list(frequencies) != sorted(set(frequencies)):
         raise SettingError(

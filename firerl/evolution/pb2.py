@@ -49,6 +49,7 @@ class Settings:
 
 def validate(setup: Setup, settings: Settings) -> None:
     """Raise SettingError where the space holds what a bandit over numbers cannot tune."""
+    pbt.validate(setup, pbt.Settings())
     for d in setup.space.dimensions:
         if d.choices:
             raise SettingError(f"space.{d.name} has kind {d.kind}: algo=pb2 tunes numbers only, algo=pbt choices too")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firerl.evolution import fire
-from firerl.evolution.exploit import ExploitSettings
+from firerl.evolution.exploit import ExploitSettings, check_sizes
 from firerl.evolution.population import Decision, Report, Setup, State
 
 
@@ -23,6 +23,7 @@ def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], i
 
 def validate(setup: Setup, settings: Settings) -> None:
     """Every single sub-population of two or more can be ranked."""
+    check_sizes(setup)
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
