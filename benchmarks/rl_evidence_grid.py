@@ -1,0 +1,117 @@
+"""What the RL evidence compares: tasks with their settings, arms, seeds. Written down before the final seeds ran.
+
+Why these settings: docs/evidence.md, "Settings, chosen before the seeds".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+WORKERS = 22
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's budget and cadence, in steps of one worker; the same for every arm."""
+
+    steps: int
+    eval_interval: int
+    ready_interval: int
+    max_eval_steps: int  # of evaluators
+    fitness_window: int  # evaluations that P1's fitness averages
+    pairs: int  # seeds of fire and pbt, at least
+    goal: int  # seeds of them, as time allows
+    space: dict[str, Any]
+
+
+SPACE = {  # two and a half to three orders of magnitude each, about the values that V-MPO's study found
+    "learning_rate": {"log_uniform": [1e-5, 1e-2]},
+    "eps_eta": {"log_uniform": [2e-3, 1.0]},
+    "eps_alpha_mu": {"log_uniform": [3e-4, 0.3]},
+    "eps_alpha_sigma": {"log_uniform": [1e-5, 1e-2]},
+}
+TASKS = {
+    "HalfCheetah": Task(512_000, 8_000, 32_000, 96_000, 1, 5, 10, SPACE),
+    "Humanoid": Task(240_000, 2_000, 20_000, 60_000, 3, 3, 5, SPACE),
+    "Ant": Task(240_000, 4_000, 24_000, 72_000, 3, 3, 5, SPACE),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing that is compared. All arms of a task spend the same steps unless they say otherwise."""
+
+    name: str
+    algo: str
+    sizes: tuple[int, ...] = (WORKERS,)
+    evaluators: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)  # of the algorithm, beside the task's
+    learner: str = "vmpo"
+    space: dict[str, Any] | None = None  # None: the task's
+    seeds: int | None = None  # None: as many as the task's pairs or goal
+    retraced: bool = True
+
+
+FIRE, PBT = Arm("fire", "fire", (8, 8), 6), Arm("pbt", "pbt")
+MAIN = (FIRE, PBT, Arm("random", "random", seeds=3), Arm("constant", "constant", seeds=1, retraced=False))
+EXTRA = (
+    Arm("fire_lean", "fire_lean", (6, 6), 2),
+    Arm("fire 12 + 12 + 9", "fire", (12, 12), 9),
+    Arm("pbt 33", "pbt", (33,)),
+    Arm("fire without the sign test", "fire", (8, 8), 6, {"binom_test": False}),
+    Arm("mfpbt", "mfpbt", (11, 11)),
+    Arm("pb2", "pb2"),
+)
+GROUPS = {"main": MAIN, "extra": EXTRA}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid, its retraces included."""
+
+    task: str
+    arm: Arm
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For folders and tables."""
+        return f"{self.task}-{self.arm.name.replace(' ', '')}-{self.seed}"
+
+    def options(self) -> dict[str, Any]:
+        """The run as ``firerl.run`` takes it: all that decides its journal."""
+        task, arm = TASKS[self.task], self.arm
+        evolution = {"fitness_window": task.fitness_window, **arm.settings}
+        if arm.evaluators:
+            evolution["max_eval_steps"] = task.max_eval_steps
+        return {
+            "learner": arm.learner,
+            "env": self.task,
+            "space": task.space if arm.space is None else arm.space,
+            "algo": arm.algo,
+            "algo_settings": evolution,
+            "population": list(arm.sizes),
+            "evaluators": arm.evaluators,
+            "steps": task.steps,
+            "eval_interval": task.eval_interval,
+            "ready_interval": task.ready_interval,
+            "seed": self.seed,
+        }
+
+    def key(self) -> str:
+        """What a finished run is found by: its settings, not its name."""
+        return json.dumps(self.options(), sort_keys=True)
+
+
+def cells(tasks: Sequence[str], groups: Sequence[str], first: int, goal: bool) -> Iterator[Cell]:
+    """Seed by seed over all tasks and arms, so that a partial grid is balanced."""
+    arms = [arm for group in groups for arm in GROUPS[group]]
+    ends = {name: TASKS[name].goal if goal else TASKS[name].pairs for name in tasks}
+    for seed in range(max(ends.values())):
+        for task in tasks:
+            for arm in arms:
+                if seed < min(ends[task], arm.seeds or ends[task]):
+                    yield Cell(task, arm, first + seed)
