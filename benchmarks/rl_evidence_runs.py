@@ -151,8 +151,7 @@ def _figures(config: RunConfig, history: History, figures: Mapping[str, Any], fo
         "auc": float(np.mean([value for value in curves["best"] if value is not None])),
         "evolution": figures["evolution"],
         "promotions_in_lineage": sum(segment["origin"] == "promotion" for segment in lineage),
-        "evaluators_in_lineage": sum(s["end"] - s["start"] for s in lineage if s["origin"] == "evaluator")
-        / config.steps,
+        "evaluators_in_lineage": measured / config.steps,
         "schedule": schedule_of(folder),
         "curves": {name: thin(values) for name, values in curves.items()},
         "paths": paths(config, history),
