@@ -13,6 +13,8 @@ COMMANDS = {
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
     "play": "let the winner of a run play episodes",
+    "replay": "train fresh networks with the schedule that a run found",
+    "check": "try whether a learner keeps the contract",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C
 

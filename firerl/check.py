@@ -1,0 +1,132 @@
+"""Try a learner's contract: ``python -m firerl.check my_module.MyLearner [env=... learner.<setting>=...]``.
+
+One line a check, then what its calls cost. Exit code 1 if a check fails: it says what, why it matters, and the usual
+mend.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from firerl.errors import SettingError
+from firerl.journal import Parser
+from firerl.main import guarded
+
+if TYPE_CHECKING:
+    from firerl.config import RunConfig
+    from firerl.insight.contract import Costs, Finding, Subject
+    from firerl.learner import Learner
+
+POPULATION = 22  # workers: the paper's smaller population
+NAME_WIDTH = 17
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the learner that the arguments name; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.check",
+        description="Try the contract of a learner, with real training: same seed same result, resume in a new "
+        "process, evaluate changes nothing, weights carry over, hyperparameters take effect, plain states, NaN "
+        "reported; then the time and the bytes of each call. Exit code 1 if something fails.",
+    )
+    parser.add_argument("learner", help="a short name (vmpo, quadratic) or a dotted path: my_module.MyLearner")
+    parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="as launch takes them: env=Hopper "
+                        "learner.num_envs=4 space.lr={uniform: [0, 1]} seed=1; eval_interval=<steps>: how far it "
+                        "trains")  # fmt: skip
+    arguments = parser.parse_args(argv)
+
+    from firerl.compose import compose
+    from firerl.config import resolve
+    from firerl.learners import find_learner
+
+    name = arguments.learner.removeprefix("learner=")
+    config = resolve(compose([f"learner={name}", *arguments.settings]))
+    return check(find_learner(config.learner), config)
+
+
+def check(learner: type[Learner], config: RunConfig) -> int:
+    """Print what the checks find of this learner, with these settings; returns the exit code."""
+    from firerl.insight.contract import examine
+
+    subject = subject_of(learner, config)
+    print(
+        f"{learner.__name__}: {config.task}, {subject.first} + {subject.second} steps, seed {config.seed}", flush=True
+    )
+    failed = []
+    for finding in examine(subject):
+        print("\n".join(lines(finding)), flush=True)
+        if not finding.passed:
+            failed.append(finding)
+    if costs := subject.known.get("costs"):
+        print("\n".join(cost_lines(costs, config)))
+    broken = [finding.check for finding in failed if finding.passed is False]
+    print(f"{len(broken)} of the checks failed: {', '.join(broken)}" if broken else "all checks passed")
+    return 1 if broken else 0
+
+
+def subject_of(learner: type[Learner], config: RunConfig) -> Subject:
+    """The learner on trial: together one evaluation interval, in two parts of about 2 : 3."""
+    from firerl.insight.contract import Subject
+    from firerl.space import Space
+
+    unit = int(learner.granularity_of(config.settings))
+    units = max(2, config.eval_interval // unit)
+    first = max(1, units * 2 // 5)
+    space = Space.parse(config.space)
+    steps = (first * unit, (units - first) * unit)
+    return Subject(learner, config.settings, space, *steps, seed=config.seed, device=config.engine.device)
+
+
+def lines(finding: Finding) -> list[str]:
+    """A finding as printed."""
+    word = {True: "ok", False: "FAIL", None: "-"}[finding.passed]
+    told = [f"{word:5} {finding.check:{NAME_WIDTH}}{' '.join(finding.text.split())}"]
+    if finding.passed is False:
+        told += [f"{'':6}{'why it matters':{NAME_WIDTH}}{finding.why}", f"{'':6}{'mend':{NAME_WIDTH}}{finding.mend}"]
+    return told
+
+
+def cost_lines(costs: Costs, config: RunConfig) -> list[str]:
+    """What the calls cost, and what that means for a population."""
+    from firerl.engine import usable_cores
+    from firerl.view import duration_text
+
+    cores = min(usable_cores(), POPULATION)
+    interval = costs.train * config.eval_interval / costs.steps + costs.evaluate
+    share = POPULATION / cores
+    evaluations = config.steps // config.eval_interval
+    readies = config.steps // config.ready_interval
+    saving = readies * share * costs.state / max(1e-9, evaluations * share * interval + readies * share * costs.state)
+    size = costs.weights_bytes + costs.stream_bytes
+    total = duration_text(share * (evaluations * interval + readies * costs.state))
+    return [
+        f"cost  {'one worker':{NAME_WIDTH}}build {_seconds(costs.build)}, train {costs.steps:,} steps "
+        f"{_seconds(costs.train)} ({costs.steps / max(1e-9, costs.train):,.0f} a second), evaluate "
+        f"{_seconds(costs.evaluate)}, state {_seconds(costs.state)}, load {_seconds(costs.load)}; weights "
+        f"{_bytes(costs.weights_bytes)}, stream {_bytes(costs.stream_bytes)}",
+        f"cost  {f'{POPULATION} workers':{NAME_WIDTH}}on {cores} cores: {_seconds(share * interval)} from one evaluation "
+        f"to the next ({config.eval_interval:,} steps each), {total} for {config.steps:,} steps each; a ready saves "
+        f"{_bytes(POPULATION * size)}, {100 * saving:.1f} % of the time without the disk's own",
+    ]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value >= 10 else f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.2g} ms"
+
+
+def _bytes(value: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

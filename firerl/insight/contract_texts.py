@@ -1,0 +1,56 @@
+"""Why each part of a learner's contract matters, and the usual mend."""
+
+from __future__ import annotations
+
+TEXTS = {  # check -> why it matters, the usual mend
+    "calls": (
+        "evolution builds and trains learners with any values of the space, and ranks them by their objective",
+        "return plain numbers; narrow the space to values that the learner takes",
+    ),
+    "state": (
+        "exploit copies states and a resume reads them back, from files that never run code",
+        "put tensors, numpy arrays, numbers and strings into dicts and lists (state_dict() of networks and optimisers, "
+        "bit_generator.state of generators), all of them in both state() and load(), which copies what it is given",
+    ),
+    "same seed": (
+        "a run is a function of its settings and its seed, with any number of processes and after any crash",
+        "draw every random number from generators that the learner makes from its seed; take no times, no ids, no "
+        "order of a set",
+    ),
+    "split": (
+        "evolution cuts the training wherever an evaluation falls, and a result must not depend on where",
+        "start nothing anew at the begin of train(): data order, counters and generators go on from the last call; "
+        "if the learner works in blocks, say so with granularity",
+    ),
+    "resume": (
+        "a run that was killed goes on from its files, and a copied network from its donor's",
+        "put what is missing into state() and load(): the optimiser, schedules, normalisers and counters into the "
+        "weights; generators, data order and environment states into the stream",
+    ),
+    "evaluate": (
+        "how often a worker is evaluated must not change what it learns: curves would not be comparable",
+        "draw from a generator of evaluate's own, made from its seed; put the network back into training mode; use "
+        "other environments than training",
+    ),
+    "weights": (
+        "exploit copies the weights half alone: the loser must go on as the winner would",
+        "let load(weights=...) set everything that training builds up, the optimiser too, with stream=None as well",
+    ),
+    "hyperparameters": (
+        "evolution changes values while the network trains: that is all its power",
+        "change the optimiser's groups (group['lr'] = ...) or plain attributes that train() reads; build nothing anew",
+    ),
+    "NaN": (
+        "a diverged network that hides it keeps its place, and others copy it",
+        "return float('nan') from evaluate() where the loss or the weights are not finite; replace no NaN by numbers",
+    ),
+}
+RAISED = "mend what raises; a run would count it as this learner's failure"
+GLOBAL = "a global generator is used ({}): draw from one that the learner makes from its seed and keeps in its stream"
+SHARED = (
+    "keep nothing that changes in the class or in its module, and seed no global generator: another learner moves it"
+)
+IDLE = (
+    "let train() read {0} as set_hyperparameters() left it, not as the constructor did; if it acts only later, check "
+    "longer with eval_interval=<more>; if it never does, take it out of the space"
+)

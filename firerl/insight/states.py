@@ -1,0 +1,95 @@
+"""Learner states as plain data: a frozen copy of one, where two differ, one that is spoilt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from firerl import checkpoint
+from firerl.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A learner's state as a checkpoint holds it: later training cannot reach it."""
+
+    weights: bytes
+    stream: bytes
+
+    def half(self, name: str) -> Any:
+        """A fresh copy of one half."""
+        return checkpoint.loads(getattr(self, name))
+
+    def whole(self) -> dict[str, Any]:
+        """A fresh copy of both halves, as ``Learner.load`` takes them."""
+        return {"weights": self.half("weights"), "stream": self.half("stream")}
+
+
+def snapshot(state: Any) -> Snapshot:
+    """What ``Learner.state`` returned, frozen. Raises SettingError on what is no state, with the place."""
+    if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
+        got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
+        raise SettingError(f"state() must return a dict with just 'weights' and 'stream', it returned {got}")
+    return Snapshot(*(checkpoint.dumps(state[half], f"state()[{half!r}]") for half in ("weights", "stream")))
+
+
+def difference(one: Snapshot, other: Snapshot, *halves: str) -> str:
+    """The first place where the named halves (both, if none is named) differ, "" if they are equal to the bit."""
+    for half in halves or ("weights", "stream"):
+        if getattr(one, half) != getattr(other, half):
+            return place(one.half(half), other.half(half), half) or f"{half}: the order of the entries"
+    return ""
+
+
+def place(one: Any, other: Any, path: str) -> str:
+    """The first place where two plain values differ, "" if nowhere."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        for key in [*one, *(key for key in other if key not in one)]:
+            if key not in one or key not in other:
+                return f"{path}[{key!r}] (only one has it)"
+            if found := place(one[key], other[key], f"{path}[{key!r}]"):
+                return found
+        return ""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        found = (place(a, b, f"{path}[{index}]") for index, (a, b) in enumerate(zip(one, other, strict=True)))
+        return next((text for text in found if text), "")
+    return "" if checkpoint.dumps(one) == checkpoint.dumps(other) else path
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in nested dicts, lists and tuples, with its place."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from leaves(item, f"{path}[{index}]")
+    else:
+        yield path, value
+
+
+def arrays(value: Any) -> dict[str, np.ndarray]:
+    """The tensors and arrays of floats in it, by their place."""
+    found = {}
+    for path, leaf in leaves(value):
+        content = leaf.numpy() if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf
+        if isinstance(content, np.ndarray) and content.dtype.kind == "f":
+            found[path] = content
+    return found
+
+
+def spoilt(value: Any) -> Any:
+    """A copy whose tensors and arrays of floats, those with dimensions, are all NaN."""
+    if isinstance(value, Mapping):
+        return {key: spoilt(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(spoilt(item) for item in value)
+    if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim:
+        return torch.full_like(value, float("nan"))
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return np.full_like(value, np.nan)
+    return value
