@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from firerl.errors import SettingError
 from firerl.journal import Parser
 from firerl.main import guarded
 
@@ -110,9 +109,9 @@ def cost_lines(costs: Costs, config: RunConfig) -> list[str]:
         f"{_seconds(costs.train)} ({costs.steps / max(1e-9, costs.train):,.0f} a second), evaluate "
         f"{_seconds(costs.evaluate)}, state {_seconds(costs.state)}, load {_seconds(costs.load)}; weights "
         f"{_bytes(costs.weights_bytes)}, stream {_bytes(costs.stream_bytes)}",
-        f"cost  {f'{POPULATION} workers':{NAME_WIDTH}}on {cores} cores: {_seconds(share * interval)} from one evaluation "
-        f"to the next ({config.eval_interval:,} steps each), {total} for {config.steps:,} steps each; a ready saves "
-        f"{_bytes(POPULATION * size)}, {100 * saving:.1f} % of the time without the disk's own",
+        f"cost  {f'{POPULATION} workers':{NAME_WIDTH}}on {cores} cores: {_seconds(share * interval)} from one "
+        f"evaluation to the next ({config.eval_interval:,} steps each), {total} for {config.steps:,} steps each; a "
+        f"ready saves {_bytes(POPULATION * size)}, {100 * saving:.1f} % of the time without the disk's own",
     ]
 
 
