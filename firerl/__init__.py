@@ -1,25 +1,27 @@
 """firerl: Population Based Training that is not greedy (FIRE PBT) for reinforcement learning and beyond.
 
-``firerl.run`` and ``firerl.resume`` are the library; ``python -m firerl.launch`` is a thin layer over them.
+``firerl.run``, ``firerl.resume`` and ``firerl.retrace`` are the library; the commands are a thin layer over them.
 Importing firerl imports nothing heavy: torch and mujoco load when a run starts.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from firerl.learner import Learner
 
 if TYPE_CHECKING:
-    from firerl.api import Result, resume, run
+    from firerl.api import resume, run
+    from firerl.retracing import Retrace, retrace
+    from firerl.run_result import Result
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "__version__", "resume", "run"]
+__all__ = ["Learner", "Result", "Retrace", "__version__", "resume", "retrace", "run"]
+_HOMES = {"run": "api", "resume": "api", "retrace": "retracing", "Retrace": "retracing", "Result": "run_result"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Result", "resume", "run"):
-        from firerl import api
-
-        return getattr(api, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"firerl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'firerl' has no attribute {name!r}")

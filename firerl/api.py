@@ -7,7 +7,7 @@ every command reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State
 from firerl.learner import Learner
-from firerl.learners import find_learner
+from firerl.learners import find_again, find_learner, warn_of_main
 from firerl.progress import Observer, Together
+from firerl.run_result import Result
 from firerl.settings import build
 
 if TYPE_CHECKING:
@@ -28,38 +29,6 @@ if TYPE_CHECKING:
 
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
 NOT_PROMISED = ("engine", "logger", "run_dir", "steps", "stop")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run."""
-
-    run_dir: Path
-    figures: Mapping[str, Any]  # what result.json holds
-
-    @property
-    def objective(self) -> float | None:
-        """The winner's objective."""
-        value = self.figures["objective"]
-        return None if value is None else float(value)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """The winner's hyperparameters at the end."""
-        return dict(self.figures["hyperparameters"])
-
-    @property
-    def schedule(self) -> list[dict[str, Any]]:
-        """The winner's hyperparameters along its lineage: from, to (in steps), hyperparameters."""
-        import yaml
-
-        return list(yaml.safe_load((self.run_dir / "schedule.yaml").read_text())["schedule"])
-
-    def weights(self) -> Any:
-        """The winner's weights, for ``Learner.load``."""
-        from firerl import checkpoint
-
-        return checkpoint.read(self.run_dir / "best.pt")["weights"]
 
 
 def run(
@@ -89,6 +58,9 @@ def run(
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. What is left out is as the
     command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
+    A class of a script or a notebook will do: worker processes get it from this process, and never run the script
+    again. Such a class must be handed in again to ``resume``.
+
     Raises SettingError on what cannot work, RunFolderError on a folder in use, PopulationDied.
     """
     class_given = learner if isinstance(learner, type) else None
@@ -108,7 +80,10 @@ def run(
         wanted["env"] = env
     if preset is not None:
         wanted["preset"] = preset
-    return start(resolve(compose(settings=wanted), class_given), class_given, progress=progress, observer=observer)
+    config = resolve(compose(settings=wanted), class_given)
+    if class_given is not None:
+        warn_of_main(class_given, config.run_dir)
+    return start(config, class_given, progress=progress, observer=observer)
 
 
 def resume(
@@ -137,6 +112,7 @@ def start(
     """Start the run that ``config`` describes."""
     from firerl.store import Store
 
+    _check_that_we_may_start()
     _check_device(config.engine.device)
     learner = learner or find_learner(config.learner)
     plain = loads(dumps(to_plain(config)))
@@ -164,6 +140,7 @@ def resume_run(
     """``resume`` with the changes as nested data."""
     from firerl.store import Store
 
+    _check_that_we_may_start()
     with Store.open(Path(run_dir)) as store:
         old = from_plain(store.journal().config())
         config = changed(old, changes)
@@ -180,7 +157,7 @@ def resume_run(
             told.close()
             return Result(store.run_dir, finished)
         _check_device(config.engine.device)
-        learner = learner or _find_again(config)
+        learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}", learner)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")
@@ -206,6 +183,14 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     return Result(store.run_dir, figures)
 
 
+def _check_that_we_may_start() -> None:
+    """Raise SettingError in a worker process: it is importing the learner, whose module starts a run itself."""
+    import multiprocess
+
+    if multiprocess.current_process().name.startswith("firerl-"):
+        raise SettingError('its module starts a run when it is imported: put that under if __name__ == "__main__":')
+
+
 def _check_device(device: str) -> None:
     """Raise SettingError where torch cannot compute there."""
     if device != "cpu":
@@ -229,12 +214,3 @@ def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> 
 
         found.append(TensorBoardObserver(Path(config.run_dir) / "tensorboard"))
     return Together(*found)
-
-
-def _find_again(config: RunConfig) -> type[Learner]:
-    try:
-        return find_learner(config.learner)
-    except SettingError as error:
-        raise SettingError(
-            f"{error}; hand the class in again: firerl.resume(run_dir, learner={config.learner.rpartition('.')[2]})"
-        ) from error

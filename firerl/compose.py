@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
+from firerl.learners import name_of
 
 GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
 VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
@@ -103,7 +104,7 @@ def _from_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[st
         if key in GROUPS:
             name = rest.pop("name", None) if isinstance(rest, dict) else rest
             if isinstance(name, type):
-                name = f"{name.__module__}.{name.__qualname__}"
+                name = name_of(name)
             if name is not None:
                 chosen[key] = str(name)
             rest = rest if isinstance(rest, dict) else {}

@@ -24,6 +24,39 @@ def find_learner(name: str) -> type[Learner]:
     return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
 
 
+def find_again(name: str, call: str, own: type[Learner] | None = None) -> type[Learner]:
+    """The learner of a run that was made before: ``own`` where it was handed in, else found by its name.
+
+    ``call`` is what to type, up to where the class is handed in: ``firerl.resume('runs/a'``. Raises SettingError.
+    """
+    if own is not None:
+        return check_learner(name, own)
+    mend = f"hand the class in: {call}, learner={name.rpartition('.')[2]})"
+    if _is_homeless(name):
+        raise SettingError(f"learner={name} was made in a script or a notebook and is in no file: {mend}")
+    try:
+        return find_learner(name)
+    except SettingError as error:
+        raise SettingError(f"{error}; {mend}") from error
+
+
+def name_of(learner: type[Learner]) -> str:
+    """What a run calls this class: its short name, else its dotted path."""
+    path = f"{learner.__module__}.{learner.__qualname__}"
+    return next((short for short, known in SHORT_NAMES.items() if known == path), path)
+
+
+def warn_of_main(learner: type[Learner], run_dir: str) -> None:
+    """Say, in one line, that a resume will need this class again, where no name leads to it."""
+    if _is_homeless(name_of(learner)):
+        again = f"firerl.resume({run_dir!r}, learner={learner.__name__})"
+        print(f"firerl: {learner.__name__} is in no module: to resume this run, type {again}", file=sys.stderr)
+
+
+def _is_homeless(name: str) -> bool:
+    return name.startswith("__main__.") or "<locals>" in name
+
+
 def check_learner(name: str, found: object) -> type[Learner]:
     """``found`` as the learner called ``name``. Raises SettingError if it is none, or lacks a method."""
     if not inspect.isclass(found) or not issubclass(found, Learner):

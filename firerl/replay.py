@@ -1,0 +1,72 @@
+"""Fresh networks with the schedule that a run found: ``python -m firerl.replay <run_dir> [seed=3] [seeds=5]``.
+
+A thin layer over ``firerl.retrace``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from firerl.errors import SettingError, unknown
+from firerl.journal import Parser
+from firerl.main import guarded
+
+PATHS = ("schedule", "out")
+SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "learner")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Retrace the run that the arguments name; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.replay",
+        description="Train fresh networks with the winner's schedule and look at them on data that the search never "
+        "saw. The same line goes on with a replay that was interrupted.",
+    )
+    parser.add_argument("run_dir", help="the folder of the run")
+    parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
+                        "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
+                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, learner=<dotted path> if the "
+                        "run's own cannot be found")  # fmt: skip
+    arguments = parser.parse_args(argv)
+    options = read(arguments.settings)
+
+    from firerl.retracing import retrace, table
+
+    result = retrace(arguments.run_dir, **options)
+    print("\n".join(["", *table(result), f"kept in {result.run_dir}"]))
+    return 0
+
+
+def read(given: Sequence[str]) -> dict[str, Any]:
+    """The arguments of ``firerl.retrace``. Raises SettingError."""
+    from firerl.compose import split
+    from firerl.learners import find_learner
+
+    options: dict[str, Any] = {}
+    for key, value in split(given):
+        if key not in SETTINGS:
+            raise unknown("setting", key, SETTINGS)
+        if key == "learner":
+            options[key] = find_learner(value)
+        elif key in (*PATHS, "engine"):
+            options[key] = value
+        else:
+            options[key.rpartition(".")[2]] = _whole(key, value)
+    return options
+
+
+def _whole(key: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise SettingError(f"{key}={value}: must be an integer") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""Retrace: fresh networks trained with the schedule that a run found, and what they are worth.
+
+The winner of a search is also the luckiest of its networks. What its *schedule* is worth shows on networks of other
+seeds that follow it from scratch, looked at on data that the search never saw (Dalibard & Jaderberg 2021, section 4).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from firerl import api, files
+from firerl.config import MAX_SEED, AlgoConfig, RunConfig, changed, from_plain, setup_of, to_plain
+from firerl.errors import RunFolderError, SettingError
+from firerl.evolution import plain
+from firerl.evolution import retrace as algorithm
+from firerl.evolution.exploit import objective_fitness
+from firerl.learner import Learner
+from firerl.learners import find_again
+from firerl.progress import Observer
+from firerl.settings import build, convert
+from firerl.settings import plain as plain_settings
+
+FILE = "replay.json"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network that followed the schedule, or the winner itself."""
+
+    objective: float | None  # None: it failed, or nothing was reported
+    fresh: Mapping[str, float]  # what the learner's ``report`` says, on data that the search did not see
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Retrace:
+    """Fresh networks beside the winner whose schedule they followed."""
+
+    run_dir: Path  # of the retrace
+    seed: int
+    networks: Sequence[Network]
+    winner: Network | None  # None: the run goes on, or the schedule is another than its own
+
+    @property
+    def objectives(self) -> list[float]:
+        """Those of the networks that have one."""
+        return [network.objective for network in self.networks if network.objective is not None]
+
+
+def retrace(
+    run_dir: str | Path,
+    learner: type[Learner] | None = None,
+    *,
+    seed: int | None = None,
+    seeds: int = 1,
+    schedule: str | Path | Sequence[Mapping[str, Any]] | None = None,
+    out: str | Path | None = None,
+    engine: str | None = None,
+    processes: int | None = None,
+    progress: bool = True,
+    observer: Observer | None = None,
+) -> Retrace:
+    """Train ``seeds`` fresh networks side by side with the schedule of the run in ``run_dir``.
+
+    ``seed`` (the run's plus 1) decides their first weights and their data; ``schedule`` is a file like
+    ``schedule.yaml`` or its rows, for one edited by hand. They are a run with ``algo=retrace`` in a folder of its own,
+    ``out`` (``<run_dir>-replay-seed<seed>``), with a ``replay.json``; the same call goes on with one that was
+    interrupted. A ``learner`` that no name leads to must be handed in again.
+
+    Raises RunFolderError without a run or a schedule, SettingError on a schedule that cannot be followed,
+    PopulationDied if all networks fail.
+    """
+    from firerl.journal_db import Journal
+
+    folder = Path(run_dir)
+    with closing(Journal.open(folder)) as journal:
+        origin = from_plain(journal.config())
+    own_seed = origin.seed + 1 if seed is None else convert("seed", seed, int, {"min": 0, "max": MAX_SEED})
+    where = Path(out) if out is not None else folder.with_name(f"{folder.resolve().name}-replay-seed{own_seed}")
+    rows, source = _rows(folder, schedule)
+    config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
+    given = {"name": engine, "processes": processes}
+    config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
+    learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}", learner)
+    if (where / "journal.sqlite").exists():
+        _check_same(where, config)
+        changes = {"engine": plain_settings(config.engine)}
+        api.resume_run(where, changes, learner, progress=progress, observer=observer)
+    else:
+        api.start(config, learner, progress=progress, observer=observer)
+    result = Retrace(where, own_seed, _networks(where, config, learner), _winner(folder) if schedule is None else None)
+    told = {"seed": own_seed, "steps": config.steps, "hash": _hash(where), "winner": result.winner}
+    told |= {"networks": result.networks, "schedule": rows}
+    files.write(where / FILE, json.dumps(plain.encode(told), indent=1).encode())
+    return result
+
+
+def _rows(folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | None) -> tuple[list[Any], str]:
+    """The rows of a schedule, and what to call it. Raises RunFolderError, SettingError."""
+    import yaml
+
+    if schedule is not None and not isinstance(schedule, str | Path):
+        return _checked(schedule, "schedule"), "schedule"
+    path = folder / "schedule.yaml" if schedule is None else Path(schedule)
+    if not path.is_file():
+        if schedule is not None:
+            raise SettingError(f"schedule={path}: there is no such file")
+        raise RunFolderError(
+            f"{folder} holds no schedule yet: the run has not finished; go on with it (resume={folder}) or give a "
+            "schedule=<file>"
+        )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} is no YAML: {error}") from error
+    return _checked(content.get("schedule") if isinstance(content, Mapping) else content, str(path)), str(path)
+
+
+def _checked(rows: Any, source: str) -> list[Any]:
+    listed = isinstance(rows, Sequence) and not isinstance(rows, str)
+    if not listed or not rows or not all(isinstance(row, Mapping) for row in rows):
+        raise SettingError(f"{source}: must be a list of rows, each with from, to and hyperparameters")
+    return list(rows)
+
+
+def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: int, out: Path) -> RunConfig:
+    """The run that follows the schedule, on the origin's task. Raises SettingError."""
+    kinds = {d.name: d.kind for d in setup_of(origin).space.dimensions}
+    rows = [_with_numbers(row, kinds) for row in rows]
+    first = rows[0].get("hyperparameters")
+    usual = {d.name: d.clip(d.draw(0.5)) for d in setup_of(origin).space.dimensions}
+    values = {**usual, **{name: value for name, value in dict(first or {}).items() if name in usual}}
+    settings = {"hyperparameters": values, "schedule": rows}
+    settings["fitness_window"] = int(origin.algo.settings.get("fitness_window", 1))
+    try:
+        built = build(algorithm.Settings, settings, "algo.")
+        blank = replace(origin, sizes=(seeds,), evaluators=0, seed=seed)
+        algorithm.validate(setup_of(blank), built)
+    except SettingError as error:
+        raise SettingError(str(error).replace("algo.schedule", source)) from error
+    end = int(rows[-1]["to"])
+    return replace(
+        blank,
+        algo=AlgoConfig("retrace", plain_settings(built)),
+        steps=end,
+        ready_interval=math.gcd(end, origin.ready_interval),  # nobody exploits: it only says when states are saved
+        run_dir=str(out),
+        stop=type(origin.stop)(),
+    )
+
+
+def _with_numbers(row: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """YAML reads 3e-4, as people write it, as a text."""
+
+    def number(name: str, value: Any) -> Any:
+        if not isinstance(value, str) or kinds.get(name, "choice") in ("choice", "ordered_choice"):
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            return value
+
+    values = row.get("hyperparameters")
+    if not isinstance(values, Mapping):
+        return dict(row)
+    return {**row, "hyperparameters": {name: number(name, value) for name, value in values.items()}}
+
+
+def _check_same(where: Path, config: RunConfig) -> None:
+    """Raise RunFolderError where the folder holds another run than this one."""
+    from firerl.journal_db import Journal
+
+    with closing(Journal.open(where)) as journal:
+        there, wanted = journal.config(), plain.loads(plain.dumps(to_plain(config)))
+    other = [name for name, value in wanted.items() if name not in ("engine", "logger", "run_dir")]
+    other = [name for name in other if there.get(name) != wanted[name]]
+    if other:
+        names = ", ".join({"algo": "schedule", "sizes": "seeds"}.get(name, name) for name in other)
+        raise RunFolderError(f"{where} holds another run already, with a different {names}: give out=<another folder>")
+
+
+def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Network]:
+    """What became of every network; those reported on before are read from replay.json."""
+    from firerl.results import fresh_figures
+    from firerl.store import Store
+
+    if (where / FILE).is_file():
+        told = json.loads((where / FILE).read_text(encoding="utf-8"))
+        if told["hash"] == _hash(where):
+            return [Network(**network) for network in plain.decode(told["networks"])]
+    networks = []
+    with Store.open(where) as store:
+        generation = store.last()
+        failures = {r.worker: r.failure for point in store.journal().points() for r in point.reports if r.failure}
+        for worker in generation.state.workers:
+            if worker.failed:
+                networks.append(Network(None, {}, failures.get(worker.id)))
+                continue
+            weights = store.journal().read_file(generation.files[worker.id].name)["weights"]
+            best = {"hyperparameters": dict(worker.hyperparameters), "weights": weights}
+            objective = objective_fitness(worker, int(config.algo.settings["fitness_window"]))
+            networks.append(Network(objective, fresh_figures(config, learner, best, store)))
+    return networks
+
+
+def _hash(where: Path) -> str:
+    from firerl.journal_db import Journal
+
+    with closing(Journal.open(where)) as journal:
+        return journal.last().hash
+
+
+def _winner(folder: Path) -> Network | None:
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    figures = plain.decode(json.loads(path.read_text(encoding="utf-8")))
+    return Network(figures["objective"], figures["fresh"])
+
+
+def table(result: Retrace) -> list[str]:
+    """The networks and the winner, one a line, their figures in columns; below them what the networks have in
+    common."""
+    named = [(f"network {index}", network) for index, network in enumerate(result.networks)]
+    rows = named + ([("winner", result.winner)] if result.winner else [])
+    names = list(dict.fromkeys(name for _, network in rows for name in network.fresh))
+    cells = [["", "objective", *names]]
+    for title, network in rows:
+        objective = network.failure or _text(network.objective)
+        cells.append([title, objective, *(_text(network.fresh.get(name)) for name in names)])
+    if len(result.objectives) > 1:
+        columns = [result.objectives, *([n.fresh[m] for n in result.networks if m in n.fresh] for m in names)]
+        cells.insert(1 + len(named), ["mean +- sd", *map(_spread, columns)])
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
+    return ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in cells]
+
+
+def _text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) < 2:
+        return "-"
+    mean = math.fsum(values) / len(values)
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return f"{mean:.5g} +- {deviation:.2g}"

@@ -1,0 +1,114 @@
+"""What a finished run is to a program: the winner, its schedule, its weights, the journal, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firerl.errors import SettingError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winner of a run."""
+
+    worker: int
+    objective: float | None  # None: nothing was reported
+    hyperparameters: Mapping[str, Any]  # at the end
+    network_step: int  # training steps behind its network, through its lineage
+    fresh: Mapping[str, float]  # what the learner's ``report`` says of it, on data that the search did not see
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run."""
+
+    run_dir: Path
+    figures: Mapping[str, Any]  # what result.json holds
+
+    @property
+    def best(self) -> Best:
+        """The winner at the end of the run."""
+        lineage = self.figures["lineage"]
+        return Best(
+            worker=int(self.figures["worker"]),
+            objective=self.objective,
+            hyperparameters=self.hyperparameters,
+            network_step=int(lineage[-1]["end"]) if lineage else 0,
+            fresh=dict(self.figures["fresh"]),
+        )
+
+    @property
+    def objective(self) -> float | None:
+        """The winner's objective."""
+        value = self.figures["objective"]
+        return None if value is None else float(value)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The winner's hyperparameters at the end."""
+        return dict(self.figures["hyperparameters"])
+
+    @property
+    def schedule(self) -> list[dict[str, Any]]:
+        """The winner's hyperparameters along its lineage: from, to (in steps), hyperparameters."""
+        import yaml
+
+        return list(yaml.safe_load((self.run_dir / "schedule.yaml").read_text(encoding="utf-8"))["schedule"])
+
+    def weights(self) -> Any:
+        """The winner's weights, for ``Learner.load(weights=...)``. Raises RunFolderError if the file is damaged."""
+        from firerl import checkpoint
+
+        return checkpoint.read(self.run_dir / "best.pt")["weights"]
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """Every report and decision as one flat row, in order, as ``pandas.DataFrame`` takes them.
+
+        ``event`` is report, copy, start_evaluator, stop_evaluator, promote, fail or set; the other entries are those
+        of ``firerl.evolution.population``. Raises RunFolderError if the folder is gone or damaged.
+        """
+        from firerl.evolution.plain import decision_kind
+        from firerl.journal_db import Journal
+
+        rows = []
+        with closing(Journal.open(self.run_dir)) as journal:
+            for point in journal.points():
+                rows += [_row("report", report) for report in point.reports]
+                rows += [_row(decision_kind(decision), decision) for decision in point.decisions]
+        return rows
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """The winner's curve, stitched through its lineage, with its schedule below it.
+
+        A matplotlib figure, which a notebook shows; ``path`` (``.png``, ``.svg``, ``.pdf``) saves it, too. Raises
+        SettingError on an ending that cannot be written.
+        """
+        from firerl.insight import history, winner
+        from firerl.insight.winner_plot import draw
+        from firerl.journal_db import Journal
+        from firerl.space import Space
+
+        with closing(Journal.open(self.run_dir)) as journal:
+            config, life = history.read(journal)
+        curve = winner.stitched(life, self.best.worker)
+        told = "none" if self.objective is None else f"{self.objective:.6g}"
+        title = f"{config.task}, {config.algo.name}: the winner, objective {told}"
+        figure = draw(title, curve, self.schedule, Space.parse(config.space))
+        if path is not None:
+            try:
+                figure.savefig(path, dpi=150)
+            except ValueError as error:
+                raise SettingError(f"plot(path={str(path)!r}): {error}") from error
+        return figure
+
+
+def _row(event: str, what: Any) -> dict[str, Any]:
+    return {"event": event, **{f.name: getattr(what, f.name) for f in fields(what)}}
