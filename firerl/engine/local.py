@@ -268,7 +268,7 @@ def serve(pipe: Any, tied: bool) -> None:
         spec = dill.loads(pipe.recv_bytes())
     except Exception as error:
         text = f"a new process cannot import the learner: {type(error).__name__}: {error}"
-        if "__main__" in str(error):  # what dill cannot send along: an Enum of the script, say
+        if "<module '__main__'" in str(error):  # what dill cannot send along: an Enum of the script, say
             text += "; move the learner and what it uses from the script into a module, or take engine=inline"
         pipe.send(("error", SettingError(text)))
         return

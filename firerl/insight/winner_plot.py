@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from firerl.insight.winner import CurvePoint
 from firerl.space import Space
@@ -50,4 +51,6 @@ def _draw_values(panel: Any, name: str, kind: str, schedule: Sequence[Mapping[st
     panel.step([schedule[0]["from"], *(row["to"] for row in schedule)], [*shown[:1], *shown], where="pre", color="C1")
     if kind == "log_uniform":
         panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(LogFormatter())
+        panel.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     panel.set_ylabel(name, rotation=0, ha="right", va="center")
