@@ -131,11 +131,12 @@ def _checked(rows: Any, source: str) -> list[Any]:
 
 def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: int, out: Path) -> RunConfig:
     """The run that follows the schedule, on the origin's task. Raises SettingError."""
-    kinds = {d.name: d.kind for d in setup_of(origin).space.dimensions}
-    rows = [_with_numbers(row, kinds) for row in rows]
+    dimensions = {d.name: d for d in setup_of(origin).space.dimensions}
+    rows = [_with_numbers(row, {name: d.kind for name, d in dimensions.items()}) for row in rows]
     first = rows[0].get("hyperparameters")
-    usual = {d.name: d.clip(d.draw(0.5)) for d in setup_of(origin).space.dimensions}
-    values = {**usual, **{name: value for name, value in dict(first or {}).items() if name in usual}}
+    values = {name: d.draw(0.5) for name, d in dimensions.items()}
+    if isinstance(first, Mapping):
+        values |= {name: value for name, value in first.items() if name in values and dimensions[name].contains(value)}
     settings = {"hyperparameters": values, "schedule": rows}
     settings["fitness_window"] = int(origin.algo.settings.get("fitness_window", 1))
     try:
