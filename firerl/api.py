@@ -157,7 +157,7 @@ def resume_run(
             told.close()
             return Result(store.run_dir, finished)
         _check_device(config.engine.device)
-        learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}", learner)
+        learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")

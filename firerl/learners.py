@@ -27,11 +27,11 @@ def find_learner(name: str) -> type[Learner]:
 def find_again(name: str, call: str, own: type[Learner] | None = None) -> type[Learner]:
     """The learner of a run that was made before: ``own`` where it was handed in, else found by its name.
 
-    ``call`` is what to type, up to where the class is handed in: ``firerl.resume('runs/a'``. Raises SettingError.
+    ``call`` is what to type to hand it in, ``<class>`` for its own name. Raises SettingError.
     """
     if own is not None:
         return check_learner(name, own)
-    mend = f"hand the class in: {call}, learner={name.rpartition('.')[2]})"
+    mend = f"hand the class in: {call.replace('<class>', name.rpartition('.')[2])}"
     if _is_homeless(name):
         raise SettingError(f"learner={name} was made in a script or a notebook and is in no file: {mend}")
     try:

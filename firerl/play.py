@@ -62,6 +62,8 @@ def _main(argv: Sequence[str] | None) -> int:
                         "'firerl[video]' and, on a headless machine, EGL or OSMesa")  # fmt: skip
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
+    parser.add_argument("--learner", metavar="MODULE.CLASS", help="the learner's class, if the run's own cannot be "
+                        "found by its name")  # fmt: skip
     arguments = parser.parse_args(argv)
     try:
         _play(arguments)
@@ -76,7 +78,7 @@ def _play(arguments: argparse.Namespace) -> None:
         check_video(arguments.video)
         choose_renderer()  # before anything imports mujoco, which reads the choice once
     network = load(arguments.run_dir, arguments.best_ever)
-    learner = build(network)
+    learner = build(network, arguments.learner, f"python -m firerl.play {arguments.run_dir}")
     objective = "none yet" if network.objective is None else f"{network.objective:.6g}"
     print(f"{network.title}: objective {objective}", flush=True)
     if not callable(getattr(learner, "episodes", None)):
@@ -159,11 +161,13 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
     return Network(title, config.learner, config.settings, values, objective, weights)
 
 
-def build(network: Network) -> Learner:
-    """The network as a learner, ready to play."""
-    from firerl.learners import find_learner
+def build(network: Network, own: str | None = None, command: str = "python -m firerl.play <run_dir>") -> Learner:
+    """The network as a learner, ready to play; ``own`` is the class to take where the run's cannot be found."""
+    from firerl.learners import find_again, find_learner
 
-    learner = find_learner(network.learner)(network.settings, network.hyperparameters, 0, "cpu")
+    given = None if own is None else find_learner(own)
+    found = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
+    learner = found(network.settings, network.hyperparameters, 0, "cpu")
     learner.load(weights=network.weights)
     return learner
 

@@ -87,7 +87,7 @@ def retrace(
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
     given = {"name": engine, "processes": processes}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
-    learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}", learner)
+    learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}, learner=<class>)", learner)
     if (where / "journal.sqlite").exists():
         _check_same(where, config)
         changes = {"engine": plain_settings(config.engine)}

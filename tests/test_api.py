@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import launch, replay
+from firerl import launch, play, replay
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import lineage
@@ -129,7 +129,9 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=120)
 
 
-def test_a_script_without_a_guard_and_its_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_script_without_a_guard_and_its_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "first.py").write_text(SCRIPT + RUN)
     done = python(tmp_path, "first.py")
     assert done.returncode == 0, done.stderr
@@ -143,6 +145,17 @@ def test_a_script_without_a_guard_and_its_class(tmp_path: Path, capsys: pytest.C
         refused = capsys.readouterr()
         assert (refused.out, refused.err.count("\n")) == ("", 1)
         assert "hand the class in: firerl." in refused.err
+    assert play.main([str(tmp_path / "run")]) == 2
+    assert (
+        f"hand the class in: python -m firerl.play {tmp_path / 'run'} --learner <its module>.Own"
+        in capsys.readouterr().err
+    )
+
+    (tmp_path / "handed_in.py").write_text(SCRIPT)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert play.main([str(tmp_path / "run"), "--learner", "handed_in.Own"]) == 0
+    assert f": objective {float(done.stdout.split()[1]):.6g}" in capsys.readouterr().out
+    assert replay.main([str(tmp_path / "run"), "learner=handed_in.Own", "engine=inline"]) == 0
 
     # Handed in, it goes on as if it had never stopped.
     (tmp_path / "again.py").write_text(SCRIPT + "firerl.resume('run', Own, steps=80, progress=False)")
@@ -185,16 +198,17 @@ def test_a_learner_is_found_again(tmp_path: Path) -> None:
     class Own(Quadratic):
         pass
 
-    assert find_again("quadratic", "firerl.resume('a'") is Quadratic
-    assert find_again("__main__.Own", "firerl.resume('a'", Own) is Own
+    call = "firerl.resume('a', learner=<class>)"
+    assert find_again("quadratic", call) is Quadratic
+    assert find_again("__main__.Own", call, Own) is Own
     expected = r"made in a script or a notebook.*: hand the class in: firerl.resume\('a', learner=Own\)"
     for name in ("__main__.Own", name_of(Own)):
         with pytest.raises(SettingError, match=expected):
-            find_again(name, "firerl.resume('a'")
+            find_again(name, call)
     with pytest.raises(SettingError, match=r"cannot import 'nowhere': .*hand the class in: firerl.resume\('a', lea"):
-        find_again("nowhere.Own", "firerl.resume('a'")
+        find_again("nowhere.Own", call)
     with pytest.raises(SettingError, match=r"must be a subclass of firerl\.Learner"):
-        find_again("nowhere.Own", "firerl.resume('a'", int)  # type: ignore[arg-type]
+        find_again("nowhere.Own", call, int)  # type: ignore[arg-type]
 
 
 def test_a_class_of_a_function_runs_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from firerl.evolution import fire
+from firerl.run_result import Result
 from firerl.settings import describe
 
 ROOT = Path(__file__).parent.parent
@@ -21,19 +28,91 @@ def blocks(document: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_your_own_learner(tmp_path: Path) -> None:
-    learner, script = blocks("docs/your-own-learner.md", "python")
-    (tmp_path / "digits.py").write_text(learner)
-    (tmp_path / "run.py").write_text(script)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh folder outside the repository, in which commands run and modules are found."""
     (tmp_path / "agents").mkdir()  # a user's own folder of that name does no harm
     (tmp_path / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    commands = [*blocks("docs/your-own-learner.md", "sh")[0].strip().splitlines(), "python run.py"]
-    for command in commands:
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    accuracy = float(done.stdout.splitlines()[-1].split()[0])
-    assert accuracy > 0.8
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("firerl.engine.usable_cores", lambda: 1)  # a process less to start
+    for module in ("digits", "wrapped"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return tmp_path
+
+
+def run_commands(text: str) -> None:
+    """``python -m firerl.<command> <arguments>``, line by line, without an interpreter for each."""
+    for line in text.strip().splitlines():
+        python, option, module, *arguments = shlex.split(line)
+        assert (python, option) == ("python", "-m")
+        assert importlib.import_module(module).main(arguments) == 0, line
+
+
+def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learner, script, _ = blocks("docs/your-own-learner.md", "python")
+    (folder / "digits.py").write_text(learner)
+    (folder / "run.py").write_text(script)
+    check, launch, _ = blocks("docs/your-own-learner.md", "sh")
+    run_commands(check)
+    told = capsys.readouterr().out
+    quoted = blocks("docs/your-own-learner.md", "text")[0].splitlines()
+    assert told.splitlines()[:2] == quoted[:2]
+    assert told.endswith("all checks passed\n")
+    run_commands(launch)
+    # As it would be if its state forgot the generator.
+    broken = learner.replace('"stream": self.rng.bit_generator.state', '"stream": {}').replace(
+        "if stream is not None", "if stream"
+    )
+    (folder / "forgetful.py").write_text(broken)
+    assert importlib.import_module("firerl.check").main(["forgetful.Digits"]) == 1
+    failed = capsys.readouterr().out.splitlines()
+    at = failed.index(quoted[3])
+    assert failed[at + 1] == quoted[4]
+    assert failed[at + 2].startswith(quoted[5].removesuffix("..."))
+    # A script of its own, without a guard.
+    done = subprocess.run([sys.executable, "run.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert float(done.stdout.splitlines()[-1].split()[0]) > 0.8
+    assert (folder / "winner.png").stat().st_size > 10_000
+
+
+def test_a_learner_that_others_have_written(folder: Path) -> None:
+    (folder / "wrapped.py").write_text(blocks("docs/your-own-learner.md", "python")[2])
+    run_commands(blocks("docs/your-own-learner.md", "sh")[2])
+    told = json.loads((folder / "runs/wrapped-replay-seed3/replay.json").read_text())
+    assert len(told["networks"]) == 2
+    assert all(network["fresh"]["accuracy"] > 0.8 for network in told["networks"])
+    assert told["winner"]["fresh"]["accuracy"] > 0.8
+
+
+def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "digits.py").write_text(blocks("docs/your-own-learner.md", "python")[0])
+    names: dict[str, Any] = {}
+    exec(compile(blocks("docs/library.md", "python")[0], "library.md", "exec"), names)
+    assert names["longer"].best.network_step == 640
+    assert names["model"].evaluate(0) > 0.8
+    assert len(names["again"].networks) == 2
+    assert names["figure"].axes
+    # The command line is a thin layer over it: the same run, the same journal.
+    from firerl import journal, launch
+
+    same = "learner=digits.Digits learner.batch=16 space.lr={log_uniform:[1e-2,10.0]} population.sizes=[4,4] "
+    same += "population.evaluators=2 steps=640 eval_interval=20 ready_interval=80 algo=fire algo.fitness_window=3 "
+    assert launch.main([*same.split(), "run_dir=runs/same", "engine=inline"]) == 0
+    capsys.readouterr()
+    printed = []
+    for name in ("library", "same"):
+        assert journal.main([f"runs/{name}", "--reports"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert printed[0].count("report ") > 250
+
+
+def test_every_attribute_of_a_result_is_on_the_library_page() -> None:
+    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    for name in (n for n in dir(Result) if not n.startswith("_")):
+        assert f"`{name}" in text or name in ("objective", "hyperparameters")  # best's, for short
 
 
 def test_your_own_algorithm(tmp_path: Path) -> None:
