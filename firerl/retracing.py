@@ -137,8 +137,8 @@ def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: i
     values = {name: d.draw(0.5) for name, d in dimensions.items()}
     if isinstance(first, Mapping):
         values |= {name: value for name, value in first.items() if name in values and dimensions[name].contains(value)}
-    settings = {"hyperparameters": values, "schedule": rows}
-    settings["fitness_window"] = int(origin.algo.settings.get("fitness_window", 1))
+    window = int(origin.algo.settings.get("fitness_window", 1))
+    settings = {"hyperparameters": values, "schedule": rows, "fitness_window": window}
     try:
         built = build(algorithm.Settings, settings, "algo.")
         blank = replace(origin, sizes=(seeds,), evaluators=0, seed=seed)

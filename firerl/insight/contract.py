@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,7 +220,7 @@ def _again(subject: Subject, neighbour: bool) -> str:
     return _objectives_differ(known["objective"], objective)
 
 
-def _numbers(metrics: list[Mapping[str, Any]]) -> list[dict[str, float]]:
+def _numbers(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     return [{str(name): float(value) for name, value in sorted(row.items())} for row in metrics]
 
 

@@ -55,8 +55,8 @@ def place(one: Any, other: Any, path: str) -> str:
                 return found
         return ""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
-        found = (place(a, b, f"{path}[{index}]") for index, (a, b) in enumerate(zip(one, other, strict=True)))
-        return next((text for text in found if text), "")
+        texts = (place(a, b, f"{path}[{index}]") for index, (a, b) in enumerate(zip(one, other, strict=True)))
+        return next((text for text in texts if text), "")
     return "" if checkpoint.dumps(one) == checkpoint.dumps(other) else path
 
 
