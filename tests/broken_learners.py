@@ -196,6 +196,13 @@ class SilentNaN(Good):
         return value if np.isfinite(value) else None
 
 
+class Quiet(Good):
+    """No objective for a while: within the contract."""
+
+    def evaluate(self, seed: int) -> None:
+        return None
+
+
 class TextObjective(Good):
     """An objective that is no number."""
 

@@ -65,6 +65,13 @@ def test_an_optimiser_in_the_stream_is_pointed_at() -> None:
     assert "stream['velocity'] is shaped like a weight" in found["weights"].text
 
 
+def test_a_learner_that_has_nothing_to_report_yet_is_told_to_train_longer() -> None:
+    found = findings("Quiet")
+    assert all(finding.passed for finding in found.values())
+    assert "None (nothing to report yet)" in found["calls"].text
+    assert "check longer" in found["NaN"].text
+
+
 def test_a_state_that_only_this_process_understands_fails_in_a_new_one() -> None:
     found = findings("RemembersInModule", "local")
     assert (found["same seed"].passed, found["resume"].passed, found["weights"].passed) == (True, False, None)
