@@ -307,7 +307,8 @@ def _optimiser_in_stream(state: Snapshot) -> str:
     twins = {content.shape: path for path, content in arrays(state.half("stream")).items() if content.shape in shapes}
     if not twins or 2 * len(twins) < len(shapes):
         return ""
-    return f"; stream{next(iter(twins.values()))} is shaped like a weight: if it is an optimiser's, it belongs to the weights"
+    where = next(iter(twins.values()))
+    return f"; stream{where} is shaped like a weight: if it is an optimiser's, it belongs to the weights"
 
 
 def hyperparameters(subject: Subject) -> str:
