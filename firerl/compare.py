@@ -49,9 +49,9 @@ def _main(argv: Sequence[str] | None) -> int:
         from firerl.insight.comparison_plot import picture
 
         files[plot] = picture(comparison, {run.name: run.trajectory for run in runs}, plot.suffix[1:].lower())
+    shown = made[STDOUT] if STDOUT in made else text(comparison) + "\n\n"
     _write(files)
-    data = made.get(STDOUT)
-    _print(text(comparison) + "\n\n" if data is None else data, files, sys.stdout if data is None else sys.stderr)
+    _print(shown, files, sys.stderr if STDOUT in made else sys.stdout)
     return 0
 
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m firerl.compare",
         description="Compare runs at equal steps of their whole populations, evaluators included: medians over the "
-        "runs of each algorithm with 95 %% bootstrap intervals, differences between runs of one seed with a sign-flip "
+        "runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed with a sign-flip "
         "test, the probability of improvement, and a picture. Works on unfinished runs too.",
     )
     parser.add_argument("run_dirs", nargs="+", metavar="run_dir", help="a run's folder, or one that holds run folders")
@@ -101,8 +101,8 @@ def read_run(folder: Path) -> Run:
 
     try:
         with closing(Journal.open(folder)) as journal:
+            *_, (_, _, last_hash) = journal.hashes()  # first: a run that goes on may end meanwhile
             config, history = read(journal)
-            *_, (_, _, last_hash) = journal.hashes()
         path = trajectory(config, history)
     except SettingError as error:
         raise RunFolderError(f"{folder} was made by another version of firerl: {error}") from error

@@ -19,7 +19,7 @@ from firerl.insight.trajectory import Trajectory
 FIGURES = {  # of a run at the common budget
     "best": "best member",
     "median": "median member",
-    "area": "mean of the best",
+    "area": "area under the best",
 }
 FEW = 6  # runs: with fewer pairs no two-sided sign-flip p falls below 0.05
 FRESH = "fresh."  # the learner's own figures of the winner, at the run's end
@@ -74,7 +74,7 @@ class Pair:
     a: str
     b: str
     figure: str
-    paired: Paired | None  # None: fewer than two seeds in common
+    paired: Paired | None  # None: no seed in common
     improvement: Estimate  # P(a > b)
 
 
@@ -138,6 +138,7 @@ def figures_at(run: Run, start: int, budget: int) -> dict[str, float]:
         "best": path.best[k],
         "median": path.median[k],
         "area": path.area(start, budget),
+        "evaluator_steps": path.evaluator_steps[k],
         "evaluation_steps": path.evaluation_steps[k],
         **evolution,
         "failures": sum(isinstance(d, Fail) for d in chain(*path.decisions[: k + 1])),
@@ -166,7 +167,7 @@ def _figures_of_group(runs: Sequence[Run], one: Group, start: int, budget: int) 
 def _pair(a: GroupFigures, b: GroupFigures, figure: str) -> Pair:
     x, y = a.by_seed(figure), b.by_seed(figure)
     seeds = sorted(x.keys() & y.keys())
-    paired = statistics.paired([x[s] for s in seeds], [y[s] for s in seeds]) if len(seeds) > 1 else None
+    paired = statistics.paired([x[s] for s in seeds], [y[s] for s in seeds]) if seeds else None
     improvement = statistics.probability_of_improvement(list(x.values()), list(y.values()))
     return Pair(a.group.name, b.group.name, figure, paired, improvement)
 
@@ -206,24 +207,21 @@ def _notes_on_groups(groups: Sequence[Group], allowed: Sequence[str]) -> list[st
 
 def _notes_on_numbers(comparison: Comparison, pairs: Sequence[Pair]) -> list[str]:
     notes = []
-    for found in comparison.groups:
-        n, name = len(found.rows), found.group.name
-        if n < LEAST:
-            notes.append(f"{name}: {n} run{'s' * (n > 1)}, too few for an interval: the values themselves are shown")
-        elif n < FEW:
+    runs = {found.group.name: len(found.rows) for found in comparison.groups}
+    if lone := [name for name, n in runs.items() if n < LEAST]:
+        notes.append(f"too few runs for an interval, the values themselves are shown: {', '.join(lone)}")
+    for name, n in runs.items():
+        if LEAST <= n < FEW:
             notes.append(f"{name}: {n} runs: an interval from {n} values says little, and is too narrow")
     best = [pair for pair in pairs if pair.figure == "best"]
-    for pair in best:
-        if pair.paired is None:
-            notes.append(f"{pair.a} and {pair.b} have fewer than two seeds in common: no paired difference")
-    least = min((pair.paired.mean.n for pair in best if pair.paired), default=FEW)
+    if unpaired := [f"{pair.a} and {pair.b}" for pair in best if pair.paired is None]:
+        notes.append(f"no seed in common, so no differences: {'; '.join(unpaired)}")
+    least = min((pair.paired.mean.n for pair in best if pair.paired and pair.paired.mean.n > 1), default=FEW)
     if least < FEW:
         notes.append(f"with {least} pairs no p can be below {2 / 2**least:.2g}")
-    certain = [p for p in best if p.improvement.low is not None and p.improvement.low == p.improvement.high]
-    if certain:
-        notes.append(
-            "an interval of no width around P: the runs of one are all above those of the other; that is no certainty"
-        )
-    if len(best) > 1:
-        notes.append(f"p is for each comparison by itself, not corrected for making {len(best)} of them")
+    if any(pair.improvement.low is not None and pair.improvement.low == pair.improvement.high for pair in best):
+        notes.append("an interval of no width around P: all runs of one are above all of the other; no certainty")
+    tested = sum(pair.paired is not None and pair.paired.mean.n > 1 for pair in best)
+    if tested > 1:
+        notes.append(f"each p is for its own comparison, not corrected for making {tested} of them")
     return notes

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from firerl.config import RunConfig
 from firerl.insight.comparison import FIGURES, FRESH, Comparison, GroupFigures, Pair, Row
-from firerl.insight.grouping import settings_of
+from firerl.insight.grouping import settings_of, workers
 from firerl.insight.statistics import LEAST, Estimate
 
 
@@ -25,7 +24,7 @@ def text(comparison: Comparison) -> str:
         [f"{c.task}: {what}, compared at {c.budget:,} steps of all workers together, evaluators included"],
         _groups(c),
         *([_fresh(c)] if c.fresh else []),
-        *([_pairs(c)] if any(pair.figure in FIGURES for pair in c.pairs) else []),
+        *([_pairs(c)] if any(pair.paired or pair.improvement.n > 1 for pair in c.pairs) else []),
         [f"- {note}" for note in c.notes],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
@@ -62,11 +61,6 @@ def as_csv(comparison: Comparison) -> str:
     return file.getvalue()
 
 
-def workers(config: RunConfig) -> str:
-    """8+8+6: the members of P1, P2, ... and the evaluators."""
-    return "+".join(map(str, [*config.sizes, *([config.evaluators] if config.evaluators else [])]))
-
-
 def _run(row: Row) -> dict[str, Any]:
     config = row.config
     return {
@@ -101,19 +95,18 @@ def _groups(c: Comparison) -> list[str]:
     counted = {name: label for name, label in counted.items() if any(row.figures[name] for row in c.rows)}
     if any(row.figures.get("evaluation_steps") for row in c.rows):
         counted["evaluation_steps"] = "steps of evaluation besides"
-    lines = [
-        ["medians over runs", "workers", "runs", *(f"{name} [95 %]" for name in FIGURES.values()), *counted.values()]
-    ]
+    lines = [["median [95 %]", "workers", "evaluators' steps", "runs", *FIGURES.values(), *counted.values()]]
     for found in c.groups:
         cells = [_cell(c, found, name) for name in FIGURES]
-        counts = [f"{found.medians[name].value:,.0f}" for name in counted]
-        lines.append([found.group.name, workers(found.rows[0].config), str(len(found.rows)), *cells, *counts])
-    return _aligned(lines, right=(1, 2, *range(3 + len(FIGURES), len(lines[0]))))
+        counts = [f"{found.medians[name].value:,.1f}".removesuffix(".0") for name in counted]
+        share = f"{found.medians['evaluator_steps'].value / c.budget:.0%}"
+        lines.append([found.group.name, workers(found.rows[0].config), share, str(len(found.rows)), *cells, *counts])
+    return _aligned(lines, right=(1, 2, 3, *range(4 + len(FIGURES), len(lines[0]))))
 
 
 def _fresh(c: Comparison) -> list[str]:
     """What the learner says of the winners, a figure a line."""
-    lines = [["winner at the run's end", *(found.group.name for found in c.groups)]]
+    lines = [["winner, at the run's end", *(found.group.name for found in c.groups)]]
     for name in c.fresh:
         lines.append([name.removeprefix(FRESH), *(_cell(c, found, name) for found in c.groups)])
     return _aligned(lines)
@@ -122,11 +115,13 @@ def _fresh(c: Comparison) -> list[str]:
 def _pairs(c: Comparison) -> list[str]:
     """A pair of groups and a figure a line."""
     lines = [["difference", "in", "mean over pairs of one seed", "pairs", "p", "P(first is better)"]]
+    before = ""
     for pair in c.pairs:
         if pair.figure in FIGURES:
-            lines.append(
-                [f"{pair.a} - {pair.b}", FIGURES[pair.figure], *_paired(c, pair), _probability(pair.improvement)]
-            )
+            who = f"{pair.a} - {pair.b}"
+            better = _interval(pair.improvement, 2) if pair.improvement.n > 1 else ""
+            lines.append([who if who != before else "", FIGURES[pair.figure], *_paired(c, pair), better])
+            before = who
     return _aligned(lines, right=(3, 4))
 
 
@@ -134,12 +129,8 @@ def _paired(c: Comparison, pair: Pair) -> list[str]:
     if pair.paired is None:
         return ["", "0", ""]
     mean = _interval(pair.paired.mean, _decimals(c, pair.figure), "+")
-    p_value = f"{pair.paired.p_value:.3f}" if pair.paired.p_value >= 0.001 else "<0.001"
-    return [mean, str(pair.paired.mean.n), p_value]
-
-
-def _probability(improvement: Estimate) -> str:
-    return _interval(improvement, 2)
+    n, p_value = pair.paired.mean.n, pair.paired.p_value
+    return [mean, str(n), "" if n < 2 else f"{p_value:.3f}" if p_value >= 0.001 else "<0.001"]
 
 
 def _cell(c: Comparison, found: GroupFigures, figure: str) -> str:

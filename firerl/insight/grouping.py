@@ -11,6 +11,7 @@ from firerl.errors import SettingError, unknown
 from firerl.settings import plain, show
 
 SAME_FOR_ALL = ("task", "learner", "env", "eval_interval", "steps")  # else runs are not comparable
+WORKERS = ("population.sizes", "population.evaluators")
 SAID = 3  # differences in one message
 Settings = dict[str, Any]  # by the names that a user types, leaves only
 
@@ -94,13 +95,19 @@ def group(names: Sequence[str], configs: Sequence[RunConfig]) -> list[Group]:
         same.append(i)
     groups = []
     for runs in order:
-        algo = configs[runs[0]].algo.name
+        first = configs[runs[0]]
         settings = every[runs[0]]
-        kin = [every[other[0]] for other in by_algo[algo]]
+        kin = [every[other[0]] for other in by_algo[first.algo.name]]
         differs = {name: settings.get(name) for name in _names(kin) if _first_other(kin, name)}
-        name = " ".join([algo, *(f"{short(key)}={_compact(value)}" for key, value in differs.items())])
-        groups.append(Group(name, algo, differs, settings, tuple(sorted(runs, key=lambda i: configs[i].seed))))
+        by_seed = tuple(sorted(runs, key=lambda i: configs[i].seed))
+        groups.append(Group(_name(first, differs), first.algo.name, differs, settings, by_seed))
     return groups
+
+
+def workers(config: RunConfig) -> str:
+    """8+8+6: the members of P1, P2, ... and the evaluators; 22 or 8+8+0 where there are none."""
+    several = [config.evaluators] if config.evaluators or len(config.sizes) > 1 else []
+    return "+".join(map(str, [*config.sizes, *several]))
 
 
 def also_different(groups: Sequence[Group]) -> list[str]:
@@ -110,12 +117,21 @@ def also_different(groups: Sequence[Group]) -> list[str]:
         for b in groups[i + 1 :]:
             if a.algo != b.algo:
                 found |= {name for name in a.settings.keys() & b.settings if a.settings[name] != b.settings[name]}
-    return sorted(name for name in found if not name.startswith("population."))
+    return sorted(name for name in found if name not in WORKERS)
 
 
 def short(name: str) -> str:
     """A setting's name without the groups that go without saying."""
     return name.removeprefix("algo.").removeprefix("population.")
+
+
+def _name(config: RunConfig, differs: Settings) -> str:
+    """fire 4+4+3 truncation=0.5"""
+    parts = [config.algo.name]
+    if any(name in WORKERS for name in differs):
+        parts.append(workers(config))
+    parts += [f"{short(name)}={_compact(value)}" for name, value in differs.items() if name not in WORKERS]
+    return " ".join(parts)
 
 
 def _compact(value: Any) -> str:

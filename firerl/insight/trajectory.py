@@ -22,6 +22,7 @@ class Trajectory:
     """A run along its evaluation points [K]. What holds at a point holds until the next: nothing is interpolated."""
 
     steps: NDArray[np.int64]  # [K] of all workers together, members and evaluators
+    evaluator_steps: NDArray[np.int64]  # [K] those of the evaluators among them
     best: Array  # [K] what winner() would call the winner's objective; NaN before the first
     median: Array  # [K] of the last objectives of healthy members, as reported, before any is replaced; NaN likewise
     evaluation_steps: Array  # [K] spent on evaluating alone, where the learner counts it; not among ``steps``
@@ -48,14 +49,17 @@ class Trajectory:
 def trajectory(config: RunConfig, history: History) -> Trajectory:
     """The whole run. One report is one evaluation interval of its worker, failed or not."""
     window = window_of(config)
-    members = [w.id for w in history.initial.workers if not w.is_evaluator]
+    workers = history.initial.workers
+    members = [w.id for w in workers if not w.is_evaluator]
     rivals = contenders(history.initial)
-    steps, best, median, evaluation = [], [], [], []
+    steps, by_evaluators, best, median, evaluation = [], [], [], [], []
     latest: dict[int, float] = {}
     spent = _EvaluationSteps()
     for moment in moments(history):
-        steps.append(len(moment.point.reports) * config.eval_interval)
-        for report in moment.point.reports:
+        reports = moment.point.reports
+        steps.append(len(reports) * config.eval_interval)
+        by_evaluators.append(sum(workers[r.worker].is_evaluator for r in reports) * config.eval_interval)
+        for report in reports:
             if report.failure is not None:
                 latest.pop(report.worker, None)
             elif report.objective is not None:
@@ -66,6 +70,7 @@ def trajectory(config: RunConfig, history: History) -> Trajectory:
         evaluation.append(spent.after(moment.point))
     return Trajectory(
         steps=np.cumsum(np.array(steps, dtype=np.int64)),
+        evaluator_steps=np.cumsum(np.array(by_evaluators, dtype=np.int64)),
         best=_carried(np.array(best, dtype=np.float64)),
         median=_carried(np.array(median, dtype=np.float64)),
         evaluation_steps=np.array(evaluation, dtype=np.float64),
