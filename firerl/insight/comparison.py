@@ -98,7 +98,7 @@ class Comparison:
     def fresh(self) -> list[str]:
         """The names of the learner's own figures, constants left out."""
         names = dict.fromkeys(name for row in self.rows for name in row.figures if name.startswith(FRESH))
-        return [name for name in names if len({row.figures.get(name) for row in self.rows}) > 1]
+        return [name for name in names if len({row.figures[name] for row in self.rows if name in row.figures}) > 1]
 
 
 def compare(runs: Sequence[Run], allow: Collection[str] = ()) -> Comparison:
