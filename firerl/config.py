@@ -224,6 +224,11 @@ def setup_of(config: RunConfig) -> Setup:
     )
 
 
+def window_of(config: RunConfig) -> int:
+    """How many last objectives the fitness of P1 averages."""
+    return int(config.algo.settings.get("fitness_window", 1))
+
+
 def default_run_dir(config: RunConfig) -> str:
     """``runs/<task>-<algo>-<date>``."""
     name = re.sub(r"[^\w.-]+", "-", f"{config.task}-{config.algo.name}")  # my_pkg:MyEnv-v0, ALE/Pong-v5

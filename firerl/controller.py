@@ -8,7 +8,7 @@ from typing import Any
 
 from firerl import results
 from firerl.clock import Clock
-from firerl.config import RunConfig, setup_of
+from firerl.config import RunConfig, setup_of, window_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
@@ -145,7 +145,7 @@ class Controller:
             return "steps"
         if generation.number == 0:
             return ""
-        leader = winner(generation.state, generation.decisions, results.window_of(self.config))
+        leader = winner(generation.state, generation.decisions, window_of(self.config))
         reached = leader.objective if leader else None
         if stop.objective is not None and reached is not None and reached >= stop.objective:
             return "stop.objective"

@@ -12,6 +12,7 @@ from firerl.errors import FirerlError, PopulationDied, unknown
 COMMANDS = {
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
+    "compare": "compare runs at equal steps: medians, differences, a picture",
     "play": "let the winner of a run play episodes",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C

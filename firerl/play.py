@@ -131,10 +131,9 @@ def _load_current(run_dir: Path, best_ever: bool) -> Network:
 
 
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
-    from firerl.config import from_plain
+    from firerl.config import from_plain, window_of
     from firerl.evolution.winner import winner
     from firerl.journal_db import Journal
-    from firerl.results import window_of
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
         config = from_plain(journal.config())

@@ -6,7 +6,7 @@ its start to its end, with the two curves that its verdict was given on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from firerl.config import RunConfig, from_plain
@@ -98,16 +98,30 @@ def tell(initial: State, points: Iterable[Point]) -> History:
     kept = []
     for point in points:
         kept.append(point)
-        for report in point.reports:
-            teller.hear(report)
-        judged = dict(teller.curves)  # all verdicts of a point are given on the curves as they stand before them
-        for decision in point.decisions:
-            teller.apply(decision, judged)
+        teller.tell(point)
     measurements = list(teller.measurements)
     for index in teller.open.values():
         running = measurements[index]
         measurements[index] = replace(running, eta=teller.curves[running.evaluator], rho=teller.curves[running.child])
     return History(initial, kept, teller.stretches, measurements, teller.curves)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A population right after the decisions of one evaluation point."""
+
+    point: Point
+    curves: Mapping[int, tuple[float, ...]]  # by worker
+    failed: frozenset[int]  # who rests
+
+
+def moments(history: History) -> Iterator[Moment]:
+    """The population after each evaluation point, in order."""
+    teller = _Teller(history.initial)
+    for point in history.points:
+        teller.tell(point)
+        failed = frozenset(w for w, lives in teller.stretches.items() if lives and lives[-1].failure)
+        yield Moment(point, dict(teller.curves), failed)
 
 
 class _Teller:
@@ -122,6 +136,13 @@ class _Teller:
         for worker in initial.workers:
             if not worker.is_evaluator:
                 self.stretches[worker.id] = [Stretch(worker.id, "initial", None, 0, 0, [(0, worker.hyperparameters)])]
+
+    def tell(self, point: Point) -> None:
+        for report in point.reports:
+            self.hear(report)
+        judged = dict(self.curves)  # all verdicts of a point are given on the curves as they stand before them
+        for decision in point.decisions:
+            self.apply(decision, judged)
 
     def hear(self, report: Report) -> None:
         self.steps[report.worker] = report.step
