@@ -4,6 +4,7 @@
     python benchmarks/rl_evidence.py --goal              more seeds than the least
     python benchmarks/rl_evidence.py --groups extra      other arms: fire_lean, larger populations, rivals, switches
     python benchmarks/rl_evidence.py --list              what is there and what is missing; runs nothing
+    python benchmarks/rl_evidence.py --plot              tables and figures of docs/evidence.md, from the results alone
     python benchmarks/rl_evidence.py --quick             one short pair on InvertedPendulum, kept nowhere; two minutes
 
 Every finished run is one line of the results file and never computed again; a run that was interrupted goes on from its
@@ -82,6 +83,28 @@ def describe(row: dict[str, Any]) -> str:
     )
 
 
+def plot(rows: Sequence[dict[str, Any]]) -> None:
+    """Put the tables into docs/evidence.md at their marks, and draw the figures."""
+    import rl_evidence_tables as tables
+    from rl_evidence_figures import DOCS, write_figures
+
+    found = tables.group(rows)
+    page = DOCS / "evidence.md"
+    text = page.read_text()
+    for name, lines in (
+        ("rl results", tables.results(found)),
+        ("rl differences", tables.differences(found)),
+        ("rl evolution", tables.evolution(found)),
+    ):
+        print(f"\n{name}\n" + "\n".join(lines))
+        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, marked, after = text.partition(begin)
+        if marked:
+            text = before + begin + "\n".join(lines) + "\n" + end + after.partition(end)[2]
+    page.write_text(text)
+    print("\n".join(map(str, write_figures(found))))
+
+
 def quick(work: Path) -> dict[str, Any]:
     """A pair that takes two minutes in all, to see that the whole works."""
     short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1, grid.SPACE)
@@ -104,6 +127,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the runs under way")
     parser.add_argument("--processes", type=int, default=None, help="of a run; default: one a core")
     parser.add_argument("--list", action="store_true", help="run nothing")
+    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
     parser.add_argument("--quick", action="store_true", help="one short pair, kept nowhere")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -114,7 +138,11 @@ def main() -> None:
     wanted = list(cells(arguments.tasks, arguments.groups, arguments.first_seed, arguments.goal))
     missing = [cell for cell in wanted if cell.key() not in rows]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-    if arguments.list:
+    if arguments.plot:
+        plot(
+            [rows[cell.key()] for cell in cells([*TASKS], [*GROUPS], arguments.first_seed, True) if cell.key() in rows]
+        )
+    elif arguments.list:
         for cell in wanted:
             row = rows.get(cell.key())
             print(describe(row) if row else f"{cell.name:<30} missing")
