@@ -32,6 +32,7 @@ from rl_evidence_runs import run_cell
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rl_evidence.jsonl"
+ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
 WORK = HERE.parent / "runs" / "rl-evidence"
 
 
@@ -107,7 +108,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
 
 def quick(work: Path) -> dict[str, Any]:
     """A pair that takes two minutes in all, to see that the whole works."""
-    short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1, grid.SPACE)
+    short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1)
     TASKS["InvertedPendulum"] = short
     rows = [run_cell(Cell("InvertedPendulum", arm, 100), work, None) for arm in (grid.FIRE, grid.PBT)]
     for row in rows:
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1000.0, help="start no run after this time")
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
     parser.add_argument("--groups", nargs="+", choices=[*GROUPS], default=["main"])
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS], default=[], help="these alone, of any group")
     parser.add_argument("--goal", action="store_true", help="as many seeds as the goal says")
     parser.add_argument("--first-seed", type=int, default=0, help="pilots take 100 and up")
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -135,7 +137,8 @@ def main() -> None:
             print(json.dumps(quick(Path(folder))))
         return
     rows = load(arguments.results)
-    wanted = list(cells(arguments.tasks, arguments.groups, arguments.first_seed, arguments.goal))
+    arms = [ARMS[name] for name in arguments.arms] or [arm for group in arguments.groups for arm in GROUPS[group]]
+    wanted = list(cells(arguments.tasks, arms, arguments.first_seed, arguments.goal))
     missing = [cell for cell in wanted if cell.key() not in rows]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
     if arguments.plot:
