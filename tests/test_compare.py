@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +21,7 @@ import pytest
 
 import firerl
 from firerl import compare as command
-from firerl import files
+from firerl import files, launch
 from firerl.errors import RunFolderError
 from firerl.evolution.winner import winner
 from firerl.journal_db import Journal
@@ -39,9 +41,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(run_dir: Path, algo: str = "pbt", steps: int = 360, **more: Any) -> Path:
-    os.makedirs(run_dir.parent, exist_ok=True)
     more = {"population": [8, 8], "evaluators": 6, "ready_interval": 120, **more}
-    firerl.run("quadratic", algo=algo, steps=steps, engine="inline", run_dir=run_dir, progress=False, **more)
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(os, "fsync", lambda _: None)  # most of the time of so short a run
+        firerl.run("quadratic", algo=algo, steps=steps, engine="inline", run_dir=run_dir, progress=False, **more)
     return run_dir
 
 
@@ -305,3 +308,18 @@ def test_help_and_tables_load_nothing_heavy(runs: Path) -> None:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith("\n[]\n")
+
+
+def test_the_page_has_every_option_and_commands_that_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs/compare.md").read_text(encoding="utf-8")
+    lines = page.partition("```sh\n")[2].partition("```")[0].strip().splitlines()
+    for line in lines:
+        _, _, module, *arguments = shlex.split(line)
+        if module == "firerl.launch":
+            assert launch.main([*arguments, "--cfg"]) == 0
+        else:
+            assert command._parser().parse_args(arguments).plot == "compare.svg"
+    with pytest.raises(SystemExit):
+        call("--help")
+    named = set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out.partition("usage: ")[2])) - {"--help"}
+    assert named <= set(re.findall(r"--[a-z][\w-]+", page))
