@@ -203,6 +203,7 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
     assert "one run alone" in refusal(capsys, good)
     assert "are the same run" in refusal(capsys, good, f"{runs}/pbt/../fire/seed-0")
     assert "run_dir" in refusal(capsys)
+    assert "not allowed with" in refusal(capsys, good, good, "--plot", "p.png", "--no-plot")
     assert "unrecognized arguments" in refusal(capsys, good, good, "--jsno")
 
 
@@ -223,27 +224,28 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
 def test_a_damaged_journal_is_one_line(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    shutil.copytree(runs / "fire/seed-0", tmp_path / "damaged")
-    db = sqlite3.connect("damaged/journal.sqlite")
+    shutil.copytree(runs / "fire/seed-0", tmp_path / "broken")
+    db = sqlite3.connect("broken/journal.sqlite")
     db.execute(damage)
     db.commit()
     db.close()
-    assert "damaged" in refusal(capsys, "damaged", runs / "pbt/seed-0")
+    said = refusal(capsys, "broken", runs / "pbt/seed-0")
+    assert "broken/journal.sqlite is damaged: " in said or "broken was made by another version of firerl: " in said
 
 
 def test_bytes_that_are_overwritten_and_a_torn_result_are_one_line(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(runs / "fire/seed-0", tmp_path / "damaged")
-    (tmp_path / "damaged/result.json").write_text('{"hash": ')
-    assert "result.json is damaged" in refusal(capsys, "damaged", runs / "pbt/seed-0")
-    (tmp_path / "damaged/result.json").unlink()
-    data = bytearray((tmp_path / "damaged/journal.sqlite").read_bytes())
+    shutil.copytree(runs / "fire/seed-0", tmp_path / "broken")
+    (tmp_path / "broken/result.json").write_text('{"hash": ')
+    assert "result.json is damaged" in refusal(capsys, "broken", runs / "pbt/seed-0")
+    (tmp_path / "broken/result.json").unlink()
+    data = bytearray((tmp_path / "broken/journal.sqlite").read_bytes())
     data[4096 : len(data) // 2] = pickle.dumps("noise") * ((len(data) // 2 - 4096) // len(pickle.dumps("noise")))
-    (tmp_path / "damaged/journal.sqlite").write_bytes(data)
+    (tmp_path / "broken/journal.sqlite").write_bytes(data)
     for rest in ("-wal", "-shm"):
-        (tmp_path / f"damaged/journal.sqlite{rest}").unlink(missing_ok=True)
-    assert "journal.sqlite" in refusal(capsys, "damaged", runs / "pbt/seed-0")
+        (tmp_path / f"broken/journal.sqlite{rest}").unlink(missing_ok=True)
+    assert "broken/journal.sqlite is damaged" in refusal(capsys, "broken", runs / "pbt/seed-0")
 
 
 @pytest.mark.parametrize(
