@@ -73,8 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - prints it instead of the tables")
     parser.add_argument("--csv", metavar="FILE", help="write one row a run; - prints it instead of the tables")
-    parser.add_argument("--plot", metavar="FILE", help=f"where the picture goes: .png, .svg or .pdf (default: {PLOT})")
-    parser.add_argument("--no-plot", action="store_true", help="draw no picture")
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument("--plot", metavar="FILE", help=f"where the picture goes: .png, .svg or .pdf (default: {PLOT})")
+    drawn.add_argument("--no-plot", action="store_true", help="draw no picture")
     return parser
 
 

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -19,7 +21,7 @@ import pytest
 
 import firerl
 from firerl import compare as command
-from firerl import files
+from firerl import files, launch
 from firerl.errors import RunFolderError
 from firerl.evolution.winner import winner
 from firerl.journal_db import Journal
@@ -39,9 +41,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(run_dir: Path, algo: str = "pbt", steps: int = 360, **more: Any) -> Path:
-    os.makedirs(run_dir.parent, exist_ok=True)
     more = {"population": [8, 8], "evaluators": 6, "ready_interval": 120, **more}
-    firerl.run("quadratic", algo=algo, steps=steps, engine="inline", run_dir=run_dir, progress=False, **more)
+    with pytest.MonkeyPatch.context() as quick:
+        quick.setattr(os, "fsync", lambda _: None)  # most of the time of so short a run
+        firerl.run("quadratic", algo=algo, steps=steps, engine="inline", run_dir=run_dir, progress=False, **more)
     return run_dir
 
 
@@ -200,6 +203,7 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
     assert "one run alone" in refusal(capsys, good)
     assert "are the same run" in refusal(capsys, good, f"{runs}/pbt/../fire/seed-0")
     assert "run_dir" in refusal(capsys)
+    assert "not allowed with" in refusal(capsys, good, good, "--plot", "p.png", "--no-plot")
     assert "unrecognized arguments" in refusal(capsys, good, good, "--jsno")
 
 
@@ -220,27 +224,28 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
 def test_a_damaged_journal_is_one_line(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    shutil.copytree(runs / "fire/seed-0", tmp_path / "damaged")
-    db = sqlite3.connect("damaged/journal.sqlite")
+    shutil.copytree(runs / "fire/seed-0", tmp_path / "broken")
+    db = sqlite3.connect("broken/journal.sqlite")
     db.execute(damage)
     db.commit()
     db.close()
-    assert "damaged" in refusal(capsys, "damaged", runs / "pbt/seed-0")
+    said = refusal(capsys, "broken", runs / "pbt/seed-0")
+    assert "broken/journal.sqlite is damaged: " in said or "broken was made by another version of firerl: " in said
 
 
 def test_bytes_that_are_overwritten_and_a_torn_result_are_one_line(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(runs / "fire/seed-0", tmp_path / "damaged")
-    (tmp_path / "damaged/result.json").write_text('{"hash": ')
-    assert "result.json is damaged" in refusal(capsys, "damaged", runs / "pbt/seed-0")
-    (tmp_path / "damaged/result.json").unlink()
-    data = bytearray((tmp_path / "damaged/journal.sqlite").read_bytes())
+    shutil.copytree(runs / "fire/seed-0", tmp_path / "broken")
+    (tmp_path / "broken/result.json").write_text('{"hash": ')
+    assert "result.json is damaged" in refusal(capsys, "broken", runs / "pbt/seed-0")
+    (tmp_path / "broken/result.json").unlink()
+    data = bytearray((tmp_path / "broken/journal.sqlite").read_bytes())
     data[4096 : len(data) // 2] = pickle.dumps("noise") * ((len(data) // 2 - 4096) // len(pickle.dumps("noise")))
-    (tmp_path / "damaged/journal.sqlite").write_bytes(data)
+    (tmp_path / "broken/journal.sqlite").write_bytes(data)
     for rest in ("-wal", "-shm"):
-        (tmp_path / f"damaged/journal.sqlite{rest}").unlink(missing_ok=True)
-    assert "journal.sqlite" in refusal(capsys, "damaged", runs / "pbt/seed-0")
+        (tmp_path / f"broken/journal.sqlite{rest}").unlink(missing_ok=True)
+    assert "broken/journal.sqlite is damaged" in refusal(capsys, "broken", runs / "pbt/seed-0")
 
 
 @pytest.mark.parametrize(
@@ -305,3 +310,18 @@ def test_help_and_tables_load_nothing_heavy(runs: Path) -> None:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.endswith("\n[]\n")
+
+
+def test_the_page_has_every_option_and_commands_that_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs/compare.md").read_text(encoding="utf-8")
+    lines = page.partition("```sh\n")[2].partition("```")[0].strip().splitlines()
+    for line in lines:
+        _, _, module, *arguments = shlex.split(line)
+        if module == "firerl.launch":
+            assert launch.main([*arguments, "--cfg"]) == 0
+        else:
+            assert command._parser().parse_args(arguments).plot == "compare.svg"
+    with pytest.raises(SystemExit):
+        call("--help")
+    named = set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out.partition("usage: ")[2])) - {"--help"}
+    assert named <= set(re.findall(r"--[a-z][\w-]+", page))

@@ -117,6 +117,12 @@ def test_an_unfinished_run_takes_part_and_is_named() -> None:
     assert [row.finished for row in c.rows] == [False, True]
 
 
+def test_a_run_that_ended_early_is_named() -> None:
+    early = replace(made("fire", 0, [1.0, 2.0]), result={"stopped": "stop.objective", "fresh": {}})
+    c = compare([early, made("pbt", 0, [1.0, 2.0, 3.0, 4.0])])
+    assert "fire-0 ended early, at step 20, by stop.objective" in c.notes
+
+
 def test_several_comparisons_are_told_to_be_several() -> None:
     runs = [made(algo, seed, [float(seed)]) for algo in ("fire", "pbt", "random") for seed in range(2)]
     assert any("not corrected for making 3 of them" in note for note in compare(runs).notes)

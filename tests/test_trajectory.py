@@ -19,7 +19,7 @@ from firerl.insight.history import tell
 from firerl.insight.trajectory import Trajectory, trajectory
 from firerl.journal_db import Point
 
-quick = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+quick = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 
 
 def config_of(scenario: Scenario) -> RunConfig:

@@ -31,7 +31,7 @@ def picture(comparison: Comparison, trajectories: Mapping[str, Trajectory], form
     from matplotlib.figure import Figure
 
     steps = np.linspace(comparison.start, comparison.budget, POINTS)
-    style = {"svg.hashsalt": "firerl", "axes.spines.top": False, "axes.spines.right": False}
+    style: Any = {"svg.hashsalt": "firerl", "axes.spines.top": False, "axes.spines.right": False}
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         FigureCanvasAgg(figure)
@@ -39,8 +39,9 @@ def picture(comparison: Comparison, trajectories: Mapping[str, Trajectory], form
         ends = []
         for i, found in enumerate(comparison.groups):
             values = np.array([_curve(trajectories[row.run], steps) for row in found.rows])  # [runs, POINTS]
-            look = {"color": COLOURS[i % len(COLOURS)], "linestyle": DASHES[i % len(DASHES)]}
-            ends.append((_draw(axes, found, steps, values, look), found.group.name, look["color"]))
+            colour = COLOURS[i % len(COLOURS)]
+            end = _draw(axes, found, steps, values, {"color": colour, "linestyle": DASHES[i % len(DASHES)]})
+            ends.append((end, found.group.name, colour))
         _name_ends(axes, comparison, ends)
         axes.set(
             title=comparison.task,

@@ -81,11 +81,11 @@ def group(names: Sequence[str], configs: Sequence[RunConfig]) -> list[Group]:
     by_algo: dict[str, list[list[int]]] = {}
     order: list[list[int]] = []
     for i, config in enumerate(configs):
-        kin = by_algo.setdefault(config.algo.name, [])
-        same = next((runs for runs in kin if every[runs[0]] == every[i]), None)
+        earlier = by_algo.setdefault(config.algo.name, [])
+        same = next((runs for runs in earlier if every[runs[0]] == every[i]), None)
         if same is None:
             same = []
-            kin.append(same)
+            earlier.append(same)
             order.append(same)
         for j in same:
             if configs[j].seed == config.seed:

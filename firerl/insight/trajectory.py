@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firerl.config import RunConfig, window_of
-from firerl.evolution.exploit import objective_fitness
+from firerl.evolution.exploit import last_mean
 from firerl.evolution.population import Copy, Decision, StartEvaluator, Worker, contenders
 from firerl.insight.history import History, Moment, moments
 from firerl.journal_db import Point
@@ -80,9 +80,8 @@ def trajectory(config: RunConfig, history: History) -> Trajectory:
 
 def _best(rivals: list[Worker], moment: Moment, window: int) -> float:
     """As ``firerl.evolution.winner.winner`` ranks: whoever has just been copied into has no curve."""
-    healthy = [replace(w, curve=moment.curves[w.id]) for w in rivals if w.id not in moment.failed]
-    scores = [score for w in healthy if (score := objective_fitness(w, window)) is not None]
-    return max(scores, default=math.nan)
+    scores = [last_mean(moment.curves[w.id], window) for w in rivals if w.id not in moment.failed]
+    return max((score for score in scores if score is not None), default=math.nan)
 
 
 class _EvaluationSteps:
