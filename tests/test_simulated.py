@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,15 @@ def test_a_run_is_simulated_from_start_to_end_or_not_at_all() -> None:
         with pytest.raises(SettingError, match=f"engine={other}: this run began with engine={name}"):
             changed(made(*REAL, f"engine={name}"), {"engine": {"name": other}})
     assert changed(made(*REAL, "engine=simulated"), {"engine": {"speed_spread": 1}}).engine.speed_spread == 1
+
+
+def test_the_documents_command_works_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parent.parent / "docs" / "simulated.md").read_text()
+    (command,) = re.findall(r"^python -m firerl.launch (.*)$", text, re.MULTILINE)
+    assert main(command.split()) == 0
+    timing = Journal.open(tmp_path / "runs" / "simulated").timings()[-1]
+    assert timing["seconds"] == pytest.approx(4 * 7 * (10 * 0.5 + 1), rel=0.1)  # 4 intervals, 7 workers in a process
 
 
 def test_a_person_sees_that_it_is_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
