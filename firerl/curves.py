@@ -261,7 +261,9 @@ class _Bests:
 
         is_above = np.zeros(len(self.each), dtype=bool)
         is_above[above] = True
-        whose, index, before = (part[is_above[self._steps[0]]] for part in self._steps)
+        whose, index, before = self._steps
+        these = is_above[whose]
+        whose, index, before = whose[these], index[these], before[these]
         lengths = np.minimum(self.lengths[whose] - index, len(g.y))
         power = np.frexp(lengths)[1] - 1
         inside = np.maximum(self._powers[whose, power, index], self._powers[whose, power, index + lengths - 2**power])
