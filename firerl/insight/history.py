@@ -6,13 +6,18 @@ its start to its end, with the two curves that its verdict was given on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from firerl.config import RunConfig, from_plain
+from firerl.errors import FirerlError, RunFolderError, SettingError
 from firerl.evolution.population import (
     Copy,
     Decision,
+    Evaluation,
     Fail,
     Promote,
     Report,
@@ -21,6 +26,7 @@ from firerl.evolution.population import (
     State,
     StopEvaluator,
     Values,
+    Worker,
 )
 from firerl.journal_db import Journal, Point
 
@@ -85,16 +91,30 @@ class History:
         return [decision for point in self.points for decision in point.decisions]
 
 
+@contextmanager
+def reading(run_dir: Path) -> Iterator[None]:
+    """What a damaged journal makes of whoever reads it, as one RunFolderError."""
+    try:
+        yield
+    except FirerlError:
+        raise
+    except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {type(error).__name__}: {error}") from error
+
+
 def read(journal: Journal) -> tuple[RunConfig, History]:
-    """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError, sqlite3.Error."""
-    with journal.moment():
-        config = from_plain(journal.config())
+    """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError where it is damaged."""
+    with reading(journal.run_dir), journal.moment():
+        try:
+            config = from_plain(journal.config())
+        except SettingError as error:
+            raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
         return config, tell(journal.initial_state(), journal.points())
 
 
 def tell(initial: State, points: Iterable[Point]) -> History:
     """The history that these reports and decisions make, from the first population on."""
-    teller = _Teller(initial)
+    teller = Teller(initial)
     kept = []
     for point in points:
         kept.append(point)
@@ -110,10 +130,11 @@ def tell(initial: State, points: Iterable[Point]) -> History:
     return History(initial, kept, teller.stretches, measurements, teller.curves)
 
 
-class _Teller:
-    """The history so far."""
+class Teller:
+    """The history so far: ``hear`` a point's reports, then ``apply`` its decisions in order."""
 
     def __init__(self, initial: State):
+        self.initial = initial
         self.curves: dict[int, tuple[float, ...]] = {w.id: () for w in initial.workers}
         self.steps: dict[int, int] = {w.id: w.step for w in initial.workers}
         self.stretches: dict[int, list[Stretch]] = {w.id: [] for w in initial.workers}
@@ -122,6 +143,23 @@ class _Teller:
         for worker in initial.workers:
             if not worker.is_evaluator:
                 self.stretches[worker.id] = [Stretch(worker.id, "initial", None, 0, 0, [(0, worker.hyperparameters)])]
+
+    def workers(self) -> dict[int, Worker]:
+        """The workers as they stand, as far as histories know them: what fitness and winners are computed from."""
+        made = {}
+        for w in self.initial.workers:
+            last = self.stretches[w.id][-1] if self.stretches[w.id] else None
+            running = self.measurements[self.open[w.id]] if w.id in self.open else None
+            made[w.id] = replace(
+                w,
+                hyperparameters={} if last is None or (w.is_evaluator and not running) else last.settings[-1][1],
+                step=self.steps[w.id],
+                network_step=0 if last is None else last.network_step + self.steps[w.id] - last.start,
+                curve=self.curves[w.id],
+                evaluation=Evaluation(running.parent, running.child, running.start) if running else None,
+                failed=last is not None and last.failure is not None,
+            )
+        return made
 
     def hear(self, report: Report) -> None:
         self.steps[report.worker] = report.step
