@@ -14,6 +14,7 @@ from pathlib import Path
 
 from firerl.config import RunConfig, from_plain
 from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.evolution import plain
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -110,6 +111,16 @@ def read(journal: Journal) -> tuple[RunConfig, History]:
         except SettingError as error:
             raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
         return config, tell(journal.initial_state(), journal.points())
+
+
+def finished(journal: Journal) -> bool:
+    """Whether ``result.json`` stands beside the journal, of its last generation."""
+    with reading(journal.run_dir):
+        try:
+            result = plain.loads((journal.run_dir / "result.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # not yet; or torn, and then a resume writes it anew
+            return False
+        return isinstance(result, dict) and result.get("hash") == journal.hashes()[-1][2]
 
 
 def tell(initial: State, points: Iterable[Point]) -> History:
