@@ -49,7 +49,11 @@ class Ranks:
         fitness = {w.id: objective_fitness(w, self.window) for w in group}
         ranked = [w.id for w in ranking(self.setup, group, fitness)]
         own = fitness.get(child)
-        return "" if child not in ranked or own is None else f"{_rank(child, ranked, len(group))}, objective {words.number(own)}"
+        return (
+            ""
+            if child not in ranked or own is None
+            else f"{_rank(child, ranked, len(group))}, objective {words.number(own)}"
+        )
 
     @cached_property
     def before(self) -> Workers:

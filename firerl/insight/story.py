@@ -76,11 +76,10 @@ def _check(config: RunConfig, history: History, worker: int | None, step: int | 
 def _head(config: RunConfig, history: History, finished: bool) -> Iterator[str]:
     first, groups = 0, []
     for population, size in enumerate(config.sizes, start=1):
-        groups.append(f"P{population} is {words.members(range(first, first + size))}")
+        groups.append(f"P{population} is {words.workers(range(first, first + size))}")
         first += size
     if config.evaluators:
-        last = first + config.evaluators - 1
-        groups.append(f"evaluators {first} to {last}" if last > first else f"evaluator {first}")
+        groups.append(words.workers(range(first, first + config.evaluators), "evaluator"))
     yield f"{config.task} with algo={config.algo.name}, seed {config.seed}: {', '.join(groups)}."
     yield (
         f"Workers are evaluated every {config.eval_interval:,} steps; "
@@ -133,7 +132,7 @@ class _Story:
             if not w.is_evaluator:
                 alike.setdefault(words.hyperparameters(w.hyperparameters), []).append(w.id)
         for values, ids in alike.items():
-            yield Sentence(f"{words.members(ids)}: {values}", frozenset(ids))
+            yield Sentence(f"{words.workers(ids)}: {values}", frozenset(ids))
 
     def point(self, point: Point, apart: bool = False) -> list[Sentence]:
         """One evaluation point's sentences; evaluators that begin together share one unless they are told ``apart``."""
@@ -161,7 +160,7 @@ class _Story:
                 sentences.append(self._ended(d, point.decisions))
                 self.measured[d.parent] = self.teller.steps[d.parent]
         for moves, ids in sets.items():
-            sentences.append(Sentence(f"{words.members(ids)}, weights kept: {moves}", frozenset(ids)))
+            sentences.append(Sentence(f"{words.workers(ids)}, weights kept: {moves}", frozenset(ids)))
         for (_, child), begun in starts.items():
             groups = [[d] for d in begun] if apart else [begun]
             sentences += [self._start(group, child) for group in groups]
@@ -202,7 +201,7 @@ class _Story:
         if m.outcome == "replaced":
             gone = [id for id in (m.parent, m.child) if any(isinstance(c, Copy) and c.worker == id for c in decisions)]
             who = " and ".join("its parent" if id == m.parent else "its child" for id in gone) or "one of the two"
-            what = f"it ends: exploit has replaced {who}{', ' + words.members(sorted(gone)) if gone else ''}"
+            what = f"it ends: exploit has replaced {who}{', ' + words.workers(sorted(gone)) if gone else ''}"
             return Sentence(f"{trained(m)}; {what}", concerns)
         if m.best_score_diff is None:
             return Sentence(f"{trained(m)}; {outcome(m, self.settings)}", concerns)
@@ -215,12 +214,8 @@ class _Story:
                 if w.evaluation and w.evaluation.child == d.child and w.id not in stopping
             ]
             if others:
-                go = (
-                    f"evaluator {others[0]} goes"
-                    if len(others) == 1
-                    else f"evaluators {words.together(map(str, others))} go"
-                )
-                end += f"; {go} on against its new curve"
+                go = "goes" if len(others) == 1 else "go"
+                end += f"; {words.workers(others, 'evaluator')} {go} on against its new curve"
             concerns |= set(others)
         return Sentence(f"{trained(m)}; {seen(m, self.settings)}: {end}", concerns)
 

@@ -68,8 +68,8 @@ def seen(m: Measurement, settings: EvaluatorSettings) -> str:
     if m.p_value is not None and m.best_score_diff is not None:
         p, _ = apart(float(m.p_value), settings.significance, least=2)
         numbers = f" (p = {p}), best score difference {signed(m.best_score_diff)}"
-    if m.points is not None and m.points != (c.shared.length if c.shared else len(c.eta)):
-        return f"it was judged on {plural(m.points, 'point')}{numbers}"  # not by the rules that we know
+    if m.best_score_diff is not None and m.points != (c.shared.length if c.shared else len(c.eta)):
+        return f"it was judged on {plural(m.points or 0, 'point')}{numbers}"  # not by the rules that we know
     child = f"member {m.child}'s"
     if c.shared:
         n = c.shared.length
@@ -120,7 +120,7 @@ def outcome(m: Measurement, settings: EvaluatorSettings) -> str:
         "no-overlap": f"it gives up, its {settings.max_eval_steps:,} steps are over",
         "timeout": f"it gives up, its {settings.max_eval_steps:,} steps are over, without a success",
         "no-promotion": "a success, but with algo.promotion=off nobody takes its weights",
-        "replaced": "it ends: exploit has replaced one of the two",
+        "replaced": "it ends, since exploit has replaced its parent or its child",
         "failed": "it ends: its learner failed",
     }
     return said.get(m.outcome, f"it ends: {m.outcome}")

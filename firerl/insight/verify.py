@@ -46,7 +46,8 @@ class Findings:
     def lines(self) -> list[str]:
         """The findings as text; the first line says how it went."""
         what = f"{self.generations:,} generations, {self.reports:,} reports, {self.decisions:,} decisions"
-        rounded = f"{self.rounded:,} numbers rounded otherwise here than where it ran" if self.rounded else ""
+        numbers = "1 number" if self.rounded == 1 else f"{self.rounded:,} numbers"
+        rounded = f"{numbers} rounded otherwise here than where it ran" if self.rounded else ""
         if not self.differences:
             return [", ".join(filter(None, (f"verified: {what}", f"hash {self.hash}", rounded)))]
         return [f"not verified: of {what}, these differ:", *self.differences, *filter(None, [rounded])]

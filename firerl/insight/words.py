@@ -49,13 +49,13 @@ def together(items: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def members(ids: Sequence[int]) -> str:
-    """``member 3``, ``members 0 to 7``, ``members 1, 4 and 5``."""
+def workers(ids: Sequence[int], what: str = "member") -> str:
+    """``member 3``, ``members 0 to 7``, ``evaluators 1, 4 and 5``."""
     if len(ids) == 1:
-        return f"member {ids[0]}"
+        return f"{what} {ids[0]}"
     if len(ids) > 2 and list(ids) == list(range(ids[0], ids[-1] + 1)):
-        return f"members {ids[0]} to {ids[-1]}"
-    return f"members {together(map(str, ids))}"
+        return f"{what}s {ids[0]} to {ids[-1]}"
+    return f"{what}s {together(map(str, ids))}"
 
 
 def value(x: Any) -> str:
