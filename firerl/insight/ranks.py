@@ -28,18 +28,23 @@ class Ranks:
 
     def of_copy(self, copy: Copy) -> tuple[str, str]:
         """What to say of the loser and of the donor: ``8th of 8 (objective 210)``; "" without a fitness."""
-        mine, other = copy.fitness, copy.donor_fitness
-        texts = words.apart(mine, other) if mine is not None and other is not None else ("", "")
-        loser = "" if mine is None else self._place(copy.worker, mine, texts[0] or words.number(mine))
-        return loser, "" if other is None else self._place(copy.donor, other, texts[1] or words.number(other))
+        fitness = {copy.worker: copy.fitness, copy.donor: copy.donor_fitness}
+        given = {id: value for id, value in fitness.items() if value is not None}
+        texts = dict(zip(given, words.apart(*given.values()), strict=True)) if len(given) == 2 else {}
+        said = {id: self._place(id, given, texts.get(id, words.number(value))) for id, value in given.items()}
+        return said.get(copy.worker, ""), said.get(copy.donor, "")
 
-    def _place(self, worker: int, fitness: float, text: str) -> str:
+    def _place(self, worker: int, fitness: Mapping[int, float], text: str) -> str:
+        """The rank of one of these, by the kind of fitness that gives those of its sub-population back."""
         population = self.before[worker].population
         group = [w for w in self.before.values() if w.population == population and not w.is_evaluator]
-        for what, known in (("objective", self.objective), ("improvement", self.improvement)):
+        ours = {id: value for id, value in fitness.items() if self.before[id].population == population}
+        kinds = ["objective", "improvement"] if population == 1 else ["improvement", "objective"]
+        for kind in kinds:
+            known = self.objective if kind == "objective" else self.improvement
             ranked = [w.id for w in ranking(self.setup, group, known)]
-            if worker in ranked and known[worker] == fitness:
-                return f"{_rank(worker, ranked, len(group))} ({what} {text})"
+            if worker in ranked and all(known.get(id) == value for id, value in ours.items()):
+                return f"{_rank(worker, ranked, len(group))} ({kind} {text})"
         return f"fitness {text}"
 
     def of_child(self, child: int) -> str:

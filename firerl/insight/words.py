@@ -11,9 +11,7 @@ from firerl.space import Dimension
 
 def number(x: float, digits: int = 3) -> str:
     """``x`` with ``digits`` significant digits, the whole part never shortened: 240,000; 1,235; 0.00155; 1e-5."""
-    if not isinstance(x, int) and abs(x) >= 1e15:
-        return f"{x:.{digits}g}"  # infinities and NaN, too
-    if abs(x) >= 10 ** (digits - 1):
+    if 10 ** (digits - 1) <= abs(x) < 1e15:
         return f"{x:,.0f}"
     mantissa, _, exponent = f"{x:.{digits}g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
