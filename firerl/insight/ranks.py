@@ -30,7 +30,9 @@ class Ranks:
         """What to say of the loser and of the donor: ``8th of 8 (objective 210)``; "" without a fitness."""
         fitness = {copy.worker: copy.fitness, copy.donor: copy.donor_fitness}
         given = {id: value for id, value in fitness.items() if value is not None}
-        texts = dict(zip(given, words.apart(*given.values()), strict=True)) if len(given) == 2 else {}
+        mine, other = copy.fitness, copy.donor_fitness
+        both = words.apart(mine, other) if mine is not None and other is not None else ()
+        texts = dict(zip(given, both, strict=False))
         said = {id: self._place(id, given, texts.get(id, words.number(value))) for id, value in given.items()}
         return said.get(copy.worker, ""), said.get(copy.donor, "")
 

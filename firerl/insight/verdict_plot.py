@@ -73,8 +73,8 @@ def _render(config: RunConfig, m: Measurement, c: Comparison, verdict: str, kind
     import matplotlib  # loads in half a second
     from matplotlib.figure import Figure  # no pyplot: no window, no global state
 
-    plain: dict[str, Any] = {"svg.hashsalt": "firerl", "font.size": 12, "axes.spines.top": False}
-    with matplotlib.rc_context({**plain, "axes.spines.right": False}):
+    style: Any = {"svg.hashsalt": "firerl", "font.size": 12, "axes.spines.top": False, "axes.spines.right": False}
+    with matplotlib.rc_context(style):
         figure = Figure(figsize=(10, 6), dpi=150)
         axes = figure.subplots()
         _curves(axes, config, m, c)
@@ -91,6 +91,8 @@ def _render(config: RunConfig, m: Measurement, c: Comparison, verdict: str, kind
 
 def _curves(axes: Axes, config: RunConfig, m: Measurement, c: Comparison) -> None:
     """Raw points and smooth lines over evaluations; where they overlap one stands above the other."""
+    from matplotlib.ticker import MaxNLocator
+
     shift = c.shared.f - c.shared.g if c.shared else 0
     x_eta = [1.0 + i for i in range(len(c.eta))]
     x_rho = [1.0 + i + shift for i in range(len(c.rho))]
@@ -112,7 +114,7 @@ def _curves(axes: Axes, config: RunConfig, m: Measurement, c: Comparison) -> Non
     axes.set_xlabel(f"evaluations of the evaluator, one every {config.eval_interval:,} steps")
     axes.set_ylabel("objective (points: reported, lines: smooth)")
     axes.yaxis.set_major_formatter("{x:,.10g}")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25, lw=0.8)
     axes.legend(loc="best", frameon=False)
 

@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby, zip_longest
 from pathlib import Path
 from types import ModuleType
@@ -98,8 +99,8 @@ def _points(rows: Rows) -> tuple[dict[int, list[Point]], list[str]]:
     if [row[0] for row in rows.generations] != list(range(last + 1)):
         wrong.append(f"the generations are not numbered 0 to {last:,}")
     decisions: dict[int, list[tuple[int, int, str, str]]] = {}
-    for point, *row in rows.decisions:
-        decisions.setdefault(point, []).append(tuple(row))
+    for point, position, filed, kind, data in rows.decisions:
+        decisions.setdefault(point, []).append((position, filed, kind, data))
     made: dict[int, list[Point]] = {}
     before = 1
     for expected, (point, group) in enumerate(groupby(rows.reports, lambda row: row[0]), start=1):
@@ -114,7 +115,7 @@ def _points(rows: Rows) -> tuple[dict[int, list[Point]], list[str]]:
             wrong.append(f"evaluation point {point:,}: its decisions are filed under another generation")
         if [row[0] for row in taken] != list(range(len(taken))):
             wrong.append(f"evaluation point {point:,}: its decisions are not numbered 0 to {len(taken) - 1}")
-        told = [read_report(worker, step, *rest) for _, worker, _, step, *rest in reports]
+        told = [read_report(row[1], row[3], row[4], row[5], row[6]) for row in reports]
         kinds = [plain.decision_from_plain(kind, plain.loads(data)) for _, _, kind, data in taken]
         made.setdefault(generation, []).append(Point(told, kinds))
         before = max(before, generation)
@@ -177,7 +178,7 @@ class _Replay:
             if inside:
                 self._ready(number, step)
                 decisions = inside[-1].decisions
-                self.best = better(self.best, self.state, decisions, lambda w, n=number: _name(n, w))
+                self.best = better(self.best, self.state, decisions, partial(_name, number))
             if len(self.found.differences) > before and number == rows.generations[-1][0]:
                 continue  # what a generation keeps follows from what it decided
             self._kept(number, text, best, last=number == rows.generations[-1][0])
