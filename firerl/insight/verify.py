@@ -25,7 +25,7 @@ from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
-from firerl.evolution.population import contenders
+from firerl.evolution.population import Decision, contenders
 from firerl.insight.history import reading
 from firerl.journal_db import BestEver, Journal, Point, Rows, better, first_hash, next_hash, read_report
 from firerl.settings import build
@@ -63,9 +63,11 @@ def verify_folder(run_dir: Path) -> Findings:
             with reading(run_dir):
                 rows = journal.rows()
                 found = verify(rows)
-                found.differences += _files(rows, run_dir / "checkpoints")
-                if journal.hashes()[-1][0] == rows.generations[-1][0]:  # else its files may be gone by now
-                    return found
+                wrong = list(_files(rows, run_dir / "checkpoints"))
+                if wrong and journal.hashes()[-1][0] != rows.generations[-1][0]:
+                    continue  # the run went on meanwhile, and those files are gone
+                found.differences += wrong
+                return found
     finally:
         journal.close()
 
@@ -161,6 +163,7 @@ class _Replay:
         self.setup = setup_of(config)
         self.settings = build(algorithm.Settings, config.algo.settings, "algo.")
         self.state = initial_state_of(config)
+        self.decided: list[Decision] = []  # at the last point
         self.best: BestEver | None = None
         self.died = False
 
@@ -177,8 +180,7 @@ class _Replay:
                 return
             if inside:
                 self._ready(number, step)
-                decisions = inside[-1].decisions
-                self.best = better(self.best, self.state, decisions, partial(_name, number))
+                self.best = better(self.best, self.state, self.decided, partial(_name, number))
             if len(self.found.differences) > before and number == rows.generations[-1][0]:
                 continue  # what a generation keeps follows from what it decided
             self._kept(number, text, best, last=number == rows.generations[-1][0])
@@ -203,14 +205,14 @@ class _Replay:
         step = max(report.step for report in point.reports)
         self._reporters(point, step)
         try:
-            self.state, decisions = self.algorithm.decide(self.setup, self.settings, self.state, point.reports)
+            self.state, self.decided = self.algorithm.decide(self.setup, self.settings, self.state, point.reports)
         except Exception as error:  # anybody's code, on anybody's numbers
             what = f"{type(error).__name__}: {error}"
             self.found.differences.append(f"step {step:,}: the rules cannot take these reports: {what}")
             return False
         self.died = all(w.failed for w in contenders(self.state))
-        taken, rules = (_keyed(all) for all in (point.decisions, decisions))
-        for key in taken.keys() | rules.keys():
+        taken, rules = (_keyed(all) for all in (point.decisions, self.decided))
+        for key in {**taken, **rules}:
             self._decision(step, taken.get(key), rules.get(key))
         if list(taken) != list(rules) and taken.keys() == rules.keys():
             self.found.differences.append(f"step {step:,}: the decisions stand in another order than they are taken in")
