@@ -1,6 +1,6 @@
 """One verdict as a picture: the evaluator's curve and its child's, their smooth forms, where they overlap, the outcome.
 
-Both curves are drawn over the evaluations since their weights were last replaced, the child's shifted so that the
+Both curves are drawn point by point since their weights were last replaced, the child's shifted so that the
 overlap, which compares equal performance, lies one above the other.
 """
 
@@ -111,7 +111,7 @@ def _curves(axes: Axes, config: RunConfig, m: Measurement, c: Comparison) -> Non
     moved = f", moved {words.plural(abs(shift), 'evaluation')} {'right' if shift > 0 else 'left'}" if shift else ""
     axes.plot([], [], label=of_eta, **solid, **eta)  # the legend shows point and line as one
     axes.plot([], [], label=f"member {m.child}{moved}", **dashed, **rho)
-    axes.set_xlabel(f"evaluations of the evaluator, one every {config.eval_interval:,} steps")
+    axes.set_xlabel(f"points of the evaluator's curve, {config.eval_interval:,} steps apart")
     axes.set_ylabel("objective (points: reported, lines: smooth)")
     axes.yaxis.set_major_formatter("{x:,.10g}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
