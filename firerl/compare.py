@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.journal import Parser, drop_stdout
-from firerl.main import guarded
+from firerl.main import Parser, drop_stdout, guarded
 
 if TYPE_CHECKING:
     from firerl.insight.comparison import Run

@@ -13,8 +13,8 @@ from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Ou
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, contenders
-from firerl.evolution.winner import smoothed_leader, winner
-from firerl.journal_db import BestEver, File, Generation, Point
+from firerl.evolution.winner import winner
+from firerl.journal_db import File, Generation, Point, better
 from firerl.learner import Learner
 from firerl.progress import Observer, Round
 from firerl.seeding import Purpose, integer_seed
@@ -124,16 +124,7 @@ class Controller:
         number = previous.number + 1
         saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
         files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
-        best = previous.best_ever
-        leader = smoothed_leader(state, points[-1].decisions)
-        if leader and leader.objective is not None and (best is None or leader.objective > best.objective):
-            best = BestEver(
-                worker=leader.worker,
-                step=leader.network_step,
-                objective=leader.objective,
-                hyperparameters=state.workers[leader.worker].hyperparameters,
-                file=files[leader.holder].name,
-            )
+        best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)
         return self.store.commit(previous, step, points, state, list(files.values()), best, clock.since_last())
 
     def _stopped(self, generation: Generation) -> str:

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.journal import Parser, drop_stdout
-from firerl.main import guarded
+from firerl.main import Parser, drop_stdout, guarded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from simulate import LR, Scenario, Simulation, make_setup, scenarios
 from firerl import curves
 from firerl.evolution import cosine
 from firerl.evolution.population import Copy, Promote, Set, StartEvaluator, StopEvaluator, initial_state
-from firerl.insight.history import RUNNING, History, tell
+from firerl.insight.history import RUNNING, History, Teller, tell
 from firerl.journal_db import Point
 
 
@@ -33,6 +33,27 @@ def test_every_worker_ends_as_the_core_left_it(scenario: Scenario) -> None:
         assert (now.start, now.end, now.settings[-1][1]) == (w.replaced_step, None, w.hyperparameters)
         assert now.network_step + w.step - now.start == w.network_step
         assert all(stretch.end is not None for stretch in past)
+
+
+@given(scenarios())
+@hypothesis_settings(max_examples=25, deadline=None, database=None, derandomize=True)
+def test_the_teller_knows_the_workers_at_every_point(scenario: Scenario) -> None:
+    """What ranks and winners are computed from."""
+    simulation = scenario.simulate()
+    teller = Teller(initial_state(simulation.setup))
+    for t in simulation.log:
+        for report in t.reports:
+            teller.hear(report)
+        judged = dict(teller.curves)
+        for decision in t.decisions:
+            teller.apply(decision, judged)
+        known = teller.workers()
+        for w in t.after.workers:
+            told = known[w.id]
+            same = (told.curve, told.hyperparameters, told.failed, told.evaluation, told.population, told.is_evaluator)
+            assert same == (w.curve, w.hyperparameters, w.failed, w.evaluation, w.population, w.is_evaluator)
+            if w.evaluation or not w.is_evaluator:
+                assert (told.step, told.network_step) == (w.step, w.network_step)
 
 
 @given(scenarios())
