@@ -159,6 +159,7 @@ def test_a_population_of_half_the_workers_is_seen_at_its_true_cost(
     assert data["groups"][0]["runs"][0]["figures"]["best"] == told
 
 
+@pytest.mark.unverified("a journal cut by hand")
 def test_an_unfinished_run_is_compared_at_what_it_has_reached(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,6 +208,7 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
     assert "unrecognized arguments" in refusal(capsys, good, good, "--jsno")
 
 
+@pytest.mark.unverified("damaged on purpose")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -233,6 +235,7 @@ def test_a_damaged_journal_is_one_line(
     assert "broken/journal.sqlite is damaged: " in said or "broken was made by another version of firerl: " in said
 
 
+@pytest.mark.unverified("damaged on purpose")
 def test_bytes_that_are_overwritten_and_a_torn_result_are_one_line(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
