@@ -8,7 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from simulate import LR, Scenario, Simulation, make_setup, scenarios
 
 from firerl import curves
-from firerl.evolution import cosine
+from firerl.evolution import cosine, lineage
 from firerl.evolution.population import Copy, Promote, Set, StartEvaluator, StopEvaluator, initial_state
 from firerl.insight.history import RUNNING, History, tell
 from firerl.journal_db import Point
@@ -33,6 +33,27 @@ def test_every_worker_ends_as_the_core_left_it(scenario: Scenario) -> None:
         assert (now.start, now.end, now.settings[-1][1]) == (w.replaced_step, None, w.hyperparameters)
         assert now.network_step + w.step - now.start == w.network_step
         assert all(stretch.end is not None for stretch in past)
+
+
+@given(scenarios())
+@hypothesis_settings(max_examples=40, deadline=None, database=None, derandomize=True)
+def test_ancestry_is_the_lineage(scenario: Scenario) -> None:
+    simulation = scenario.simulate()
+    history = history_of(simulation)
+    for w in simulation.state.workers:
+        if w.is_evaluator and not w.evaluation:
+            continue
+        legs = [
+            (
+                leg.stretch.worker,
+                leg.stretch.origin,
+                *(leg.stretch.network_step + at - leg.stretch.start for at in ends),
+            )
+            for leg in history.ancestry(w.id)
+            for ends in [(leg.start, leg.end)]
+        ]
+        path = lineage.segments(history.initial, history.decisions, w.id, w.network_step)
+        assert legs == [(s.worker, s.origin, s.start, s.end) for s in path]
 
 
 @given(scenarios())
