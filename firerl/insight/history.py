@@ -88,7 +88,7 @@ class History:
     @property
     def step(self) -> int:
         """The largest step that a worker has reached."""
-        return max((report.step for point in self.points for report in point.reports), default=0)
+        return max(self.steps.values(), default=0)
 
     @property
     def decisions(self) -> list[Decision]:
