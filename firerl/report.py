@@ -62,7 +62,7 @@ def write(run_dir: Path, out: Path, refresh: int | None = None) -> str:
     try:
         files.write(out, data)
     except OSError as error:
-        raise FirerlError(f"the report cannot be written: {error}") from error
+        raise FirerlError(error.strerror or str(error)) from error
     return f"{run.config.task}, {state(run)}: {out} ({len(data) / 1e6:.1f} MB)"
 
 

@@ -33,6 +33,7 @@ from firerl.insight.report_lines import (
     medians,
     source,
     stitched,
+    trainers,
 )
 from firerl.insight.report_run import EVALUATOR, Run
 from firerl.space import Dimension
@@ -56,7 +57,7 @@ def objectives(run: Run) -> Figure:
     middle = {group: medians(run, ids) for group, ids in run.groups.items() if group != EVALUATOR}
     for group, points in middle.items():
         line(figure, points, group, f"{group} median", f"median of {group}<br>%{{x:,}}: %{{y:.6g}}", width=3.5)
-    line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), width=2.5)
+    line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), trainers(run), width=2.5)
     end_marks(figure, middle)
     chosen(figure)
     return figure
@@ -67,7 +68,7 @@ def winner(run: Run) -> Figure:
     figure = blank(run, "step", "objective", 360)
     first = next(iter(run.groups))
     line(figure, medians(run, run.groups[first]), first, f"{first} median", "median<br>%{x:,}: %{y:.6g}")
-    line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), width=3)
+    line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), trainers(run), width=3)
     span = sum(leg.end - leg.start for leg in run.winner_path)
     shades = [
         {"type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1, "x0": leg.start, "x1": leg.end,
@@ -191,7 +192,7 @@ def _promotions(figure: Figure, run: Run, promoted: Sequence[Stretch], lanes: di
 
 
 def _path_hover(run: Run) -> str:
-    return f"the {run.best}'s path<br>%{{x:,}}: %{{y:.6g}}"
+    return f"the {run.best}'s path, %{{text}}<br>step %{{x:,}}: %{{y:.6g}}"
 
 
 def _end(run: Run, m: Measurement) -> int:

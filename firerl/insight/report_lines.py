@@ -32,6 +32,16 @@ def medians(run: Run, workers: Sequence[int]) -> Points:
     return [(step, statistics.median(told[step])) for step in sorted(told) if 2 * len(told[step]) >= len(workers)]
 
 
+def trainers(run: Run) -> list[str]:
+    """Who trained at each point of ``stitched``."""
+    return [
+        f"trained by {'evaluator' if run.workers[leg.stretch.worker].is_evaluator else 'worker'} {leg.stretch.worker}"
+        for leg in run.winner_path
+        for step in leg.stretch.steps
+        if leg.start < step <= leg.end
+    ]
+
+
 def stitched(run: Run) -> Points:
     """The objectives of the winner's network along its path, in the steps of who trained it."""
     return [

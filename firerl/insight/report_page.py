@@ -76,6 +76,7 @@ def _data(run: Run, figures: Mapping[str, Figure]) -> str:
     """What the page's script reads. Without a "<" no text can end the block that holds it."""
     data = {
         "figures": {name: figure.to_plotly_json() for name, figure in figures.items()},
+        "leader": None if run.leader is None else run.leader.worker,
         "workers": [_worker(run, worker.id) for worker in run.workers],
         "measurements": [
             {"parent": m.parent, "child": m.child, "evaluator": m.evaluator, "text": report_words.measurement(m)}
