@@ -38,7 +38,7 @@ def page(run: Run, run_dir: Path, films: Sequence[Film] = (), refresh: int | Non
     title = f"{run.config.task}: {report_words.algorithm(run)}"
     again = "" if refresh is None else f'<meta http-equiv="refresh" content="{refresh}">'
     colours = report_style.palette(list(run.groups), report_figures.outcomes(run))
-    return _template().substitute(
+    return template().substitute(
         version=__version__,
         refresh=again,
         title=escape(f"{title}, {report_words.state(run)}"),
@@ -56,7 +56,8 @@ def page(run: Run, run_dir: Path, films: Sequence[Film] = (), refresh: int | Non
     )
 
 
-def _template() -> Template:
+def template() -> Template:
+    """The page without its contents."""
     return Template(resources.files("firerl.insight").joinpath("report.html").read_text(encoding="utf-8"))
 
 
