@@ -82,7 +82,7 @@ def chosen(figure: Figure, *, step: bool = False, objective: bool = False) -> No
     """An empty line, which the page fills with the past of the chosen worker's network, put together from the lives of
     this figure or, ``objective``, of the first."""
     figure.add_scatter(
-        x=[], y=[], mode="lines", name="chosen worker's path", showlegend=False, hoverinfo="skip",
+        x=[], y=[], mode="lines", name="", showlegend=False, hoverinfo="skip", legendrank=1001,
         line=_pen("chosen", 4, step), meta={"role": "chosen", "kind": "chosen", "objective": objective},
     )  # fmt: skip
 
