@@ -158,6 +158,8 @@ BAD = {
     "later format": (change("UPDATE meta SET value = '99' WHERE key = 'format'"), "journal format 99"),
     "torn row": (change("UPDATE decisions SET data = '{'"), "is damaged"),
     "unknown worker": (change("UPDATE reports SET worker = 77 WHERE worker = 0"), "is damaged"),
+    "no objective": (change("UPDATE reports SET objective = '\"high\"' WHERE worker = 0"), "no number"),
+    "other hyperparameters": (change("UPDATE decisions SET data = replace(data, '\"lr\"', '\"rl\"')"), "lr=None"),
     "no settings": (change("DELETE FROM meta WHERE key = 'config'"), "is damaged"),
     "other settings": (change("UPDATE meta SET value = '{\"task\": 1}' WHERE key = 'config'"), "is damaged"),
     "no table": (change("DROP TABLE timings"), "is damaged"),

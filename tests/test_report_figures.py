@@ -106,6 +106,16 @@ def test_the_winner_s_curve_is_what_its_network_reported(scenario: Scenario) -> 
     assert stitched(run) == carried[run.leader.worker]
 
 
+def test_an_outcome_of_somebody_s_own_algorithm_is_shown() -> None:
+    assert report_style.outcome_role("Gave up; }</style>") == "outcome-gave-up-----style-"
+    assert report_style.outcome("Gave up").meaning == "the algorithm's own reason"
+    assert set(report_style.palette(["P1"], ["no-overlap", "Gave up"])) >= {
+        "P1",
+        "outcome-no-overlap",
+        "outcome-gave-up",
+    }
+
+
 def test_medians_need_half_of_a_group() -> None:
     stretches = {
         0: [type("S", (), {"steps": [10, 20], "objectives": [1.0, 2.0]})],

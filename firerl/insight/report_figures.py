@@ -31,6 +31,7 @@ from firerl.insight.report_lines import (
     joined,
     level,
     medians,
+    plain,
     source,
     stitched,
     trainers,
@@ -120,7 +121,7 @@ def lineage(run: Run) -> Figure:
     marks(figure, places, "copy", "copy", [arrival(run, s) for s in copies], size=6, in_legend=False)
     _promotions(figure, run, [stretch for stretch in stretches if stretch.origin == PROMOTION], lanes)
     failures = [(stretch.worker, *stretch.failure) for stretch in stretches if stretch.failure]
-    texts = [f"step {step:,}: {who(run, worker)} failed: {failure}" for worker, step, failure in failures]
+    texts = [f"step {step:,}: {who(run, worker)} failed: {plain(failure)}" for worker, step, failure in failures]
     marks(figure, [(step, lanes[worker]) for worker, step, _ in failures], "failure", "failure", texts, size=9)
     path: Points = []
     for leg in run.winner_path:
@@ -141,12 +142,12 @@ def evaluators(run: Run) -> Figure:
         style = report_style.outcome(name)
         bars = [m for m in run.history.measurements if m.outcome == name]
         figure.add_bar(
-            orientation="h", name=name, width=0.74, base=[m.start for m in bars],
+            orientation="h", name=plain(name), width=0.74, base=[m.start for m in bars],
             x=[_end(run, m) - m.start for m in bars], y=[lanes[m.evaluator] for m in bars],
             text=[f"{m.parent}→{m.child}" for m in bars], textposition="inside", insidetextanchor="middle", textangle=0,
             customdata=[[m.evaluator, m.parent, m.child] for m in bars],
             hovertext=[_evaluation(run, m) for m in bars], hovertemplate="%{hovertext}<extra></extra>",
-            meta={"role": f"outcome-{name}", "kind": "evaluation"},
+            meta={"role": report_style.outcome_role(name), "kind": "evaluation"},
             marker={"color": style.light, "opacity": 1, "line": {"width": 1, "color": style.light},
                     "pattern": {"shape": style.hatch, "solidity": 0.25, "size": 6}},
         )  # fmt: skip
@@ -200,7 +201,9 @@ def _end(run: Run, m: Measurement) -> int:
 
 
 def _evaluation(run: Run, m: Measurement) -> str:
-    text = f"evaluator {m.evaluator}: {m.outcome}<br>parent {m.parent}'s weights, child {m.child}'s hyperparameters"
+    text = (
+        f"evaluator {m.evaluator}: {plain(m.outcome)}<br>parent {m.parent}'s weights, child {m.child}'s hyperparameters"
+    )
     text += f"<br>step {m.start:,} to {_end(run, m):,}"
     if m.best_score_diff is None or m.p_value is None:
         return text

@@ -87,8 +87,7 @@ class Scale:
         return ["" if y is None else value_text(1 - y if self.complement else y) for _, y in points]
 
     def _choices(self) -> list[str]:
-        """As text that plotly takes for no markup."""
-        return [str(choice).replace("&", "&amp;").replace("<", "&lt;") for choice in self.dimension.choices]
+        return [plain(choice) for choice in self.dimension.choices]
 
 
 def held(run: Run, stretch: Stretch, name: str, start: int, end: int, scale: Scale) -> Points:
@@ -145,3 +144,8 @@ def broken(parts: Iterable[Points]) -> Points:
             points.append((None, None))
         points += part
     return points
+
+
+def plain(text: object) -> str:
+    """As text that plotly takes for no markup."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;")

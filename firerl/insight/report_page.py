@@ -181,7 +181,8 @@ def _outcomes(run: Run) -> str:
     rows = ""
     for name in report_figures.outcomes(run):
         style, count = report_style.outcome(name), measured.count(name)
-        swatch = f'<span class="swatch" style="background: var(--outcome-{escape(name)})">{escape(style.sign)}</span>'
+        colour = f"background: var(--{report_style.outcome_role(name)})"
+        swatch = f'<span class="swatch" style="{colour}">{escape(style.sign)}</span>'
         rows += f"<tr><td>{swatch} {escape(name)}</td><td>{escape(style.meaning)}</td>"
         rows += f'<td class="number">{count:,}</td><td class="number">{count / len(measured):.0%}</td></tr>'
     head = '<tr><th>outcome</th><th>rule</th><th class="number">evaluations</th><th class="number">share</th></tr>'

@@ -18,7 +18,7 @@ from firerl.evolution.winner import Leader, winner
 from firerl.insight.history import History, Leg, tell
 from firerl.journal_db import Journal
 from firerl.space import Space
-from firerl.view import Tally
+from firerl.view import Tally, is_number
 
 EVALUATOR = "evaluator"  # the group of all evaluators; members' groups are P1, P2, ...
 
@@ -88,7 +88,7 @@ def read(run_dir: Path) -> Run:
                 config = from_plain(journal.config())
                 history = tell(journal.initial_state(), journal.points())
                 generation, timings = journal.last(), journal.timings()
-            Space.parse(config.space)
+            _check(history, Space.parse(config.space))
             window = int(config.algo.settings.get("fitness_window", 1))
             leader = winner(generation.state, generation.decisions, window)
             seconds = sum(float(timing.get("seconds", 0.0)) for timing in timings)
@@ -96,6 +96,18 @@ def read(run_dir: Path) -> Run:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
             raise RunFolderError(f"the journal in {run_dir} is damaged: {reason}") from error
     return Run(config, history, generation.number, leader, _result(run_dir, generation.hash), seconds)
+
+
+def _check(history: History, space: Space) -> None:
+    """Raise ValueError where the figures could not be drawn: what no run of ours has written."""
+    for stretch in (stretch for own in history.stretches.values() for stretch in own):
+        if not all(map(is_number, stretch.objectives)):
+            raise ValueError(f"worker {stretch.worker} has an objective that is no number")
+        for _, values in stretch.settings:
+            for d in space.dimensions:
+                value = values.get(d.name)
+                if not (value in d.choices if d.choices else is_number(value)):
+                    raise ValueError(f"worker {stretch.worker} has {d.name}={value!r}")
 
 
 def progress(run_dir: Path) -> tuple[int, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from firerl.insight.history import PROMOTION, RUNNING
@@ -68,8 +69,13 @@ def outcome(name: str) -> Outcome:
     return OUTCOMES.get(name) or Outcome("#6f9a8d", "#7fae9f", "|", "|", "the algorithm's own reason")
 
 
+def outcome_role(name: str) -> str:
+    """The role of an outcome's bars, fit to be a part of a name in a style sheet."""
+    return f"outcome-{re.sub(r'[^a-z0-9-]', '-', name.lower())}"
+
+
 def palette(groups: list[str], outcomes: list[str]) -> dict[str, tuple[str, str]]:
     """(light, dark) by the name that traces carry as their role."""
     named = {name: (style.light, style.dark) for name, style in ROLES.items()}
     named |= {group: (look(group).light, look(group).dark) for group in groups}
-    return named | {f"outcome-{name}": (outcome(name).light, outcome(name).dark) for name in outcomes}
+    return named | {outcome_role(name): (outcome(name).light, outcome(name).dark) for name in outcomes}
