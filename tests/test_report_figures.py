@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
-from simulate import ALL_KINDS, Scenario, Simulation, scenarios
+from simulate import ALL_KINDS, Scenario, Simulation, make_setup, scenarios
 from test_journal import config_for
 
+from firerl.evolution import cosine
 from firerl.evolution.population import Copy, Promote, StartEvaluator, initial_state
 from firerl.evolution.winner import winner
 from firerl.insight import report_figures, report_style, report_words
@@ -104,6 +105,18 @@ def test_the_winner_s_curve_is_what_its_network_reported(scenario: Scenario) -> 
             elif isinstance(d, Promote):
                 carried[d.child] = list(carried[d.worker])
     assert stitched(run) == carried[run.leader.worker]
+
+
+def test_hyperparameters_are_told_as_trained_with() -> None:
+    """The cosine schedule sets the next value at every evaluation: the one after the end was never trained with."""
+    setup = make_setup((2,), spec={"lr": {"log_uniform": [1e-4, 1e-2], "initial": [0.01, 0.01]}})
+    settings = cosine.Settings(anneal_steps=30, hyperparameters={"lr": 0.01})
+    simulation = Simulation(cosine, setup, settings, lambda value, _, rng: (value, 1.0))
+    simulation.run(3)
+    run = run_of(simulation)
+    shown = lives(figures_of(run)["space-lr"])[0]
+    assert shown == [(0, 0.01), (10, 0.01), (10, 0.0075), (20, 0.0075), (20, 0.0025), (30, 0.0025)]
+    assert report_words.hyperparameter(run, "lr") == "P1: 0.01 → 2.5e-3, leader 2.5e-3"
 
 
 def test_an_outcome_of_somebody_s_own_algorithm_is_shown() -> None:

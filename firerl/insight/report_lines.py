@@ -95,7 +95,8 @@ def held(run: Run, stretch: Stretch, name: str, start: int, end: int, scale: Sca
     points: Points = []
     for index, (begin, values) in enumerate(stretch.settings):
         until = stretch.settings[index + 1][0] if index + 1 < len(stretch.settings) else end
-        points += level(run, scale.height(values[name]), max(begin, start), min(until, end))
+        if index == 0 or begin < end:  # else it is for steps that are still to come
+            points += level(run, scale.height(values[name]), max(begin, start), min(until, end))
     return points
 
 

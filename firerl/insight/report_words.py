@@ -43,7 +43,11 @@ def summary(run: Run) -> list[str]:
     verb = "won" if run.finished else "is ahead"
     sentences.append(f"Worker {run.leader.worker} {verb} with an objective of {objective_text(run.leader.objective)}.")
     fresh = _fresh(run)
-    return [*sentences, *([fresh] if fresh else []), *([_evolution(run)] if run.history.decisions else [])]
+    return [
+        *sentences,
+        *([fresh] if fresh else []),
+        *([_evolution(run)] if run.tally.copies + run.tally.starts else []),
+    ]
 
 
 def figures(run: Run) -> list[tuple[str, str, str]]:
@@ -106,12 +110,11 @@ def hyperparameter(run: Run, name: str) -> str:
     """Where the members of P1 began and where they are, and the winner's last value."""
     group = next(iter(run.groups))
     first = [run.workers[i].hyperparameters.get(name) for i in run.groups[group]]
-    now = [run.history.stretches[i][-1].settings[-1][1].get(name) for i in run.groups[group]]
+    now = [_last(run.history.stretches[i][-1], run.history.steps[i], name) for i in run.groups[group]]
     text = f"{group}: {_middle(first)} → {_middle(now)}"
     if run.winner_path:
-        leg = run.winner_path[-1]
-        values = [v for start, v in leg.stretch.settings if start < leg.end]
-        text += f", {run.best} {value_text(values[-1].get(name))}"
+        part = run.winner_path[-1]
+        text += f", {run.best} {value_text(_last(part.stretch, part.end, name))}"
     return text
 
 
@@ -233,6 +236,12 @@ def _middle(values: Sequence[Any]) -> str:
     if known and all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return value_text(statistics.median(known) if isinstance(known[0], float) else statistics.median_low(known))
     return str(Counter(map(str, known)).most_common(1)[0][0]) if known else "-"
+
+
+def _last(stretch: Stretch, end: int, name: str) -> Any:
+    """What it trained with last before ``end``; what it begins with where it has not trained."""
+    trained = [values for start, values in stretch.settings if start < end]
+    return (trained[-1] if trained else stretch.settings[-1][1]).get(name)
 
 
 def _objective(point: tuple[float | None, Any]) -> str:
