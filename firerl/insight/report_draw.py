@@ -90,14 +90,14 @@ def chosen(figure: Figure, *, step: bool = False, objective: bool = False) -> No
 def marks(
     figure: Figure, points: Points, role: str, name: str, texts: Sequence[str], *, size: float, in_legend: bool = True
 ) -> None:
-    """Markers that say their text; nothing where there are none."""
+    """Markers that say their text, above all lines; nothing where there are none."""
     if not points:
         return
     style = report_style.look(role)
     figure.add_scatter(
         **_columns(points), mode="markers", name=name, showlegend=in_legend, legendrank=_rank(role),
         hovertext=list(texts), hovertemplate="%{hovertext}<extra></extra>", meta={"role": role, "kind": "marks"},
-        marker={"color": style.light, "symbol": style.symbol, "size": size},
+        marker={"color": style.light, "symbol": style.symbol, "size": size}, zorder=1,
     )  # fmt: skip
 
 
@@ -142,10 +142,16 @@ def short(run: Run, worker: int) -> str:
 
 
 def arrival(run: Run, stretch: Stretch) -> str:
-    """How a stretch that is nobody's first began."""
-    assert stretch.source is not None
+    """How a stretch that is nobody's first began, and when."""
+    return f"step {stretch.start:,}: {who(run, stretch.worker)} {deed(run, stretch)}"
+
+
+def deed(run: Run, stretch: Stretch) -> str:
+    """What the worker did at the start of a stretch; "" at its first."""
+    if stretch.source is None:
+        return ""
     did = {"copy": "copied", PROMOTION: "took over the weights of"}.get(stretch.origin, "took the weights of")
-    return f"step {stretch.start:,}: {who(run, stretch.worker)} {did} {who(run, stretch.source)}"
+    return f"{did} {who(run, stretch.source)}"
 
 
 def _columns(points: Points) -> dict[str, list[Any]]:

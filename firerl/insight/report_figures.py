@@ -11,6 +11,7 @@ from firerl.insight.report_draw import (
     arrival,
     blank,
     chosen,
+    deed,
     end_marks,
     lanes_of,
     legend,
@@ -112,17 +113,19 @@ def lineage(run: Run) -> Figure:
     stretches = [stretch for own in run.history.stretches.values() for stretch in own]
     copies = [stretch for stretch in stretches if stretch.origin == "copy"]
     line(figure, broken(connector(run, stretch, lanes) for stretch in copies), "copy", "copy", width=1.5)
-    for worker in run.workers:
-        own = run.history.stretches[worker.id]
-        points = broken(level(run, lanes[worker.id], s.start, end_of(run, s)) for s in own)
-        life(figure, run, worker.id, points, held=True, width=2)
-    legend(figure, run, width=2)
     places: Points = [(stretch.start, lanes[stretch.worker]) for stretch in copies]
     marks(figure, places, "copy", "copy", [arrival(run, s) for s in copies], size=6, in_legend=False)
     _promotions(figure, run, [stretch for stretch in stretches if stretch.origin == PROMOTION], lanes)
     failures = [(stretch.worker, *stretch.failure) for stretch in stretches if stretch.failure]
     texts = [f"step {step:,}: {who(run, worker)} failed: {plain(failure)}" for worker, step, failure in failures]
     marks(figure, [(step, lanes[worker]) for worker, step, _ in failures], "failure", "failure", texts, size=9)
+    for worker in run.workers:
+        own = run.history.stretches[worker.id]
+        points = broken(level(run, lanes[worker.id], s.start, end_of(run, s)) for s in own)
+        starts = {stretch.start: f"<br>{deed(run, stretch)}" for stretch in own if stretch.source is not None}
+        texts = [starts.get(step, "") for step, _ in points]  # a line answers before the mark that lies on it
+        life(figure, run, worker.id, points, "%{text}", texts, held=True, width=2)
+    legend(figure, run, width=2)
     path: Points = []
     for leg in run.winner_path:
         if path:
