@@ -16,6 +16,7 @@ COMMANDS = {
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",
+    "report": "write one page about a run, with figures",
     "compare": "compare runs at equal steps: medians, differences, a picture",
     "play": "let the winner of a run play episodes",
 }

@@ -44,7 +44,7 @@ from firerl.journal_db import (
 
 OURS = {
     "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
-    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
+    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
 }  # fmt: skip
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
@@ -70,7 +70,7 @@ class Store:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = _locked(run_dir)
         check_free(run_dir)
-        for leftover in (*RESULTS, "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
+        for leftover in (*RESULTS, "report.html", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
             (run_dir / leftover).unlink(missing_ok=True)  # of a run whose journal was removed
         files.write(run_dir / "config.yaml", _yaml(config))
         (run_dir / "checkpoints").mkdir(exist_ok=True)
@@ -202,7 +202,8 @@ class Store:
             if path.name not in kept and CHECKPOINT.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         for path in self.run_dir.iterdir():
-            if TEMPORARY.fullmatch(path.name):
+            # A report may be written by another process at this very moment.
+            if TEMPORARY.fullmatch(path.name) and not path.name.startswith("report.html"):
                 path.unlink(missing_ok=True)
 
     def __enter__(self) -> Store:

@@ -48,6 +48,16 @@ class Stretch:
     objectives: list[float] = field(default_factory=list)
     end: int | None = None  # None: it goes on
     failure: tuple[int, str] | None = None  # (step, exception's type or NaN)
+    before: int | None = None  # index of the stretch, among the source's, that its weights come from
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A part of a network's past: its training in one stretch, from ``start`` to ``end`` in that worker's steps."""
+
+    stretch: Stretch
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -80,16 +90,36 @@ class History:
     curves: Mapping[
         int, tuple[float, ...]
     ]  # as they stand after the last decision; a promoted child's is its evaluator's
+    steps: Mapping[int, int]  # that every worker has reached, after the last decision
 
     @property
     def step(self) -> int:
         """The largest step that a worker has reached."""
-        return max((report.step for point in self.points for report in point.reports), default=0)
+        return max(self.steps.values(), default=0)
 
     @property
     def decisions(self) -> list[Decision]:
         """All decisions, in order."""
         return [decision for point in self.points for decision in point.decisions]
+
+    def ancestry(self, worker: int) -> list[Leg]:
+        """The past of the network that ``worker`` holds, or held last, oldest first; legs of no steps are left out.
+
+        The network's own steps behind a leg's place s are ``stretch.network_step + s - stretch.start``.
+        """
+        legs: list[Leg] = []
+        if not self.stretches[worker]:
+            return legs  # an evaluator that never started
+        stretch = self.stretches[worker][-1]
+        end = self.steps[worker] if stretch.end is None else stretch.end
+        while True:
+            if end > stretch.start:
+                legs.append(Leg(stretch, stretch.start, end))
+            if stretch.source is None or stretch.before is None:
+                return legs[::-1]
+            source = self.stretches[stretch.source][stretch.before]
+            end = source.start + stretch.network_step - source.network_step
+            stretch = source
 
 
 @contextmanager
@@ -134,7 +164,7 @@ def tell(initial: State, points: Iterable[Point]) -> History:
     for index in teller.open.values():
         running = measurements[index]
         measurements[index] = replace(running, eta=teller.curves[running.evaluator], rho=teller.curves[running.child])
-    return History(initial, kept, teller.stretches, measurements, teller.curves)
+    return History(initial, kept, teller.stretches, measurements, teller.curves, teller.steps)
 
 
 @dataclass(frozen=True)
@@ -216,9 +246,12 @@ class Teller:
             self.stretches[decision.worker][-1].failure = (decision.step, decision.failure)
 
     def _begin(self, worker: int, origin: str, source: int, step: int, network_step: int, settings: Values) -> None:
+        before = len(self.stretches[source]) - 1
         self._close(worker, step)
         self.steps[worker] = step
-        self.stretches[worker].append(Stretch(worker, origin, source, step, network_step, [(step, settings)]))
+        self.stretches[worker].append(
+            Stretch(worker, origin, source, step, network_step, [(step, settings)], before=before)
+        )
         self.curves[worker] = ()
 
     def _close(self, worker: int, step: int) -> None:
