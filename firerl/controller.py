@@ -70,7 +70,7 @@ class Controller:
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
         _restore(engine, self.setup, self.store, generation)
-        clock = Clock(engine.processes)
+        clock = Clock(engine.processes, engine.now)
         while not (stopped := self._stopped(generation)):
             generation = self._next_generation(engine, generation, clock)
         return generation, stopped
