@@ -72,7 +72,10 @@ def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl import api
+    from firerl.insight.warning import warning
 
+    if said := warning(config):
+        print(f"firerl: {said}", file=sys.stderr)
     return _interruptible(config.run_dir, lambda: api.start(config, progress=True))
 
 

@@ -12,6 +12,7 @@ from firerl.errors import FirerlError, PopulationDied, unknown
 COMMANDS = {
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
+    "plan": "what a run will cost and whether its statistics can work, before it starts",
     "play": "let the winner of a run play episodes",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C

@@ -15,15 +15,19 @@ a member of random rank (a child that is the fittest is in fact replaced less of
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firerl.config import RunConfig, setup_of
+from firerl.evolution import find
 from firerl.evolution.evaluators import SMOOTH, Curve, EvaluatorSettings, verdict
 from firerl.evolution.exploit import selected
 from firerl.evolution.population import Evaluation, Promote, Setup, Worker
+from firerl.settings import build
 
 DIFFERENCES = (0.0, 0.5, 1.0)  # standard deviations of one evaluation's noise
 
@@ -38,23 +42,35 @@ class End(NamedTuple):
     points: int  # the evaluator's, at the end
 
 
+def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curve) -> End | None:
+    """The rules' verdict on an evaluator's curve and its child's; None: the evaluation goes on."""
+    n = len(eta.raw)
+    child = Worker(0, 1, is_evaluator=False)
+    evaluator = Worker(2, 2, is_evaluator=True, step=n * eval_interval, evaluation=Evaluation(1, 0, started=0))
+    found = verdict(settings, evaluator, eta, rho, child)
+    if found is None:
+        return None
+    # promotion=off turns a success into a stop; it has found the advantage all the same.
+    promoted = isinstance(found, Promote) or found.reason == "no-promotion"
+    return End(promoted, promoted and found.p_value == 0, n)
+
+
 def play(settings: EvaluatorSettings, eval_interval: int, eta: Values, rho: Values, length: int) -> End:
-    """Play one evaluation point by point, with the rules' own verdict.
+    """Play one evaluation point by point.
 
     ``eta`` [n] are all points that the evaluator can have, ``rho`` [length + n] those of its child, which has ``length``
     of them when the evaluation starts. Raises ValueError where n points do not last until the time is up.
     """
-    smooth = SMOOTH[settings.smoothing]
-    child = Worker(0, 1, is_evaluator=False)
     for n in range(1, len(eta) + 1):
-        evaluator = Worker(2, 2, is_evaluator=True, step=n * eval_interval, evaluation=Evaluation(1, 0, started=0))
-        mine, its = (Curve(raw, smooth(raw)) for raw in (eta[:n], rho[: length + n]))
-        found = verdict(settings, evaluator, mine, its, child)
-        if found is not None:
-            # promotion=off turns a success into a stop; it has found the advantage all the same.
-            promoted = isinstance(found, Promote) or found.reason == "no-promotion"
-            return End(promoted, promoted and found.p_value == 0, n)
+        end = judge(settings, eval_interval, curve(eta[:n], settings), curve(rho[: length + n], settings))
+        if end:
+            return end
     raise ValueError(f"{len(eta)} points end before max_eval_steps={settings.max_eval_steps}")
+
+
+def curve(raw: Values, settings: EvaluatorSettings) -> Curve:
+    """A curve [n] and its smooth form, as these settings have it."""
+    return Curve(raw, SMOOTH[settings.smoothing](raw))
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,15 @@ def case_of(setup: Setup, settings: EvaluatorSettings, steps: int, rise: float =
     )
 
 
+def settings_case(config: RunConfig, rise: float = 0.0) -> Case | None:
+    """The case of a run; None where its algorithm has no evaluators."""
+    algorithm = find.algorithm(config.algo.name)
+    settings = build(algorithm.Settings, config.algo.settings, "algo.")
+    if not config.evaluators or not isinstance(settings, EvaluatorSettings):
+        return None
+    return case_of(setup_of(config), settings, config.steps, rise)
+
+
 @dataclass(frozen=True)
 class Share:
     """A share of evaluations, with its standard error."""
@@ -137,11 +162,14 @@ class Power:
         return self.begun * self.false.value
 
 
-def power(case: Case, evaluations: int = 400, seed: int = 0) -> Power:
-    """Play ``evaluations`` at each difference; a pure function. Costs 1 to 10 ms an evaluation."""
-    equal, half, one = (sample(case, difference, evaluations, seed) for difference in DIFFERENCES)
+def power(case: Case, evaluations: int = 200, seed: int = 0, on_point: Callable[[], None] = lambda: None) -> Power:
+    """Play ``evaluations`` at each difference; a pure function. Costs some 5 ms an evaluation.
+
+    ``on_point`` is called now and then, for progress.
+    """
+    ends = sample(case, DIFFERENCES, evaluations, seed, on_point)
+    equal, half, one = (ends[difference] for difference in DIFFERENCES)
     taken = float(np.mean([end.points for end in equal]))
-    begun = case.evaluators * max(0, case.evaluations - 1) / taken
     return Power(
         points=case.points,
         found_half=share([end.promoted for end in half]),
@@ -149,7 +177,7 @@ def power(case: Case, evaluations: int = 400, seed: int = 0) -> Power:
         false=share([end.promoted for end in equal]),
         replaced=share([end.replaced for end in equal]),
         taken=taken,
-        begun=begun,
+        begun=case.evaluators * max(0, case.evaluations - 1) / taken,
     )
 
 
@@ -161,17 +189,65 @@ class Sampled(NamedTuple):
     points: int
 
 
-def sample(case: Case, difference: float, evaluations: int, seed: int = 0) -> list[Sampled]:
-    """So many evaluations with this true advantage. The noise is the same for every difference."""
-    trials = [_trial(case, np.random.default_rng([seed, number])) for number in range(evaluations)]
-    ahead = advantage(case, difference)
-    ends = []
-    for length, time, raw in sorted(trials, key=lambda trial: trial[:2]):  # curves of one length share their kernels
-        true = case.rise * np.arange(length + case.points)
-        eta = case.noise * raw[: case.points] + true[: case.points] + ahead
-        rho = case.noise * raw[case.points :] + true
-        ends.append(_cut(case, eta, rho, length, time))
+@dataclass(frozen=True)
+class _Trial:
+    """One evaluation to be played: its child's points at the start, its own when exploit ends it, the noise of both."""
+
+    difference: float
+    length: int
+    time: int
+    eta: Values  # [points]
+    rho: Values  # [length + points]
+
+
+def sample(
+    case: Case,
+    differences: Sequence[float],
+    evaluations: int,
+    seed: int = 0,
+    on_point: Callable[[], None] = lambda: None,
+    ages: int = 4,
+) -> dict[float, list[Sampled]]:
+    """So many evaluations with each of these true advantages. The noise is the same for every difference.
+
+    Their children have so many different ``ages``: few are quick.
+
+    All are played together, point by point, so that curves of one length are smoothed one after the other: what a
+    length needs is made once.
+    """
+    lengths = child_lengths(case, ages)
+    live = [
+        trial
+        for number in range(evaluations)
+        for trial in _trials(case, differences, lengths[number % len(lengths)], np.random.default_rng([seed, number]))
+    ]
+    live.sort(key=lambda trial: trial.length)
+    ends: dict[float, list[Sampled]] = {difference: [] for difference in differences}
+    for n in range(1, case.points + 1):
+        on_point()
+        going = []
+        for trial in live:
+            eta, rho = curve(trial.eta[:n], case.settings), curve(trial.rho[: trial.length + n], case.settings)
+            end = judge(case.settings, case.eval_interval, eta, rho)
+            if end:
+                ends[trial.difference].append(Sampled(end.promoted, False, n))
+            elif n == trial.time:  # verdicts come before exploit
+                ends[trial.difference].append(Sampled(False, True, n))
+            else:
+                going.append(trial)
+        live = going
     return ends
+
+
+def _trials(case: Case, differences: Sequence[float], length: int, rng: np.random.Generator) -> list[_Trial]:
+    """One evaluation at each difference."""
+    time = _replaced_at(case, rng)
+    eta, rho = case.noise * rng.standard_normal(case.points), case.noise * rng.standard_normal(length + case.points)
+    true = case.rise * np.arange(length + case.points)
+    return [
+        _Trial(difference, length, time, eta + true[: case.points] + advantage(case, difference), rho + true)
+        for difference in differences
+    ]
 
 
 def advantage(case: Case, difference: float) -> Values:
@@ -180,41 +256,28 @@ def advantage(case: Case, difference: float) -> Values:
     return 2 * difference * np.minimum(1.0, np.arange(case.points) / max(1, grows - 1))
 
 
-def _trial(case: Case, rng: np.random.Generator) -> tuple[int, int, Values]:
-    """The child's points at the start, the evaluator's when exploit ends it, the noise of both."""
+def child_lengths(case: Case, ages: int = 4) -> list[int]:
+    """Points of a child's curve when an evaluation starts: the middles of so many equally likely parts.
+
+    Random exploit leaves a member alone for a geometric number of readies.
+    """
+    longest = case.evaluations // 2  # the middle of the run
+    if case.child_replaced in (0.0, 1.0):
+        return [0 if case.child_replaced else longest]
+    parts = (np.arange(ages) + 0.5) / ages
+    readies = np.log1p(-parts) / math.log1p(-case.child_replaced)  # the geometric's quantiles, as real numbers
+    return [min(longest, round(float(r) * case.per_ready)) for r in readies]
+
+
+def _replaced_at(case: Case, rng: np.random.Generator) -> int:
+    """The evaluator's points at the ready where exploit ends the evaluation; 0: never."""
     phase = int(rng.integers(case.per_ready))  # evaluations since the last ready, when this one starts
-    length = _child_points(case, phase, rng)
-    time = min(case.points, _replaced_at(case, phase, rng))
-    return length, time, rng.standard_normal(2 * case.points + length)
-
-
-def _cut(case: Case, eta: Values, rho: Values, length: int, time: int) -> Sampled:
-    """Play until exploit ends it after ``time`` points: verdicts come before exploit."""
-    if time == case.points:
-        end = play(case.settings, case.eval_interval, eta, rho, length)
-        return Sampled(end.promoted, False, end.points)
-    try:
-        end = play(case.settings, case.eval_interval, eta[:time], rho[: length + time], length)
-    except ValueError:
-        return Sampled(False, True, time)
-    return Sampled(end.promoted, False, end.points)
-
-
-def _child_points(case: Case, phase: int, rng: np.random.Generator) -> int:
-    """How long the child's curve is when an evaluation starts, ``phase`` evaluations after a ready."""
-    longest = case.evaluations // case.per_ready
-    readies = longest if case.child_replaced == 0 else min(longest, int(rng.geometric(case.child_replaced)) - 1)
-    return readies * case.per_ready + phase
-
-
-def _replaced_at(case: Case, phase: int, rng: np.random.Generator) -> int:
-    """The evaluator's points at the ready where exploit ends the evaluation; more than it can have: never."""
     for points in range(case.per_ready - phase, case.points, case.per_ready):
         child, parent = rng.random(2)
         measured = points >= case.settings.min_points
         if child < case.child_replaced or (measured and parent < case.parent_replaced):
             return points
-    return case.points
+    return 0
 
 
 def share(outcomes: list[bool]) -> Share:
