@@ -22,14 +22,23 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from firerl.compose import compose
+from firerl.config import resolve
+from firerl.engine import usable_cores
+from firerl.insight.forecast import Forecast, forecast, shares
+from firerl.insight.probe import probe
+from firerl.journal_db import Journal
+from firerl.learners import find_learner
+
 PROCESSES = (1, 2)
 
 
-def plan(arguments: list[str], minutes: float) -> dict[str, Any]:
-    """What the plan says, as data."""
-    command = [sys.executable, "-m", "firerl.plan", *arguments, f"--minutes={minutes}", "--json"]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return dict(json.loads(done.stdout))
+def plan(arguments: list[str], processes: int, minutes: float) -> Forecast:
+    """What a plan says of duration, disk and promotions."""
+    config = resolve(compose([*arguments, f"engine.processes={processes}"]))
+    learner = find_learner(config.learner)
+    measured = probe(config, learner, min(processes, usable_cores()), 60 * minutes)
+    return forecast(config, measured, processes)
 
 
 def run(arguments: list[str], folder: Path) -> tuple[float, dict[str, Any], int, dict[str, float]]:
@@ -39,9 +48,6 @@ def run(arguments: list[str], folder: Path) -> tuple[float, dict[str, Any], int,
     command = [sys.executable, "-m", "firerl.launch", *arguments, f"run_dir={run_dir}"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began
-
-    from firerl.insight.forecast import shares
-    from firerl.journal_db import Journal
 
     journal = Journal.open(run_dir)
     timings = journal.timings()
@@ -69,15 +75,15 @@ def main() -> None:
     for _ in range(options.repeats):
         for processes in PROCESSES:
             mine = [*arguments, f"engine.processes={processes}"]
-            said = plan(mine, minutes)["cost"]
+            said = plan(arguments, processes, minutes)
             with TemporaryDirectory(prefix="firerl-bench-") as folder:
                 seconds, result, size, parts = run(mine, Path(folder))
-            ratios[processes].append(said["seconds"] / seconds)
-            promotions = said["evolution"]["evaluator_successes"] / said["played"]
+            ratios[processes].append(said.seconds / seconds)
+            promotions = said.evolution["evaluator_successes"] / said.played
             counted = result["evolution"]["evaluator_successes"]
             print(
-                f"{processes:>9} {said['seconds']:>12.1f} {seconds:>9.1f} {said['seconds'] / seconds:>6.2f} "
-                f"{said['shares']['idle']:>16.1%} {parts['idle']:>6.1%} {said['disk_bytes'] / 1e6:>19.2f} "
+                f"{processes:>9} {said.seconds:>12.1f} {seconds:>9.1f} {said.seconds / seconds:>6.2f} "
+                f"{said.shares['idle']:>16.1%} {parts['idle']:>6.1%} {said.disk_bytes / 1e6:>19.2f} "
                 f"{size / 1e6:>6.2f} {f'{promotions:.0f} of {counted}':>16}",
                 flush=True,
             )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from firerl.insight.power import Case, Power, power, sample, with_settings
+from firerl.settings import show
 
 CHANGES = 3  # at most, together
 MOST_POINTS = 120  # of an evaluation: more take long to play
@@ -74,12 +75,17 @@ class Change:
             parts.append(f"an evaluation costs {self.evaluation:g} times as much")
         return ", ".join(parts)
 
+    def typed(self) -> dict[str, Any]:
+        """All arguments that ``launch`` needs: presets count in evaluations, so another interval names the rest too."""
+        if "eval_interval" not in self.arguments:
+            return dict(self.arguments)
+        case = self.case
+        pinned = {"ready_interval": case.ready_interval, "algo.max_eval_steps": case.settings.max_eval_steps}
+        return {**self.arguments, **pinned, "steps": case.steps}
+
     def text(self) -> str:
         """As it is typed."""
-        return " ".join(
-            f"{name}={str(value).lower() if isinstance(value, bool) else value}"
-            for name, value in self.arguments.items()
-        )
+        return " ".join(f"{name}={show(value)}" for name, value in self.typed().items())
 
 
 @dataclass(frozen=True)

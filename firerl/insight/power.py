@@ -58,8 +58,8 @@ def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curv
 def play(settings: EvaluatorSettings, eval_interval: int, eta: Values, rho: Values, length: int) -> End:
     """Play one evaluation point by point.
 
-    ``eta`` [n] are all points that the evaluator can have, ``rho`` [length + n] those of its child, which has ``length``
-    of them when the evaluation starts. Raises ValueError where n points do not last until the time is up.
+    ``eta`` [n] are all points that the evaluator can have, ``rho`` [length + n] those of its child, which has
+    ``length`` of them when the evaluation starts. Raises ValueError where n points do not last until the time is up.
     """
     for n in range(1, len(eta) + 1):
         end = judge(settings, eval_interval, curve(eta[:n], settings), curve(rho[: length + n], settings))

@@ -114,12 +114,12 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
         chosen = everyone[: max(4, 2 * processes)]
         orders = [Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id)) for w in chosen]
         run = _Run(config, engine, {order.worker: order.hyperparameters for order in orders})
-        created = run.create(orders[:processes])
+        cold = run.create(orders[:processes])
         run.round()
         first = run.memory()
-        created += run.create(orders[processes:])
-        run.train(began + seconds, say)
         more = len(orders) - processes
+        warm = run.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
+        run.train(began + seconds, say)
         memory = _memory(first, run.memory(), processes, more)
         say("saving and copying")
         save, size, copy = run.save_and_copy()
@@ -131,8 +131,8 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
             eval_interval=config.eval_interval,
             processes=processes,
             members=len(orders),
-            start_seconds=started,
-            create_seconds=created / max(1, -(-len(orders) // processes)),
+            start_seconds=started + max(0.0, cold - warm),
+            create_seconds=warm,
             rounds=run.rounds,
             speed_spread=run.spread(),
             save_seconds=save,
@@ -144,7 +144,7 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
             metrics=run.metrics,
             curves=list(run.curves.values()),
             same_network=same,
-            failures=len(orders) - len(run.alive),
+            failures=len(run.failures),
         )
     finally:
         engine.close()
@@ -156,6 +156,7 @@ class _Run:
     def __init__(self, config: RunConfig, engine: Any, values: Mapping[int, Mapping[str, Any]]):
         self.config, self.engine, self.values = config, engine, values
         self.alive: list[int] = []
+        self.failures: list[str] = []  # kinds
         self.step = 0
         self.curves: dict[int, list[float]] = {worker: [] for worker in values}
         self.rounds: list[list[float]] = []
@@ -176,6 +177,10 @@ class _Run:
             say(f"round {done} of at most {ROUNDS}")
             before = time.perf_counter()
             self.round()
+            if not self.alive:
+                raise FirerlError(
+                    f"all {len(self.failures)} members of the probe have failed, the last with {self.failures[-1]}"
+                )
             now = time.perf_counter()
             if done >= 2 and now + (now - before) > max(deadline, began):
                 return
@@ -192,10 +197,10 @@ class _Run:
             for w in self.alive
         ]
         outcomes = self.engine.advance(orders, lambda outcome: None)
-        failed = [outcome for outcome in outcomes if outcome.failure is not None]
+        self.failures += [outcome.failure for outcome in outcomes if outcome.failure is not None]
         self.alive = [o.worker for o in outcomes if o.failure is None]
         if not self.alive:
-            raise FirerlError(f"all {len(orders)} members of the probe have failed, the last with {failed[-1].failure}")
+            return
         times = np.array([[o.train_seconds, o.evaluate_seconds] for o in outcomes if o.failure is None])
         self.rounds.append(times.mean(axis=0).tolist())
         totals = times.sum(axis=1)

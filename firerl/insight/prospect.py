@@ -71,7 +71,7 @@ class Prospect:
 
 
 def _plain_mend(found: Mend) -> dict[str, Any]:
-    change = found.change and dict(found.change.arguments)
+    change = found.change and found.change.typed()
     return {"change": change, "power": found.power and asdict(found.power), "both": found.both, "tried": found.tried}
 
 
