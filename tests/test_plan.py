@@ -20,7 +20,7 @@ from firerl.launch import main as launch
 from firerl.plan import main, parse
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
-QUICK = ["--quick", "--minutes=0.004"]
+QUICK = ["--quick", "--minutes=0.01"]
 MALFORMED = [
     (["learner=quadratik"], "did you mean 'quadratic'"),
     ([*QUADRATIC, "stepz=3"], "did you mean 'steps'"),

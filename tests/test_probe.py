@@ -39,7 +39,7 @@ def config_of(*arguments: str) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def measured() -> Probe:
-    return probe(config_of(), Quadratic, 1, 0.3)
+    return probe(config_of(), Quadratic, 1, 1.0)
 
 
 def test_noise_is_what_is_not_straight() -> None:
@@ -80,7 +80,7 @@ def test_members_are_the_first_of_the_run(measured: Probe) -> None:
 
 
 def test_one_network_is_evaluated_under_many_seeds_where_they_matter() -> None:
-    found = probe(config_of(), Noisy, 1, 0.2)
+    found = probe(config_of(), Noisy, 1, 1.0)
     assert len(found.same_network) > 3
     assert 0.02 < float(np.std(found.same_network, ddof=1)) < 0.3
     assert found.noise() == pytest.approx(0.1, rel=0.5)

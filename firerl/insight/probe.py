@@ -119,7 +119,7 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
         first = run.memory()
         more = len(orders) - processes
         warm = run.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
-        run.train(began + seconds, say)
+        run.train(time.perf_counter() + seconds, say)
         memory = _memory(first, run.memory(), processes, more)
         say("saving and copying")
         save, size, copy = run.save_and_copy()
@@ -172,7 +172,6 @@ class _Run:
 
     def train(self, deadline: float, say: Say) -> None:
         """Round after round, at least two, until the next would end too late."""
-        began = time.perf_counter()
         for done in range(1, ROUNDS + 1):
             say(f"round {done} of at most {ROUNDS}")
             before = time.perf_counter()
@@ -182,7 +181,7 @@ class _Run:
                     f"all {len(self.failures)} members of the probe have failed, the last with {self.failures[-1]}"
                 )
             now = time.perf_counter()
-            if done >= 2 and now + (now - before) > max(deadline, began):
+            if done >= 2 and now + (now - before) > deadline:
                 return
 
     def round(self) -> None:
