@@ -180,7 +180,7 @@ def _cost_lines(found: Prospect, seeds: int) -> list[str]:
         "save": "checkpoints",
     }
     lines.append(
-        "  of it         " + ", ".join(f"{name} {100 * cost.shares[part]:.1f} %" for part, name in names.items())
+        "  of rounds     " + ", ".join(f"{name} {100 * cost.shares[part]:.1f} %" for part, name in names.items())
     )
     lines.append(f"  disk          {_bytes(cost.disk_bytes)}, of it a state {_bytes(found.probe.state_bytes)}")
     memory = "unknown on this system" if cost.memory_bytes is None else _bytes(cost.memory_bytes)

@@ -7,7 +7,7 @@ from firerl.insight.power import Case, sample, settings_case
 
 ENOUGH = 0.25  # of the evaluations with a true advantage of one standard deviation end in a promotion
 EVALUATIONS = 80
-MOST_POINTS = 60  # an evaluation of more is not short of them, and takes long to play
+MOST_POINTS = 40  # an evaluation of more is not short of them, and takes long to play
 
 
 def warning(config: RunConfig) -> str | None:
