@@ -50,6 +50,10 @@ def _main(arguments: list[str]) -> int:
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
+    from firerl.insight.warning import warning
+
+    if said := warning(configs[0]):  # the same for all seeds
+        print(said)
     codes = []
     for config in configs:
         codes.append(_start(config))
@@ -72,10 +76,7 @@ def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl import api
-    from firerl.insight.warning import warning
 
-    if said := warning(config):
-        print(f"firerl: {said}", file=sys.stderr)
     return _interruptible(config.run_dir, lambda: api.start(config, progress=True))
 
 

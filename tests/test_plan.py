@@ -149,12 +149,12 @@ def test_launch_says_one_line_where_the_answer_is_bad(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(api, "start", lambda *_, **__: None)
-    assert launch([*QUADRATIC, "preset=smoke"]) == 0
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert "python -m firerl.plan" in err
+    assert launch([*QUADRATIC, "preset=smoke", "seed=[1,2]"]) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    assert "python -m firerl.plan" in out
     assert launch([*QUADRATIC, "preset=smoke", "algo=pbt"]) == 0
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_help_is_quick() -> None:

@@ -249,8 +249,9 @@ def _one_network(config: RunConfig, learner: type, run: _Run, seconds: float) ->
     A learner that cannot do this here costs these figures, not the probe.
     """
     with suppress(Exception):  # anybody's code
-        network = learner(dict(config.settings), dict(run.values[run.alive[0]]), 0, config.engine.device)
-        network.load(weights=run.engine.weights(run.alive[0]))
+        best = max(run.alive[:-1] or run.alive, key=lambda worker: run.curves[worker][-1:])  # the last was copied over
+        network = learner(dict(config.settings), dict(run.values[best]), 0, config.engine.device)
+        network.load(weights=run.engine.weights(best))
         began = time.perf_counter()
         network.report(0)
         report = time.perf_counter() - began

@@ -22,9 +22,9 @@ def warning(config: RunConfig) -> str | None:
     if found >= ENOUGH:
         return None
     return (
-        f"evaluators will find a true advantage of one standard deviation of the noise in {100 * found:.0f} of 100 "
-        f"evaluations at best ({case.points} points each, a ready every {case.per_ready}); python -m firerl.plan with "
-        "the same arguments says more"
+        f"note: evaluators will find a true advantage of one standard deviation of the noise in {100 * found:.0f} of "
+        f"100 evaluations at best ({case.points} points each, a ready every {case.per_ready}); python -m firerl.plan "
+        "with the same arguments says more"
     )
 
 
