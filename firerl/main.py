@@ -13,6 +13,7 @@ from firerl import __version__
 from firerl.errors import FirerlError, PopulationDied, SettingError, unknown
 
 COMMANDS = {
+    "plan": "what a run will cost and whether its statistics can work, before it starts",
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",

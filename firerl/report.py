@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firerl.errors import FirerlError, SettingError
-from firerl.journal import Parser
-from firerl.main import guarded
+from firerl.main import Parser, guarded
 
 NAME = "report.html"  # in the run folder
 POLL_SECONDS = 1.0  # between two looks at the journal

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, State, StopEvaluator, members
-from firerl.journal import drop_stdout
 from firerl.journal_db import Journal
+from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent
 
 if TYPE_CHECKING:
