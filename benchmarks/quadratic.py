@@ -35,11 +35,11 @@ from quadratic_runs import PROBLEMS, Arm, simulate
 from quadratic_schedule import schedule_objective
 
 from firerl.errors import FirerlError
+from firerl.insight.statistics import bootstrap
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "quadratic.jsonl"
 REFERENCE = "fire"  # the arm that others are compared with, seed by seed
-RESAMPLES = 10_000
 
 Row = dict[str, Any]
 Found = dict[str, dict[str, dict[int, Row]]]  # arm -> problem -> seed -> row
@@ -124,10 +124,8 @@ def collect(arms: Sequence[Arm], path: Path) -> Found:
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The mean and its 95 % bootstrap interval (percentiles of resampled means)."""
-    x = np.asarray(values, dtype=np.float64)
-    draws = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
-    low, high = np.percentile(x[draws].mean(axis=1), [2.5, 97.5])
-    return float(x.mean()), float(low), float(high)
+    low, high = bootstrap(values, np.mean)
+    return float(np.mean(values)), float(low), float(high)
 
 
 def difference(rows: Mapping[int, Row], others: Mapping[int, Row]) -> tuple[float, float, float] | None:

@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.api import initial_state_of
 from firerl.compose import compose
-from firerl.config import RunConfig, resolve, setup_of
+from firerl.config import RunConfig, resolve, setup_of, window_of
 from firerl.controller import transfers
 from firerl.engine.base import Transfer
 from firerl.evolution import find
-from firerl.evolution.population import Decision, Report, Worker
+from firerl.evolution.population import Decision, Report, Worker, counts
 from firerl.evolution.winner import winner
-from firerl.results import counts, window_of
 from firerl.seeding import Purpose, integer_seed
 from firerl.settings import build
 

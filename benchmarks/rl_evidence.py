@@ -4,6 +4,7 @@
     python benchmarks/rl_evidence.py --goal              more seeds than the least
     python benchmarks/rl_evidence.py --groups extra      other arms: fire_lean, larger populations, rivals, switches
     python benchmarks/rl_evidence.py --list              what is there and what is missing; runs nothing
+    python benchmarks/rl_evidence.py --plot              tables and figures of docs/evidence.md, from the results alone
     python benchmarks/rl_evidence.py --quick             one short pair on InvertedPendulum, kept nowhere; two minutes
 
 Every finished run is one line of the results file and never computed again; a run that was interrupted goes on from its
@@ -31,6 +32,7 @@ from rl_evidence_runs import run_cell
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rl_evidence.jsonl"
+ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
 WORK = HERE.parent / "runs" / "rl-evidence"
 
 
@@ -82,9 +84,31 @@ def describe(row: dict[str, Any]) -> str:
     )
 
 
+def plot(rows: Sequence[dict[str, Any]]) -> None:
+    """Put the tables into docs/evidence.md at their marks, and draw the figures."""
+    import rl_evidence_tables as tables
+    from rl_evidence_figures import DOCS, write_figures
+
+    found = tables.group(rows)
+    page = DOCS / "evidence.md"
+    text = page.read_text()
+    for name, lines in (
+        ("rl results", tables.results(found)),
+        ("rl differences", tables.differences(found)),
+        ("rl evolution", tables.evolution(found)),
+    ):
+        print(f"\n{name}\n" + "\n".join(lines))
+        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        before, marked, after = text.partition(begin)
+        if marked:
+            text = before + begin + "\n".join(lines) + "\n" + end + after.partition(end)[2]
+    page.write_text(text)
+    print("\n".join(map(str, write_figures(found))))
+
+
 def quick(work: Path) -> dict[str, Any]:
     """A pair that takes two minutes in all, to see that the whole works."""
-    short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1, grid.SPACE)
+    short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1)
     TASKS["InvertedPendulum"] = short
     rows = [run_cell(Cell("InvertedPendulum", arm, 100), work, None) for arm in (grid.FIRE, grid.PBT)]
     for row in rows:
@@ -98,12 +122,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=1000.0, help="start no run after this time")
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
     parser.add_argument("--groups", nargs="+", choices=[*GROUPS], default=["main"])
+    parser.add_argument("--arms", nargs="+", choices=[*ARMS], default=[], help="these alone, of any group")
     parser.add_argument("--goal", action="store_true", help="as many seeds as the goal says")
     parser.add_argument("--first-seed", type=int, default=0, help="pilots take 100 and up")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=WORK, help="folder of the runs under way")
     parser.add_argument("--processes", type=int, default=None, help="of a run; default: one a core")
     parser.add_argument("--list", action="store_true", help="run nothing")
+    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
     parser.add_argument("--quick", action="store_true", help="one short pair, kept nowhere")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -111,10 +137,15 @@ def main() -> None:
             print(json.dumps(quick(Path(folder))))
         return
     rows = load(arguments.results)
-    wanted = list(cells(arguments.tasks, arguments.groups, arguments.first_seed, arguments.goal))
+    arms = [ARMS[name] for name in arguments.arms] or [arm for group in arguments.groups for arm in GROUPS[group]]
+    wanted = list(cells(arguments.tasks, arms, arguments.first_seed, arguments.goal))
     missing = [cell for cell in wanted if cell.key() not in rows]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-    if arguments.list:
+    if arguments.plot:
+        plot(
+            [rows[cell.key()] for cell in cells([*TASKS], [*GROUPS], arguments.first_seed, True) if cell.key() in rows]
+        )
+    elif arguments.list:
         for cell in wanted:
             row = rows.get(cell.key())
             print(describe(row) if row else f"{cell.name:<30} missing")

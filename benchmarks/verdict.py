@@ -30,10 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import yaml
 
-from firerl import curves
 from firerl.evolution import fire
-from firerl.evolution.evaluators import Curve, verdict
-from firerl.evolution.population import Evaluation, Promote, Worker
+from firerl.insight.power import play
 
 DIFFERENCES = (-1.0, 0.0, 0.5, 1.0, 2.0)  # standard deviations of the noise
 RISES = {"flat": 0, "gentle": 4, "steep": 16}  # standard deviations over twice the evaluator's time
@@ -56,25 +54,6 @@ def presets() -> dict[str, int]:
     return {preset["name"]: preset["max_eval_evaluations"] for preset in map(yaml.safe_load, sorted(texts))}
 
 
-def curve(raw: np.ndarray) -> Curve:
-    return Curve(raw, curves.smooth(raw))
-
-
-def play(settings: fire.Settings, eta: np.ndarray, rho: np.ndarray, length: int) -> tuple[bool, bool, int]:
-    """Whether the child is promoted, whether without overlap, and after how many points of the evaluator.
-
-    ``eta`` [max_eval_steps] and ``rho`` [length + max_eval_steps] are all points there can be, one step apart.
-    """
-    child = Worker(0, 1, is_evaluator=False)
-    for n in range(1, len(eta) + 1):
-        evaluator = Worker(2, 2, is_evaluator=True, step=n, evaluation=Evaluation(parent=1, child=0, started=0))
-        found = verdict(settings, evaluator, curve(eta[:n]), curve(rho[: length + n]), child)
-        if found is not None:
-            promoted = isinstance(found, Promote)
-            return promoted, promoted and found.p_value == 0, n
-    raise AssertionError("an evaluation ends when its time is over")
-
-
 def rates(max_eval: int, shape: str, length: int, difference: float, evaluations: int) -> Rates:
     """Play ``evaluations`` of them; the noise is a function of the row."""
     rng = np.random.default_rng([max_eval, RISES[shape], length])
@@ -85,7 +64,7 @@ def rates(max_eval: int, shape: str, length: int, difference: float, evaluations
     for _ in range(evaluations):
         rho = true + rng.standard_normal(len(true))
         eta = true[:max_eval] + ahead + rng.standard_normal(max_eval)
-        ends.append(play(settings, eta, rho, length))
+        ends.append(play(settings, 1, eta, rho, length))
     promoted, apart, points = np.array(ends).T
     return Rates(promoted.mean(), apart.mean(), ((promoted == 0) & (points < max_eval)).mean(), points.mean())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
-from firerl.config import RunConfig, changed, from_plain, resolve, setup_of, to_plain
+from firerl.config import SIMULATED, RunConfig, changed, from_plain, resolve, setup_of, to_plain
 from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
@@ -167,14 +167,15 @@ def resume_run(
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
     from firerl.controller import Controller
     from firerl.engine import make_engine
-    from firerl.engine.base import LearnerSpec
+    from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
     spec = LearnerSpec(learner, config.settings, config.engine.device)
     workers = sum(config.sizes) + config.evaluators
     engine = config.engine
-    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers)
+    costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
+    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers, costs)
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)

@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from firerl.journal import Parser
-from firerl.main import guarded
+from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     from firerl.config import RunConfig

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PARTS = ("train", "evaluate", "decide", "copy", "save")
 
 
 class Clock:
-    """Wall time by part, of every round and of every generation, in seconds of one process."""
+    """Time by part, of every round and of every generation, in seconds of one process.
 
-    def __init__(self, processes: int):
+    ``now`` is the clock that it reads: the engine's, real or virtual.
+    """
+
+    def __init__(self, processes: int, now: Callable[[], float] = time.perf_counter):
         self.processes = processes
-        self._begun = self._last = time.perf_counter()
+        self._now = now
+        self._begun = self._last = now()
         self._rounds = 0
         self._generation: dict[str, float] = {}
 
     def begin_round(self) -> None:
         """A new evaluation interval starts."""
-        self._round_begun = time.perf_counter()
+        self._round_begun = self._now()
         self._round = dict.fromkeys(PARTS, 0.0)
 
     def add(self, part: str, seconds: float) -> None:
@@ -31,27 +35,27 @@ class Clock:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Times a block in which all processes wait for it."""
-        begun = time.perf_counter()
+        begun = self._now()
         yield
-        self.add(name, (time.perf_counter() - begun) * self.processes)
+        self.add(name, (self._now() - begun) * self.processes)
 
     def end_round(self) -> tuple[float, dict[str, float]]:
         """Seconds of the round, and the parts as shares of processes x seconds; "idle" is the rest."""
         self._rounds += 1
-        seconds = time.perf_counter() - self._round_begun
+        seconds = self._now() - self._round_begun
         shares = {name: value / (seconds * self.processes) for name, value in self._round.items()}
         return seconds, {**shares, "idle": max(0.0, 1.0 - sum(shares.values()))}
 
     def mean_round(self) -> float:
         """Seconds of a round so far, all that happens between rounds included."""
-        return (time.perf_counter() - self._begun) / max(self._rounds, 1)
+        return (self._now() - self._begun) / max(self._rounds, 1)
 
     def since_last(self) -> dict[str, float]:
         """Seconds by part since the last call, and "seconds" of wall time: for a generation, at its commit.
 
         What comes after a commit (the rest of the commit itself, copies) counts for the next generation.
         """
-        now = time.perf_counter()
+        now = self._now()
         figures = {**self._generation, "seconds": now - self._last, "processes": float(self.processes)}
         self._last, self._generation = now, {}
         return figures

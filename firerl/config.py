@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
 from typing import Any
 
+from firerl.engine import ENGINES
 from firerl.errors import FirerlError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
@@ -22,7 +23,8 @@ from firerl.learners import check_learner, find_learner
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
 
-ENGINES = ("inline", "local")
+# What engine=simulated alone takes.
+SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
 LOGGERS = ("tensorboard",)
 MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
 
@@ -39,12 +41,31 @@ class AlgoConfig:
 class EngineConfig:
     """Where the learners run. Nothing here changes the result of a run."""
 
-    name: str = setting("local", "inline: in this process; local: in processes of this machine", choices=ENGINES)
+    name: str = setting(
+        "local",
+        "inline: in this process; local: in processes of this machine; simulated: virtual time",
+        choices=ENGINES,
+    )
     processes: int | None = setting(None, "processes that host the workers; null: one a core", minimum=1)
     timeout: float | None = setting(None, "a silent process counts as dead after this; null: never", "seconds", above=0)
     device: str = setting("cpu", "where torch computes: cpu, cuda, cuda:1, mps")
+    speed_spread: float = setting(
+        0.0, "simulated: fastest minus slowest worker, in mean speeds: 0.2 is 20 %", "share", minimum=0, below=2
+    )
+    seconds_per_step: float | None = setting(
+        None, "simulated: of training at mean speed; this and the next three null: what it takes here", "s", minimum=0
+    )
+    seconds_per_evaluation: float | None = setting(None, "simulated: of one worker at mean speed", "s", minimum=0)
+    seconds_per_copy: float | None = setting(None, "simulated: of one worker's weights", "s", minimum=0)
+    seconds_per_save: float | None = setting(None, "simulated: of one worker's state", "s", minimum=0)
 
     def __post_init__(self) -> None:
+        for name in SIMULATED:
+            if self.name != "simulated" and getattr(self, name):
+                raise SettingError(
+                    f"engine.{name}={show(getattr(self, name))}: engine={self.name} runs in real time; only "
+                    "engine=simulated takes it"
+                )
         if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
             raise SettingError(f"engine.device={self.device}: must be cpu, cuda, cuda:<number> or mps")
 
@@ -204,12 +225,35 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     engine = {"name": engine} if isinstance(engine, str) else engine
     kept = plain(old.engine)
     if isinstance(engine, Mapping) and engine.get("name", old.engine.name) != old.engine.name:
+        if "simulated" in (engine["name"], old.engine.name):
+            raise SettingError(
+                f"engine={show(engine['name'])}: this run began with engine={old.engine.name}, and a run's times are "
+                "simulated from its start to its end or not at all"
+            )
         kept["processes"] = None  # another engine has its own default
     result = {**to_plain(old), **changes, "engine": _merged("engine", kept, engine)}
     result["stop"] = _merged("stop", plain(old.stop), changes.get("stop", {}))
     config = from_plain(result)
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     return config
+
+
+def modelled(config: RunConfig, **settings: Any) -> RunConfig:
+    """The same run with a learner that trains nothing (``firerl.agents.modelled``) in place of its own.
+
+    ``settings`` are the modelled learner's (``noise``, ``failure_rate``, ...); what it stands for is as ``config``
+    says. Raises SettingError.
+    """
+    learner = find_learner("modelled")
+    stands_for = {
+        "of": config.learner,
+        "env": config.settings.get("env"),
+        "space": config.space,
+        "granularity": 1,  # the intervals are whole already
+        "eval_interval": config.eval_interval,
+    }
+    complete = dict(plain(learner.resolve({**stands_for, **settings})))
+    return replace(config, task=learner.task_of(complete), learner="modelled", settings=complete)
 
 
 def setup_of(config: RunConfig) -> Setup:
@@ -222,6 +266,11 @@ def setup_of(config: RunConfig) -> Setup:
         eval_interval=config.eval_interval,
         ready_interval=config.ready_interval,
     )
+
+
+def window_of(config: RunConfig) -> int:
+    """How many last objectives the fitness of P1 averages."""
+    return int(config.algo.settings.get("fitness_window", 1))
 
 
 def default_run_dir(config: RunConfig) -> str:
@@ -328,11 +377,12 @@ def _usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
     """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
-    allowed = {*learner.space, *getattr(learner, "tunable", set(settings) - {"env"})}
+    own = learner.space_of(settings)
+    allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env"})}
     for name, spec in _merged("space", {}, changes).items():
-        if learner.space and name not in allowed:
+        if own and name not in allowed:
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
         if spec is None and name not in settings:
             raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
-    merged = {**plain(learner.space), **plain(changes)}
+    merged = {**plain(own), **plain(changes)}
     return {name: spec for name, spec in merged.items() if spec is not None}

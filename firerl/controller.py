@@ -8,13 +8,13 @@ from typing import Any
 
 from firerl import results
 from firerl.clock import Clock
-from firerl.config import RunConfig, setup_of
+from firerl.config import RunConfig, setup_of, window_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, contenders
-from firerl.evolution.winner import smoothed_leader, winner
-from firerl.journal_db import BestEver, File, Generation, Point
+from firerl.evolution.winner import winner
+from firerl.journal_db import File, Generation, Point, better
 from firerl.learner import Learner
 from firerl.progress import Observer, Round
 from firerl.seeding import Purpose, integer_seed
@@ -70,7 +70,7 @@ class Controller:
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
         _restore(engine, self.setup, self.store, generation)
-        clock = Clock(engine.processes)
+        clock = Clock(engine.processes, engine.now)
         while not (stopped := self._stopped(generation)):
             generation = self._next_generation(engine, generation, clock)
         return generation, stopped
@@ -124,16 +124,7 @@ class Controller:
         number = previous.number + 1
         saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
         files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
-        best = previous.best_ever
-        leader = smoothed_leader(state, points[-1].decisions)
-        if leader and leader.objective is not None and (best is None or leader.objective > best.objective):
-            best = BestEver(
-                worker=leader.worker,
-                step=leader.network_step,
-                objective=leader.objective,
-                hyperparameters=state.workers[leader.worker].hyperparameters,
-                file=files[leader.holder].name,
-            )
+        best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)
         return self.store.commit(previous, step, points, state, list(files.values()), best, clock.since_last())
 
     def _stopped(self, generation: Generation) -> str:
@@ -145,7 +136,7 @@ class Controller:
             return "steps"
         if generation.number == 0:
             return ""
-        leader = winner(generation.state, generation.decisions, results.window_of(self.config))
+        leader = winner(generation.state, generation.decisions, window_of(self.config))
         reached = leader.objective if leader else None
         if stop.objective is not None and reached is not None and reached >= stop.objective:
             return "stop.objective"

@@ -96,26 +96,24 @@ def best_score_diff(
 def best_score_diffs(smooth_curves: Sequence[Curve]) -> NDArray[np.float64]:
     """best_score_diff of all pairs of smooth curves, to the last bit: [N, N], f in rows, g in columns, 0 with itself.
 
-    No curve may be empty. Costs O(N) vector operations and a search for each pair that lies wholly apart.
+    No curve may be empty. Costs O(N) vector operations.
     """
-    best = [_Best(y) for y in smooth_curves]
-    lengths = np.array([len(b.y) for b in best], dtype=np.intp)
-    starts = np.array([b.y[0] for b in best])
-    running = np.full((len(best), lengths.max(initial=0)), np.inf)  # [N, longest]
-    for row, b in zip(running, best, strict=True):
-        row[: len(b.y)] = b.running
-    diffs = np.zeros((len(best), len(best)))
-    for i, lower in enumerate(best):
-        others = np.flatnonzero(starts >= starts[i])
-        reached = np.searchsorted(lower.running, starts[others])  # where the lower curve first gets there
-        overlaps = reached < lengths[i]
+    if not smooth_curves:
+        return np.zeros((0, 0))
+    curves = _Bests(smooth_curves)
+    diffs = np.zeros((len(smooth_curves), len(smooth_curves)))
+    for i, lower in enumerate(curves.each):
+        others = np.flatnonzero(curves.starts >= curves.starts[i])
+        reached = np.searchsorted(lower.running, curves.starts[others])  # where the lower curve first gets there
+        overlaps = reached < len(lower.y)
         j, first = others[overlaps], reached[overlaps]
-        shared = np.minimum(lengths[i] - first, lengths[j])
-        gain = lower.inside(first, shared) - running[j, shared - 1]
+        shared = np.minimum(len(lower.y) - first, curves.lengths[j])
+        gain = lower.inside(first, shared) - curves.running[j, shared - 1]
         diffs[i, j], diffs[j, i] = gain, 0.0 - gain
-        for k in others[~overlaps]:
-            if _wholly_above(best[k].y, lower.y):
-                diffs[k, i] = max(0.0, _largest_shifted_diff(best[k], lower))
+        apart = others[~overlaps]
+        above = apart[curves.lowest[apart] > lower.running[-1]]
+        if len(above):
+            diffs[above, i] = np.maximum(0.0, curves.largest_shifted_diffs(above, lower))
     return diffs
 
 
@@ -193,10 +191,10 @@ class _Best:
     def inside(self, first: NDArray[np.intp], length: NDArray[np.intp]) -> Curve:
         """[k] the best of the ``length`` values from ``first`` on, for k parts: two powers of two cover a part."""
         power = np.frexp(length)[1] - 1  # the largest 2^power <= length
-        return np.maximum(self._powers[power, first], self._powers[power, first + length - 2**power])
+        return np.maximum(self.powers[power, first], self.powers[power, first + length - 2**power])
 
     @cached_property
-    def _powers(self) -> Curve:
+    def powers(self) -> Curve:
         """[power, n] the best of the 2^power values from each index on, where there are so many."""
         rows = [self.y]
         while 2 ** len(rows) <= len(self.y):
@@ -222,6 +220,55 @@ def _largest_shifted_diff(f: _Best, g: _Best) -> float:
     lengths = np.minimum(len(f.y) - i, len(g.y))
     starts_in_f = f.inside(i, lengths) - (f.y[before] - g.y[0]) - g.running[lengths - 1]
     return float(max(starts_in_g.max(), starts_in_f.max(initial=-np.inf)))
+
+
+class _Bests:
+    """Best values over parts of N curves, in arrays that are as long as the longest."""
+
+    def __init__(self, curves: Sequence[Curve]):
+        self.each = [_Best(y) for y in curves]
+        self.lengths = np.array([len(y) for y in curves], dtype=np.intp)
+        self.starts = np.array([y[0] for y in curves])
+        self.lowest = np.array([y.min() for y in curves])
+        self.running = np.full((len(curves), self.lengths.max()), np.inf)  # [N, longest]
+        for row, one in zip(self.running, self.each, strict=True):
+            row[: len(one.y)] = one.running
+
+    @cached_property
+    def _powers(self) -> Curve:
+        """[N, power, longest], as for one curve."""
+        powers = np.full((len(self.each), int(self.lengths.max()).bit_length(), self.running.shape[1]), np.inf)
+        for rows, one in zip(powers, self.each, strict=True):
+            rows[: len(one.powers), : len(one.y)] = one.powers
+        return powers
+
+    @cached_property
+    def _steps(self) -> tuple[NDArray[np.intp], NDArray[np.intp], Curve]:
+        """The records of all curves but the first of each: whose, its index, the value of the record before it."""
+        whose = np.repeat(np.arange(len(self.each)), [len(one.records) - 1 for one in self.each])
+        index = np.concatenate([one.records[1:] for one in self.each])
+        before = np.concatenate([one.y[one.records[:-1]] for one in self.each])
+        return whose, index, before
+
+    def largest_shifted_diffs(self, above: NDArray[np.intp], g: _Best) -> Curve:
+        """``_largest_shifted_diff`` of each of the curves ``above`` [k], which all lie wholly above g."""
+        j = g.records
+        lengths = np.minimum(self.lengths[above][:, None], len(g.y) - j)  # [k, records of g]
+        shifts = self.starts[above][:, None] - g.y[j]
+        starts_in_g = self.running[above[:, None], lengths - 1] - shifts - g.inside(j, lengths)
+        largest = np.full(len(self.each), -np.inf)
+        largest[above] = starts_in_g.max(axis=1)
+
+        is_above = np.zeros(len(self.each), dtype=bool)
+        is_above[above] = True
+        whose, index, before = self._steps
+        these = is_above[whose]
+        whose, index, before = whose[these], index[these], before[these]
+        lengths = np.minimum(self.lengths[whose] - index, len(g.y))
+        power = np.frexp(lengths)[1] - 1
+        inside = np.maximum(self._powers[whose, power, index], self._powers[whose, power, index + lengths - 2**power])
+        np.maximum.at(largest, whose, inside - (before - g.y[0]) - g.running[lengths - 1])
+        return largest[above]
 
 
 @lru_cache(maxsize=4096)

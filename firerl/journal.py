@@ -7,15 +7,13 @@ last line is ``hash <step> <sha256>`` of the last committed generation. Works wh
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from firerl.errors import RunFolderError, SettingError
-from firerl.main import guarded
+from firerl.errors import RunFolderError
+from firerl.main import Parser, drop_stdout, guarded
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
@@ -23,13 +21,6 @@ if TYPE_CHECKING:
 
 Values = dict[int, Mapping[str, Any]]  # worker -> its hyperparameters
 VERDICT = ("step", "worker", "parent", "child", "points", "best_score_diff", "p_value")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like all of firerl's."""
-
-    def error(self, message: str) -> NoReturn:
-        raise SettingError(f"{message}; {self.prog} --help says more")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,13 +55,6 @@ def _main(argv: Sequence[str] | None) -> int:
     finally:
         journal.close()
     return 0
-
-
-def drop_stdout() -> None:
-    """Send what is still to come, the interpreter's own flush at exit included, nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def lines(journal: Journal, reports: bool = False) -> Iterator[str]:

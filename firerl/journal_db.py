@@ -7,7 +7,7 @@ failures live in tables of their own, outside the promise. ``store.py`` writes i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from firerl import files
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import Decision, Report, State
+from firerl.evolution.winner import smoothed_leader
 
 FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
 
@@ -66,6 +67,29 @@ class BestEver:
     file: str
 
 
+def better(
+    best: BestEver | None, state: State, decisions: Sequence[Decision], file: Callable[[int], str]
+) -> BestEver | None:
+    """``best``, or what a contender has reached at this ready if its smooth curve ends higher; ``file`` names a
+    worker's checkpoint."""
+    leader = smoothed_leader(state, decisions)
+    if leader is None or leader.objective is None or (best is not None and leader.objective <= best.objective):
+        return best
+    values = state.workers[leader.worker].hyperparameters
+    return BestEver(leader.worker, leader.network_step, leader.objective, values, file(leader.holder))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The journal as it lies there, for whoever checks it; of reports and decisions the raw columns, in order."""
+
+    meta: Mapping[str, str]
+    generations: Sequence[tuple[int, int, str, str | None, str | None]]  # number, step, hash, state, best_ever
+    reports: Sequence[tuple[int, int, int, int, str, str, str | None]]  # the columns of SCHEMA
+    decisions: Sequence[tuple[int, int, int, str, str]]
+    checkpoints: Sequence[tuple[str, int, int, int, str]]
+
+
 @dataclass(frozen=True)
 class Generation:
     """The last committed generation: the state after its decisions, and the files from before them."""
@@ -77,6 +101,23 @@ class Generation:
     decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
     files: Mapping[int, File]  # by worker
     best_ever: BestEver | None
+
+
+def first_hash(promised: Mapping[str, Any], state: State) -> str:
+    """The hash of generation 0: over the promised settings and the first population."""
+    text = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
+    return files.digest(text.encode())
+
+
+def next_hash(previous: str, step: int, points: Sequence[Point]) -> str:
+    """The hash of a generation: over the one before it, its step, and all reports and decisions of its points."""
+    rows = [{"reports": p.reports, "decisions": [_decision(d) for d in p.decisions]} for p in points]
+    text = plain.dumps({"step": step, "points": rows})
+    return files.digest((previous + text).encode())
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    return {"kind": plain.decision_kind(decision), **plain.encode(decision)}
 
 
 class Journal:
@@ -144,6 +185,18 @@ class Journal:
         check_file(path, row[0] if row else "")
         return checkpoint.read(path)
 
+    def rows(self) -> Rows:
+        """All that is promised or checked, of one moment. Raises sqlite3.Error."""
+        with self.moment():
+            run = self._db.execute
+            return Rows(
+                dict(run("SELECT key, value FROM meta").fetchall()),
+                run("SELECT number, step, hash, state, best_ever FROM generations ORDER BY number").fetchall(),
+                run("SELECT * FROM reports ORDER BY point, worker").fetchall(),
+                run("SELECT * FROM decisions ORDER BY point, position").fetchall(),
+                run("SELECT * FROM checkpoints ORDER BY name").fetchall(),
+            )
+
     def points(self) -> Iterator[Point]:
         """The committed evaluation points, in order."""
         # Rows are only ever added: up to the last point of now, both tables are whole.
@@ -160,7 +213,7 @@ class Journal:
                 yield Point(reports, decisions.get(current, []))
                 reports = []
             current = point
-            reports.append(Report(worker, step, plain.loads(objective), plain.loads(metrics), failure))
+            reports.append(read_report(worker, step, objective, metrics, failure))
         if reports:
             yield Point(reports, decisions.get(current, []))
 
@@ -184,6 +237,11 @@ class Journal:
 
     def _meta(self, key: str) -> str:
         return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def read_report(worker: int, step: int, objective: str, metrics: str, failure: str | None) -> Report:
+    """A report from its columns."""
+    return Report(worker, step, plain.loads(objective), plain.loads(metrics), failure)
 
 
 def check_is_run(run_dir: Path) -> None:

@@ -50,6 +50,10 @@ def _main(arguments: list[str]) -> int:
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
+    from firerl.insight.warning import warning
+
+    if said := warning(configs[0]):  # the same for all seeds
+        print(said)
     codes = []
     for config in configs:
         codes.append(_start(config))

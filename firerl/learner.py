@@ -47,6 +47,11 @@ class Learner:
         return {**cls.settings, **settings}
 
     @classmethod
+    def space_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Default search space, where complete ``settings`` decide it."""
+        return cls.space
+
+    @classmethod
     def granularity_of(cls, settings: Mapping[str, Any]) -> int:
         """Steps that train() takes multiples of, where complete ``settings`` decide it."""
         return cls.granularity

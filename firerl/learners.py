@@ -13,6 +13,7 @@ from firerl.learner import Learner
 SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
+    "modelled": "firerl.agents.modelled.learner.Modelled",
 }
 METHODS = ("__init__", "set_hyperparameters", "train", "evaluate", "state", "load")  # what a learner brings itself
 

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from firerl import __version__
-from firerl.errors import FirerlError, PopulationDied, unknown
+from firerl.errors import FirerlError, PopulationDied, SettingError, unknown
 
 COMMANDS = {
+    "plan": "what a run will cost and whether its statistics can work, before it starts",
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
+    "explain": "tell a run in sentences, draw a verdict, verify the journal",
+    "report": "write one page about a run, with figures",
+    "compare": "compare runs at equal steps: medians, differences, a picture",
     "play": "let the winner of a run play episodes",
     "replay": "train fresh networks with the schedule that a run found",
     "check": "try whether a learner keeps the contract",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all of firerl's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingError(f"{message}; {self.prog} --help says more")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +69,13 @@ def fail(error: FirerlError) -> int:
     """Print the one line and return the exit code."""
     print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
     return 1 if isinstance(error, PopulationDied) else 2
+
+
+def drop_stdout() -> None:
+    """Send what is still to come, the interpreter's own flush at exit included, nowhere: the reader has left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

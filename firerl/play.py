@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.journal import Parser, drop_stdout
-from firerl.main import guarded
+from firerl.main import Parser, drop_stdout, guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,10 +132,9 @@ def _load_current(run_dir: Path, best_ever: bool) -> Network:
 
 
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
-    from firerl.config import from_plain
+    from firerl.config import from_plain, window_of
     from firerl.evolution.winner import winner
     from firerl.journal_db import Journal
-    from firerl.results import window_of
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
         config = from_plain(journal.config())

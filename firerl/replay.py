@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from firerl.errors import SettingError, unknown
-from firerl.journal import Parser
-from firerl.main import guarded
+from firerl.main import Parser, guarded
 
 PATHS = ("schedule", "out")
 SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "learner")

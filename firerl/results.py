@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections import Counter
 from typing import Any
 
 import yaml
 
 from firerl import checkpoint
-from firerl.config import RunConfig
+from firerl.config import RunConfig, window_of
 from firerl.evolution import lineage, plain
-from firerl.evolution.population import Copy, Decision, Promote, StartEvaluator, StopEvaluator
+from firerl.evolution.population import counts
 from firerl.evolution.winner import Leader, winner
 from firerl.journal_db import Generation
 from firerl.learner import Learner
 from firerl.seeding import Purpose, integer_seed
 from firerl.store import Store
-
-
-def counts(decisions: list[Decision]) -> dict[str, Any]:
-    """How often evolution did what."""
-    reasons = Counter(d.reason for d in decisions if isinstance(d, StopEvaluator))
-    return {
-        "copies": sum(isinstance(d, Copy) for d in decisions),
-        "evaluator_starts": sum(isinstance(d, StartEvaluator) for d in decisions),
-        "evaluator_successes": sum(isinstance(d, Promote) for d in decisions),
-        "evaluator_stops": dict(sorted(reasons.items())),
-    }
 
 
 def write(
@@ -77,11 +65,6 @@ def write(
     }
     store.write_result_file("result.json", json.dumps(plain.encode(result), indent=1).encode())
     return result
-
-
-def window_of(config: RunConfig) -> int:
-    """How many last objectives the fitness of P1 averages."""
-    return int(config.algo.settings.get("fitness_window", 1))
 
 
 def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any], store: Store) -> dict[str, float]:

@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     PARENT = 7  # whom an evaluator measures among equally old parents
     RETRACE = 8  # a fresh network trained with a found schedule
     REPORT = 9  # figures about the winner on data that the search did not see
+    SPEED = 10  # how fast a worker is on simulated hardware; no part of a result
 
 
 def _sequence(seed: int, purpose: Purpose, worker: int, step: int) -> np.random.SeedSequence:

@@ -12,7 +12,6 @@ machine failures live in tables of their own, outside the promise.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import sqlite3
@@ -27,7 +26,7 @@ import yaml
 from firerl import files
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
-from firerl.evolution.population import Decision, State
+from firerl.evolution.population import State
 from firerl.journal_db import (
     FORMAT,
     SCHEMA,
@@ -39,11 +38,13 @@ from firerl.journal_db import (
     check_file,
     check_is_run,
     connect,
+    first_hash,
+    next_hash,
 )
 
 OURS = {
     "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
-    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
+    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
 }  # fmt: skip
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
@@ -69,13 +70,12 @@ class Store:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = _locked(run_dir)
         check_free(run_dir)
-        for leftover in (*RESULTS, "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
+        for leftover in (*RESULTS, "report.html", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
             (run_dir / leftover).unlink(missing_ok=True)  # of a run whose journal was removed
         files.write(run_dir / "config.yaml", _yaml(config))
         (run_dir / "checkpoints").mkdir(exist_ok=True)
-        first = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
         new = run_dir / "journal.sqlite.new"
-        digest = hashlib.sha256(first.encode()).hexdigest()
+        digest = first_hash(promised, state)
         meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
         with _writing(run_dir):
             db = sqlite3.connect(new, isolation_level=None)
@@ -121,9 +121,7 @@ class Store:
     ) -> Generation:
         """Commit the generation after ``previous``: its evaluation points, the state after them, durable files."""
         number = previous.number + 1
-        rows = [{"reports": p.reports, "decisions": [_decision(d) for d in p.decisions]} for p in points]
-        promised = plain.dumps({"step": step, "points": rows})
-        digest = hashlib.sha256((previous.hash + promised).encode()).hexdigest()
+        digest = next_hash(previous.hash, step, points)
         db = self._db
         first = 1 + db.execute("SELECT coalesce(max(point), 0) FROM reports").fetchone()[0]
         with _writing(self.run_dir), _transaction(db):
@@ -204,7 +202,8 @@ class Store:
             if path.name not in kept and CHECKPOINT.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         for path in self.run_dir.iterdir():
-            if TEMPORARY.fullmatch(path.name):
+            # A report may be written by another process at this very moment.
+            if TEMPORARY.fullmatch(path.name) and not path.name.startswith("report.html"):
                 path.unlink(missing_ok=True)
 
     def __enter__(self) -> Store:
@@ -270,10 +269,6 @@ def _locked(run_dir: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-def _decision(decision: Decision) -> dict[str, Any]:
-    return {"kind": plain.decision_kind(decision), **plain.encode(decision)}
 
 
 def _yaml(config: Mapping[str, Any]) -> bytes:

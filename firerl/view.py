@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, State, StopEvaluator, members
-from firerl.journal import drop_stdout
 from firerl.journal_db import Journal
+from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent
 
 if TYPE_CHECKING:
@@ -124,23 +124,33 @@ def opening(config: RunConfig, step: int, processes: int) -> list[str]:
     groups = " + ".join(f"P{i} {size}" for i, size in enumerate(config.sizes, start=1))
     workers = sum(config.sizes) + config.evaluators
     evaluators = f", {_count(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
+    simulated = "simulated " if config.engine.name == "simulated" else ""  # of what is learned nothing but the time
+    hosts = _count(processes, f"{simulated}process", f"{simulated}processes")
     lines = [
         f"{config.task}: algorithm {config.algo.name}, learner {config.learner}, seed {config.seed}",
-        f"  population  {groups} members{evaluators}: {workers} workers in {_count(processes, 'process', 'processes')}",
+        f"  population  {groups} members{evaluators}: {workers} workers in {hosts}",
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
         f"  run folder  {config.run_dir}",
     ]
     if step:
         lines.append(f"  resumed     at step {step:,}")
-    return [*lines, "  time        estimated after the first round", ""]
+    virtual = "simulated: all times and speeds below are virtual; " if simulated else ""
+    return [*lines, f"  time        {virtual}estimated after the first round", ""]
 
 
-def closing(result: Mapping[str, Any], run_dir: Path, seconds: float | None, tensorboard: bool) -> list[str]:
-    """The block at the end: the winner, its schedule, what evolution did, what to type next."""
+def closing(
+    result: Mapping[str, Any], run_dir: Path, seconds: float | None, tensorboard: bool, simulated: float = 0.0
+) -> list[str]:
+    """The block at the end: the winner, its schedule, what evolution did, what to type next.
+
+    ``seconds`` have really passed; ``simulated`` are those of a simulation.
+    """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
     steps, duration = result.get("steps", 0), "" if seconds is None else f" in {duration_text(seconds)}"
+    if simulated:
+        duration = f" in simulated {duration_text(simulated)} (simulating took{duration.removeprefix(' in')})"
     winner = f"worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"
     lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", f"  winner      {winner}"]
     fresh = ", ".join(f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items())
@@ -165,6 +175,7 @@ class _View(Silent):
         self.config = config
         self.tally = Tally()
         self.begun: float | None = None  # by time.monotonic
+        self.simulated = 0.0  # seconds of virtual time, where the engine simulates
         self.spent: Counter[str] = Counter()  # seconds by part
 
     def say(self, *lines: str) -> None:
@@ -181,6 +192,7 @@ class _View(Silent):
 
     def round_done(self, round: Round) -> None:
         self.tally.add(round.point.decisions)
+        self.simulated += round.seconds if self.config.engine.name == "simulated" else 0.0
         self.spent.update({part: share * round.seconds for part, share in round.parts.items()})
 
     def note(self, text: str) -> None:
@@ -189,7 +201,7 @@ class _View(Silent):
     def finished(self, result: Mapping[str, Any], run_dir: Path) -> None:
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
-        self.say(*closing(result, run_dir, seconds, "tensorboard" in self.config.logger))
+        self.say(*closing(result, run_dir, seconds, "tensorboard" in self.config.logger, self.simulated))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""

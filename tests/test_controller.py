@@ -14,10 +14,11 @@ import firerl
 from firerl import api, controller
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
-from firerl.config import resolve
+from firerl.config import resolve, to_plain
 from firerl.engine.base import Advance, LearnerSpec, MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.errors import FirerlError, PopulationDied, SettingError
+from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
 from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
@@ -112,8 +113,9 @@ def run_frail(run_dir: Path, deaths: Sequence[int]) -> dict[str, Any]:
         "learner": "quadratic", "engine": "inline", "steps": 480, "seed": 5, "run_dir": str(run_dir),
         "population": {"sizes": [4, 4], "evaluators": 2},
     }))  # fmt: skip
-    plain = {"any": "thing"}
-    with Store.create(run_dir, plain, plain, api.initial_state_of(config)) as store:
+    plain = loads(dumps(to_plain(config)))
+    promised = {key: value for key, value in plain.items() if key not in api.NOT_PROMISED}
+    with Store.create(run_dir, plain, promised, api.initial_state_of(config)) as store:
         spec = LearnerSpec(Quadratic, config.settings)
         return controller.Controller(config, Quadratic, store, Silent(), lambda: Frail(spec)).run()
 

@@ -301,9 +301,8 @@ def picked(pick: str, seed: int, explored: bool = False) -> int:
     done = {3, 4} if explored else set()
     evaluator = idle(6)
     settings = fire.Settings(evaluator_pick=pick)
-    begun = evaluators.start(
-        make_setup((2, 4), 1, seed=seed), {w.id: w for w in [*workers, evaluator]}, evaluator, {}, done, NOW, settings
-    )
+    by_id = {w.id: w for w in [*workers, evaluator]}
+    begun = evaluators.Starts(make_setup((2, 4), 1, seed=seed), settings, by_id, {}, done).next(evaluator, NOW)
     assert begun is not None
     return begun.parent
 

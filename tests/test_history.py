@@ -10,7 +10,7 @@ from simulate import LR, Scenario, Simulation, make_setup, scenarios
 from firerl import curves
 from firerl.evolution import cosine, lineage
 from firerl.evolution.population import Copy, Promote, Set, StartEvaluator, StopEvaluator, initial_state
-from firerl.insight.history import RUNNING, History, tell
+from firerl.insight.history import RUNNING, History, Teller, tell
 from firerl.journal_db import Point
 
 
@@ -33,6 +33,48 @@ def test_every_worker_ends_as_the_core_left_it(scenario: Scenario) -> None:
         assert (now.start, now.end, now.settings[-1][1]) == (w.replaced_step, None, w.hyperparameters)
         assert now.network_step + w.step - now.start == w.network_step
         assert all(stretch.end is not None for stretch in past)
+
+
+@given(scenarios())
+@hypothesis_settings(max_examples=25, deadline=None, database=None, derandomize=True)
+def test_the_teller_knows_the_workers_at_every_point(scenario: Scenario) -> None:
+    """What ranks and winners are computed from."""
+    simulation = scenario.simulate()
+    teller = Teller(initial_state(simulation.setup))
+    for t in simulation.log:
+        for report in t.reports:
+            teller.hear(report)
+        judged = dict(teller.curves)
+        for decision in t.decisions:
+            teller.apply(decision, judged)
+        known = teller.workers()
+        for w in t.after.workers:
+            told = known[w.id]
+            same = (told.curve, told.hyperparameters, told.failed, told.evaluation, told.population, told.is_evaluator)
+            assert same == (w.curve, w.hyperparameters, w.failed, w.evaluation, w.population, w.is_evaluator)
+            if w.evaluation or not w.is_evaluator:
+                assert (told.step, told.network_step) == (w.step, w.network_step)
+
+
+@given(scenarios())
+@hypothesis_settings(max_examples=40, deadline=None, database=None, derandomize=True)
+def test_ancestry_is_the_lineage(scenario: Scenario) -> None:
+    simulation = scenario.simulate()
+    history = history_of(simulation)
+    for w in simulation.state.workers:
+        if w.is_evaluator and not w.evaluation:
+            continue
+        legs = [
+            (
+                leg.stretch.worker,
+                leg.stretch.origin,
+                *(leg.stretch.network_step + at - leg.stretch.start for at in ends),
+            )
+            for leg in history.ancestry(w.id)
+            for ends in [(leg.start, leg.end)]
+        ]
+        path = lineage.segments(history.initial, history.decisions, w.id, w.network_step)
+        assert legs == [(s.worker, s.origin, s.start, s.end) for s in path]
 
 
 @given(scenarios())

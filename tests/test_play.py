@@ -25,6 +25,8 @@ from firerl.journal_db import BestEver, File, Point
 from firerl.learner import Learner
 from firerl.store import Store
 
+pytestmark = pytest.mark.unverified("journals made by hand")
+
 needs_ffmpeg = pytest.mark.skipif(
     not (importlib.util.find_spec("imageio") and importlib.util.find_spec("imageio_ffmpeg")),
     reason="the extra firerl[video] is not installed",

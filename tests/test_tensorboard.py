@@ -14,6 +14,8 @@ from firerl.journal_db import Journal, Point
 from firerl.progress import Round
 from firerl.tensorboard import Replay, TensorBoardObserver
 
+pytestmark = pytest.mark.unverified("journals made by hand")
+
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """(step, value) by tag, as TensorBoard reads it."""

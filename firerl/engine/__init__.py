@@ -1,13 +1,13 @@
-"""Where learners run: in this process (inline), in processes of this machine (local), on a cluster (ray)."""
+"""Where learners run: in this process (inline), in processes of this machine (local), in virtual time (simulated)."""
 
 from __future__ import annotations
 
 import os
 
-from firerl.engine.base import Engine, LearnerSpec
+from firerl.engine.base import Costs, Engine, LearnerSpec
 from firerl.errors import SettingError, unknown
 
-ENGINES = ("inline", "local")
+ENGINES = ("inline", "local", "simulated")
 
 
 def make_engine(
@@ -16,11 +16,13 @@ def make_engine(
     processes: int | None = None,
     timeout: float | None = None,
     workers: int | None = None,
+    costs: Costs = Costs(),  # noqa: B008 (frozen)
 ) -> Engine:
     """The engine ``name``, ready for ``create`` or ``load``.
 
     ``processes`` defaults to the cores this process may use, and is never more than ``workers`` where that is given.
     ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
+    ``costs`` are simulated's.
     Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
     """
     if name not in ENGINES:
@@ -33,10 +35,15 @@ def make_engine(
         from firerl.engine.inline import InlineEngine
 
         return InlineEngine(spec)
+    wanted = processes or usable_cores()
+    wanted = min(wanted, workers) if workers else wanted
+    if name == "simulated":
+        from firerl.engine.simulated import SimulatedEngine
+
+        return SimulatedEngine(spec, wanted, costs)
     from firerl.engine.local import LocalEngine
 
-    wanted = processes or usable_cores()
-    return LocalEngine(spec, min(wanted, workers) if workers else wanted, timeout)
+    return LocalEngine(spec, wanted, timeout)
 
 
 def usable_cores() -> int:

@@ -20,6 +20,18 @@ class LearnerSpec:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What simulated time is made of. None: as long as the call really takes here."""
+
+    seed: int = 0  # of the workers' speeds
+    speed_spread: float = 0.0  # the workers' speeds are uniform in 1 +- half of it
+    seconds_per_step: float | None = None  # of training; this and the next at speed 1
+    seconds_per_evaluation: float | None = None
+    seconds_per_copy: float | None = None  # one Transfer
+    seconds_per_save: float | None = None  # one worker
+
+
+@dataclass(frozen=True)
 class Create:
     """Build ``worker``'s learner anew: fresh weights and a fresh stream from ``seed``."""
 
@@ -92,6 +104,9 @@ class Engine(Protocol):
     """Hosts learners. Every call may raise MachineFailure; after it only ``close`` may be called."""
 
     processes: int
+
+    def now(self) -> float:
+        """Seconds on this engine's clock, from any start: real ones, but where time is simulated."""
 
     def create(self, orders: Sequence[Create]) -> None:
         """Build learners. A learner that raises here fails at its next Advance, with that exception."""

@@ -51,8 +51,9 @@ class Host:
     Where a learner's ``state()`` is the trouble the run cannot be saved, which is a SettingError.
     """
 
-    def __init__(self, spec: LearnerSpec):
+    def __init__(self, spec: LearnerSpec, durable: bool = True):
         self._spec = spec
+        self._durable = durable  # files survive a power failure
         self._learners: dict[int, Learner] = {}
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
         one_thread()
@@ -109,7 +110,7 @@ class Host:
             if worker in self._learners:
                 data = self._dump(worker)
                 name = f"{prefix}-w{worker}.pt"
-                files.write(folder / name, data)
+                (files.write if self._durable else Path.write_bytes)(folder / name, data)
                 saved.append(Saved(worker, name, len(data), files.digest(data)))
         return saved
 

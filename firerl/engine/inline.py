@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ class InlineEngine:
 
     def __init__(self, spec: LearnerSpec):
         self._host = Host(spec)
+
+    def now(self) -> float:
+        return time.perf_counter()
 
     def create(self, orders: Sequence[Create]) -> None:
         self._host.create(orders)

@@ -28,6 +28,7 @@ import multiprocess.resource_tracker
 
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
+from firerl.engine.placement import by_process, process_of
 from firerl.errors import RunFolderError, SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
@@ -41,7 +42,7 @@ def _ignore(_: Outcome) -> None:
 
 
 class LocalEngine:
-    """An engine of ``processes`` processes; worker w lives in process w % processes. See ``engine.base.Engine``.
+    """An engine of ``processes`` processes. See ``engine.base.Engine``.
 
     ``timeout``: seconds without an answer from a process that owes one, after which it counts as hung.
     Raises SettingError if the learner cannot be sent to a process or imported there.
@@ -71,11 +72,14 @@ class LocalEngine:
             self.close()
             raise
 
+    def now(self) -> float:
+        return time.perf_counter()
+
     def create(self, orders: Sequence[Create]) -> None:
-        self._ask({process: ("create", mine) for process, mine in self._split(orders).items()})
+        self._ask({p: ("create", mine) for p, mine in by_process(orders, self.processes).items()})
 
     def load(self, orders: Sequence[Load]) -> None:
-        self._ask({process: ("load", mine) for process, mine in self._split(orders).items()})
+        self._ask({p: ("load", mine) for p, mine in by_process(orders, self.processes).items()})
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -84,7 +88,7 @@ class LocalEngine:
             outcomes.append(outcome)
             on_outcome(outcome)
 
-        self._ask({process: ("advance", mine) for process, mine in self._split(orders).items()}, hear)
+        self._ask({p: ("advance", mine) for p, mine in by_process(orders, self.processes).items()}, hear)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
@@ -94,11 +98,11 @@ class LocalEngine:
             weights = {worker: packed for answer in answers.values() for worker, packed in answer.items()}
             requests: dict[int, list[Any]] = {}
             for order in batch:
-                requests.setdefault(order.target % self.processes, []).append((order, weights[order.source]))
+                requests.setdefault(process_of(order.target, self.processes), []).append((order, weights[order.source]))
             self._ask({process: ("receive", mine) for process, mine in requests.items()})
 
     def weights(self, worker: int) -> Any:
-        process = worker % self.processes
+        process = process_of(worker, self.processes)
         return unpack(worker, self._ask({process: ("weights", [worker])})[process][worker])
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
@@ -121,18 +125,8 @@ class LocalEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _split(self, orders: Sequence[Any]) -> dict[int, list[Any]]:
-        """Orders by process, in their order."""
-        split: dict[int, list[Any]] = {}
-        for order in orders:
-            split.setdefault(order.worker % self.processes, []).append(order)
-        return split
-
     def _split_workers(self, workers: Sequence[int] | set[int]) -> dict[int, list[int]]:
-        split: dict[int, list[int]] = {}
-        for worker in sorted(workers):
-            split.setdefault(worker % self.processes, []).append(worker)
-        return split
+        return by_process(sorted(workers), self.processes, lambda worker: worker)
 
     def _start(self, packed: bytes) -> None:
         context = multiprocess.get_context("spawn")

@@ -189,45 +189,64 @@ def make_idle(workers: Workers, evaluator: int, parent: int, point: int) -> None
     workers[parent] = replace(workers[parent], evaluated_point=point)
 
 
-def start(
-    setup: Setup,
-    workers: Workers,
-    evaluator: Worker,
-    fitness: Mapping[int, float | None],
-    explored: set[int],
-    step: int,
-    settings: EvaluatorSettings,
-) -> StartEvaluator | None:
-    """What an idle evaluator does next; None: there is nothing to measure yet.
+class Starts:
+    """What idle evaluators do next at one evaluation point; what is the same for all of them is found once.
 
-    Its parent is the member evaluated least recently, most recently (never evaluated: last) or any, as
+    An evaluator's parent is the member evaluated least recently, most recently (never evaluated: last) or any, as
     ``evaluator_pick`` says, in all three just-explored members last and nobody twice at once; equals are drawn. Its
-    child the fittest that has not explored at this very moment, else the best objective, else a keyed draw.
+    child is the fittest that has not explored at this very moment, else the best objective, else a keyed draw.
     """
-    busy = {w.evaluation.parent for w in workers.values() if w.evaluation}
-    healthy = [w for w in workers.values() if not w.is_evaluator and not w.failed]
-    parents = [
-        w
-        for w in healthy
-        if w.population == evaluator.population and w.id not in busy and w.step >= settings.min_steps_before_eval
-    ]
-    children = [w for w in healthy if w.population == evaluator.population - 1 and w.id not in explored]
-    if not parents or not children:
-        return None
-    at = max(evaluator.step, step)
-    draws = generator(setup.seed, Purpose.PARENT, evaluator.id, at).random(len(parents))
-    turn = {"least_recent": 1, "most_recent": -1, "random": 0}[settings.evaluator_pick]
-    parent, _ = min(
-        zip(parents, draws, strict=True),
-        key=lambda pair: (pair[0].id in explored, turn * pair[0].evaluated_point, pair[1]),
-    )
-    objectives = {w.id: w.curve[-1] for w in children if w.curve}
-    ranked = ranking(setup, children, fitness) or ranking(setup, children, objectives)
-    draw = generator(setup.seed, Purpose.CHILD, evaluator.id, at).integers(len(children))
-    child = ranked[0] if ranked else children[draw]
-    return StartEvaluator(
-        evaluator.id, parent.id, child.id, at, parent.network_step, child.hyperparameters, fresh=evaluator.failed
-    )
+
+    def __init__(
+        self,
+        setup: Setup,
+        settings: EvaluatorSettings,
+        workers: Workers,
+        fitness: Mapping[int, float | None],
+        explored: set[int],
+    ):
+        self._setup = setup
+        self._fitness = fitness
+        self._busy = {w.evaluation.parent for w in workers.values() if w.evaluation}
+        self._parents: dict[int, list[Worker]] = {}  # by population
+        self._children: dict[int, list[Worker]] = {}
+        self._fittest: dict[int, Worker | None] = {}  # child by population; None: nobody is ranked
+        turn = {"least_recent": 1, "most_recent": -1, "random": 0}[settings.evaluator_pick]
+        self._turns: dict[int, tuple[bool, int]] = {}  # of a parent, the lowest first
+        for w in workers.values():
+            if w.is_evaluator or w.failed:
+                continue
+            self._turns[w.id] = (w.id in explored, turn * w.evaluated_point)
+            if w.step >= settings.min_steps_before_eval:
+                self._parents.setdefault(w.population, []).append(w)
+            if w.id not in explored:
+                self._children.setdefault(w.population, []).append(w)
+
+    def next(self, evaluator: Worker, step: int) -> StartEvaluator | None:
+        """The start of an idle evaluator, to be applied before the next is asked for; None: nothing to measure yet."""
+        parents = [w for w in self._parents.get(evaluator.population, []) if w.id not in self._busy]
+        children = self._children.get(evaluator.population - 1, [])
+        if not parents or not children:
+            return None
+        at = max(evaluator.step, step)
+        draws = generator(self._setup.seed, Purpose.PARENT, evaluator.id, at).random(len(parents)).tolist()
+        turns = [self._turns[w.id] for w in parents]
+        first = min(turns)
+        parent = parents[min((draw, i) for i, draw in enumerate(draws) if turns[i] == first)[1]]
+        child = self._fittest_of(evaluator.population - 1, children)
+        if child is None:
+            child = children[generator(self._setup.seed, Purpose.CHILD, evaluator.id, at).integers(len(children))]
+        self._busy.add(parent.id)
+        return StartEvaluator(
+            evaluator.id, parent.id, child.id, at, parent.network_step, child.hyperparameters, fresh=evaluator.failed
+        )
+
+    def _fittest_of(self, population: int, children: Sequence[Worker]) -> Worker | None:
+        if population not in self._fittest:
+            objectives = {w.id: w.curve[-1] for w in children if w.curve}
+            ranked = ranking(self._setup, children, self._fitness) or ranking(self._setup, children, objectives)
+            self._fittest[population] = ranked[0] if ranked else None
+        return self._fittest[population]
 
 
 def apply_start(workers: Workers, begun: StartEvaluator) -> None:

@@ -138,8 +138,9 @@ def decide(
     for stop in evaluators.replaced_stops(workers, replaced):
         evaluators.make_idle(workers, stop.worker, stop.parent, point)
         decisions.append(stop)
+    starts = evaluators.Starts(setup, settings, workers, fitness, replaced)
     for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
-        begun = evaluators.start(setup, workers, workers[id], fitness, replaced, step, settings)
+        begun = starts.next(workers[id], step)
         if begun:
             evaluators.apply_start(workers, begun)
             decisions.append(begun)

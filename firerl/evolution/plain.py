@@ -35,19 +35,28 @@ KINDS: dict[str, type] = {
     "set": Set,
 }
 _NAMES = {cls: name for name, cls in KINDS.items()}
+_AS_THEY_ARE = {int, str, bool, type(None)}
+_FIELDS = {cls: [f.name for f in dataclasses.fields(cls)] for cls in (*_NAMES, Report, State, Worker, Evaluation)}
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 def encode(value: Any) -> Any:
     """Dataclasses, mappings, sequences and scalars as JSON values."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
+    if kind in _FIELDS:
+        return {name: encode(getattr(value, name)) for name in _FIELDS[kind]}
     if dataclasses.is_dataclass(value):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         plain = {str(key): encode(item) for key, item in value.items()}
         return {"mapping": plain} if len(plain) == 1 and plain.keys() <= {"float", "mapping"} else plain
     if isinstance(value, list | tuple):
-        return [encode(item) for item in value]
+        # A curve is long: no call for each of its numbers.
+        return [item if type(item) is float and math.isfinite(item) else encode(item) for item in value]
     return value
 
 
@@ -66,7 +75,7 @@ def decode(value: Any) -> Any:
 
 def dumps(value: Any) -> str:
     """Canonical JSON: sorted keys, no spaces, floats by repr."""
-    return json.dumps(encode(value), sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return _ENCODER.encode(encode(value))
 
 
 def loads(text: str) -> Any:

@@ -6,7 +6,8 @@ one of the sub-populations P1..Pn or an *evaluator*. P(i+1) is the parent of P(i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,3 +179,14 @@ def contenders(state: State) -> list[Worker]:
     """Who may win the run: the members of P1, and where no evaluators rank the others, those of all sub-populations."""
     others = not any(w.is_evaluator for w in state.workers)
     return [w for w in state.workers if not w.is_evaluator and (others or w.population == 1)]
+
+
+def counts(decisions: Sequence[Decision]) -> dict[str, Any]:
+    """How often evolution did what."""
+    reasons = Counter(d.reason for d in decisions if isinstance(d, StopEvaluator))
+    return {
+        "copies": sum(isinstance(d, Copy) for d in decisions),
+        "evaluator_starts": sum(isinstance(d, StartEvaluator) for d in decisions),
+        "evaluator_successes": sum(isinstance(d, Promote) for d in decisions),
+        "evaluator_stops": dict(sorted(reasons.items())),
+    }

@@ -6,13 +6,19 @@ its start to its end, with the two curves that its verdict was given on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from firerl.config import RunConfig, from_plain
+from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.evolution import plain
 from firerl.evolution.population import (
     Copy,
     Decision,
+    Evaluation,
     Fail,
     Promote,
     Report,
@@ -21,6 +27,7 @@ from firerl.evolution.population import (
     State,
     StopEvaluator,
     Values,
+    Worker,
 )
 from firerl.journal_db import Journal, Point
 
@@ -88,7 +95,7 @@ class History:
     @property
     def step(self) -> int:
         """The largest step that a worker has reached."""
-        return max((report.step for point in self.points for report in point.reports), default=0)
+        return max(self.steps.values(), default=0)
 
     @property
     def decisions(self) -> list[Decision]:
@@ -115,24 +122,44 @@ class History:
             stretch = source
 
 
+@contextmanager
+def reading(run_dir: Path) -> Iterator[None]:
+    """What a damaged journal makes of whoever reads it, as one RunFolderError."""
+    try:
+        yield
+    except FirerlError:
+        raise
+    except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {type(error).__name__}: {error}") from error
+
+
 def read(journal: Journal) -> tuple[RunConfig, History]:
-    """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError, sqlite3.Error."""
-    with journal.moment():
-        config = from_plain(journal.config())
+    """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError where it is damaged."""
+    with reading(journal.run_dir), journal.moment():
+        try:
+            config = from_plain(journal.config())
+        except SettingError as error:
+            raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
         return config, tell(journal.initial_state(), journal.points())
+
+
+def finished(journal: Journal) -> bool:
+    """Whether ``result.json`` stands beside the journal, of its last generation."""
+    with reading(journal.run_dir):
+        try:
+            result = plain.loads((journal.run_dir / "result.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # not yet; or torn, and then a resume writes it anew
+            return False
+        return isinstance(result, dict) and result.get("hash") == journal.hashes()[-1][2]
 
 
 def tell(initial: State, points: Iterable[Point]) -> History:
     """The history that these reports and decisions make, from the first population on."""
-    teller = _Teller(initial)
+    teller = Teller(initial)
     kept = []
     for point in points:
         kept.append(point)
-        for report in point.reports:
-            teller.hear(report)
-        judged = dict(teller.curves)  # all verdicts of a point are given on the curves as they stand before them
-        for decision in point.decisions:
-            teller.apply(decision, judged)
+        teller.tell(point)
     measurements = list(teller.measurements)
     for index in teller.open.values():
         running = measurements[index]
@@ -140,10 +167,29 @@ def tell(initial: State, points: Iterable[Point]) -> History:
     return History(initial, kept, teller.stretches, measurements, teller.curves, teller.steps)
 
 
-class _Teller:
-    """The history so far."""
+@dataclass(frozen=True)
+class Moment:
+    """A population right after the decisions of one evaluation point."""
+
+    point: Point
+    curves: Mapping[int, tuple[float, ...]]  # by worker
+    failed: frozenset[int]  # who rests
+
+
+def moments(history: History) -> Iterator[Moment]:
+    """The population after each evaluation point, in order."""
+    teller = Teller(history.initial)
+    for point in history.points:
+        teller.tell(point)
+        failed = frozenset(w for w, lives in teller.stretches.items() if lives and lives[-1].failure)
+        yield Moment(point, dict(teller.curves), failed)
+
+
+class Teller:
+    """The history so far: ``hear`` a point's reports, then ``apply`` its decisions in order."""
 
     def __init__(self, initial: State):
+        self.initial = initial
         self.curves: dict[int, tuple[float, ...]] = {w.id: () for w in initial.workers}
         self.steps: dict[int, int] = {w.id: w.step for w in initial.workers}
         self.stretches: dict[int, list[Stretch]] = {w.id: [] for w in initial.workers}
@@ -152,6 +198,31 @@ class _Teller:
         for worker in initial.workers:
             if not worker.is_evaluator:
                 self.stretches[worker.id] = [Stretch(worker.id, "initial", None, 0, 0, [(0, worker.hyperparameters)])]
+
+    def tell(self, point: Point) -> None:
+        """All of a point."""
+        for report in point.reports:
+            self.hear(report)
+        judged = dict(self.curves)  # all verdicts of a point are given on the curves as they stand before them
+        for decision in point.decisions:
+            self.apply(decision, judged)
+
+    def workers(self) -> dict[int, Worker]:
+        """The workers as they stand, as far as histories know them: what fitness and winners are computed from."""
+        made = {}
+        for w in self.initial.workers:
+            last = self.stretches[w.id][-1] if self.stretches[w.id] else None
+            running = self.measurements[self.open[w.id]] if w.id in self.open else None
+            made[w.id] = replace(
+                w,
+                hyperparameters={} if last is None or (w.is_evaluator and not running) else last.settings[-1][1],
+                step=self.steps[w.id],
+                network_step=0 if last is None else last.network_step + self.steps[w.id] - last.start,
+                curve=self.curves[w.id],
+                evaluation=Evaluation(running.parent, running.child, running.start) if running else None,
+                failed=last is not None and last.failure is not None,
+            )
+        return made
 
     def hear(self, report: Report) -> None:
         self.steps[report.worker] = report.step

@@ -1,0 +1,1 @@
+"""A learner that trains nothing: its objective follows a stated model."""

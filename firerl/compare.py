@@ -1,0 +1,193 @@
+"""Compare runs: ``python -m firerl.compare <run_dir> <run_dir> ... [--json FILE|-] [--csv FILE|-] [--plot FILE]``.
+
+Runs that differ in their seed alone are one group. All are compared when their whole populations, evaluators included,
+have done the same number of steps: the most that every run has reached, finished or not. Runs of different tasks,
+learners, environments, evaluation intervals or lengths are refused, unless ``--allow`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.main import Parser, drop_stdout, guarded
+
+if TYPE_CHECKING:
+    from firerl.insight.comparison import Run
+
+STDOUT = "-"
+PLOT = "compare.png"
+SLOW = 1.0  # seconds after which progress is shown
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare the runs that the arguments name; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    plot = None if options.no_plot else Path(options.plot or PLOT)
+    _check_outputs(options.json, options.csv, plot)
+    folders = list(run_folders(options.run_dirs))
+
+    from firerl.insight.comparison import compare
+    from firerl.insight.comparison_text import as_csv, as_json, text
+
+    runs = [read_run(folder) for folder in _with_progress(folders)]
+    comparison = compare(runs, options.allow)
+    made = {name: make(comparison) for name, make in ((options.json, as_json), (options.csv, as_csv)) if name}
+    files = {Path(name): data.encode() for name, data in made.items() if name != STDOUT}
+    if plot:
+        from firerl.insight.comparison_plot import picture
+
+        files[plot] = picture(comparison, {run.name: run.trajectory for run in runs}, plot.suffix[1:].lower())
+    shown = made[STDOUT] if STDOUT in made else text(comparison) + "\n\n"
+    _write(files)
+    _print(shown, files, sys.stderr if STDOUT in made else sys.stdout)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m firerl.compare",
+        description="Compare runs at equal steps of their whole populations, evaluators included: medians over the "
+        "runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed with a sign-flip "
+        "test, the probability of improvement, and a picture. Works on unfinished runs too.",
+    )
+    parser.add_argument("run_dirs", nargs="+", metavar="run_dir", help="a run's folder, or one that holds run folders")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="compare runs that differ in this setting all the same: steps, eval_interval, learner.<setting>, or all "
+        "of learner or env; may be given several times",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - prints it instead of the tables")
+    parser.add_argument("--csv", metavar="FILE", help="write one row a run; - prints it instead of the tables")
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument("--plot", metavar="FILE", help=f"where the picture goes: .png, .svg or .pdf (default: {PLOT})")
+    drawn.add_argument("--no-plot", action="store_true", help="draw no picture")
+    return parser
+
+
+def run_folders(given: Sequence[str]) -> Iterator[Path]:
+    """The run folders; one without a journal that holds run folders (``seed=[0, 1]``) stands for these."""
+    for name in given:
+        folder = Path(name)
+        inside = sorted(path.parent for path in folder.glob("*/journal.sqlite"))
+        if (folder / "journal.sqlite").exists() or not inside:
+            yield folder
+        else:
+            yield from sorted(inside, key=lambda path: (len(path.name), path.name))  # seed-2 before seed-10
+
+
+def read_run(folder: Path) -> Run:
+    """A run as it is at this moment. Raises RunFolderError where there is none, or it is damaged."""
+    import sqlite3
+    from contextlib import closing
+
+    from firerl.insight.comparison import Run
+    from firerl.insight.history import read
+    from firerl.insight.trajectory import trajectory
+    from firerl.journal_db import Journal
+
+    try:
+        with closing(Journal.open(folder)) as journal:
+            *_, (_, _, last_hash) = journal.hashes()  # first: a run that goes on may end meanwhile
+            config, history = read(journal)
+        path = trajectory(config, history)
+    except SettingError as error:
+        raise RunFolderError(f"{folder} was made by another version of firerl: {error}") from error
+    except FirerlError:
+        raise
+    except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise RunFolderError(f"{folder / 'journal.sqlite'} is damaged: {what}") from error
+    return Run(str(folder), config, path, history.step, _result(folder, last_hash))
+
+
+def _result(folder: Path, last_hash: str) -> Mapping[str, Any] | None:
+    """What result.json holds if the run has ended with this generation."""
+    from firerl.evolution.plain import loads
+
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result = dict(loads(path.read_text(encoding="utf-8")))
+        figures = result.get("fresh") or {}
+        if not all(isinstance(value, int | float) for value in figures.values()):
+            raise ValueError("its fresh figures are no numbers")
+        return result if result["hash"] == last_hash else None
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from error
+
+
+def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None:
+    """Refuse, before anything is read, what cannot be written."""
+    from firerl.insight.comparison_plot import FORMATS
+
+    if json == csv == STDOUT:
+        raise SettingError("--json - and --csv - cannot both print: give one of them a file")
+    given = {"--json": json, "--csv": csv}
+    files = {option: Path(name) for option, name in given.items() if name is not None and name != STDOUT}
+    if plot is not None:
+        files["--plot"] = plot
+        if plot.suffix[1:].lower() not in FORMATS:
+            allowed = ", ".join(f".{ending}" for ending in FORMATS)
+            raise SettingError(f"--plot {plot}: the name must end with one of {allowed}")
+    if len({path.resolve() for path in files.values()}) < len(files):
+        raise SettingError(f"{' and '.join(files)} must be different files")
+    for option, path in files.items():
+        instead = "; --no-plot draws none" if option == "--plot" else ""
+        if path.is_dir():
+            raise SettingError(f"{option} {path} is a folder, it must be a file{instead}")
+        if not path.parent.is_dir():
+            raise SettingError(f"{option} {path}: there is no folder {path.parent}{instead}")
+        if not os.access(path.parent, os.W_OK):
+            raise SettingError(f"{option} {path}: the folder {path.parent} cannot be written{instead}")
+
+
+def _with_progress(folders: Sequence[Path]) -> Iterator[Path]:
+    """The folders, with a line on a terminal once reading takes long."""
+    began, shown = time.monotonic(), False
+    for i, folder in enumerate(folders):
+        if sys.stderr.isatty() and time.monotonic() - began > SLOW:
+            shown = True
+            print(f"\rreading run {i + 1} of {len(folders)} ", end="", file=sys.stderr, flush=True)
+        yield folder
+    if shown:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _write(outputs: Mapping[Path, bytes]) -> None:
+    from firerl import files
+
+    for path, data in outputs.items():
+        try:
+            files.write(path, data)
+        except OSError as error:
+            raise SettingError(str(error)) from error
+
+
+def _print(shown: str, written: Iterable[Path], beside: TextIO) -> None:
+    """What was asked for, and where files went: below the tables, but not among data."""
+    try:
+        print(shown, end="")
+        for path in written:
+            print(f"wrote {path}", file=beside)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough (| head)
+        drop_stdout()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Learners in this process, time as if they were in many: virtual time instead of real time.
+
+What is learned and decided is what every engine gives, to the last bit; only the clock is another. Its model: worker w
+has a speed of its own; a process does its share of a request one worker after the other, all processes at once, and
+who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it takes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from firerl.engine.base import Advance, Costs, Create, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.host import Host, unpack
+from firerl.engine.placement import process_of
+from firerl.seeding import Purpose, generator
+
+
+class SimulatedEngine:
+    """An engine of ``processes`` simulated processes; see ``firerl.engine.base.Engine``.
+
+    Building and loading learners takes no virtual time: it happens once. A failed worker has taken the time of a whole
+    interval where that is given. Files need no fsync: a power failure costs a simulation, no training.
+    """
+
+    def __init__(self, spec: LearnerSpec, processes: int, costs: Costs):
+        self.processes = processes
+        self._host = Host(spec, durable=False)
+        self._costs = costs
+        self._speeds: dict[int, float] = {}
+        self._ahead = 0.0  # seconds of virtual over real time
+
+    def now(self) -> float:
+        return perf_counter() + self._ahead
+
+    def speed(self, worker: int) -> float:
+        """How much faster than the mean this worker trains and evaluates, as a factor."""
+        if worker not in self._speeds:
+            half = self._costs.speed_spread / 2
+            draw = generator(self._costs.seed, Purpose.SPEED, worker).uniform(1 - half, 1 + half)
+            self._speeds[worker] = draw if half else 1.0
+        return self._speeds[worker]
+
+    def create(self, orders: Sequence[Create]) -> None:
+        with self._busy():
+            self._host.create(orders)
+
+    def load(self, orders: Sequence[Load]) -> None:
+        with self._busy():
+            self._host.load(orders)
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        steps = {order.worker: order.steps for order in orders}
+        with self._busy() as busy:
+
+            def hear(outcome: Outcome) -> None:
+                timed = self._timed(outcome, steps[outcome.worker])
+                busy[process_of(timed.worker, self.processes)] += timed.train_seconds + timed.evaluate_seconds
+                outcomes.append(timed)
+                on_outcome(timed)
+
+            self._host.advance(orders, hear)
+        return sorted(outcomes, key=lambda outcome: outcome.worker)
+
+    def transfer(self, orders: Sequence[Transfer]) -> None:
+        with self._busy() as busy:
+            for order in orders:
+                begun = perf_counter()
+                weights = self._host.weights([order.source])[order.source]
+                self._host.receive([(order, weights)])
+                taken = _given(self._costs.seconds_per_copy, perf_counter() - begun)
+                busy[process_of(order.target, self.processes)] += taken
+
+    def weights(self, worker: int) -> Any:
+        return unpack(worker, self._host.weights([worker])[worker])
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        saved: list[Saved] = []
+        with self._busy() as busy:
+            for worker in sorted(workers):
+                begun = perf_counter()
+                saved += (files := self._host.save(folder, prefix, [worker]))
+                taken = _given(self._costs.seconds_per_save, perf_counter() - begun) if files else 0.0
+                busy[process_of(worker, self.processes)] += taken
+        return saved
+
+    def close(self) -> None:
+        """Nothing runs, so nothing is stopped."""
+
+    def _timed(self, outcome: Outcome, steps: int) -> Outcome:
+        """The outcome with the seconds that it has taken in virtual time."""
+        train = None if self._costs.seconds_per_step is None else self._costs.seconds_per_step * steps
+        return replace(
+            outcome,
+            train_seconds=_given(train, outcome.train_seconds) / self.speed(outcome.worker),
+            evaluate_seconds=_given(self._costs.seconds_per_evaluation, outcome.evaluate_seconds)
+            / self.speed(outcome.worker),
+        )
+
+    @contextmanager
+    def _busy(self) -> Iterator[defaultdict[int, float]]:
+        """Seconds by process: what happens inside takes as long as the busiest, not as long as it takes here."""
+        begun, busy = perf_counter(), defaultdict[int, float](float)
+        yield busy
+        self._ahead += max(busy.values(), default=0) - (perf_counter() - begun)
+
+
+def _given(seconds: float | None, measured: float) -> float:
+    """A cost of the settings; what was measured where they have none."""
+    return measured if seconds is None else seconds

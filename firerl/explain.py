@@ -1,0 +1,118 @@
+"""Tell a run in sentences: ``python -m firerl.explain <run_dir> [worker=2] [step=240000] [--plot out.png] [--verify]``.
+
+What every decision was and why, from the journal alone. ``--plot`` draws one evaluator's curve beside its child's;
+``--verify`` checks the journal and replays every decision. Works while the run goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firerl.errors import SettingError, unknown
+from firerl.main import Parser, drop_stdout, guarded
+
+if TYPE_CHECKING:
+    from firerl.config import RunConfig
+    from firerl.insight.history import History
+
+NARROW = ("worker", "step")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Explain the run folder that the arguments name; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.explain",
+        description="Tell a run, finished or not, in sentences: who copied whom and why, what every evaluator saw, who "
+        "won and by which path.",
+    )
+    parser.add_argument("run_dir", help="the folder of the run")
+    parser.add_argument(
+        "narrow", nargs="*", metavar="worker=N step=N", help="only what concerns this worker, this step"
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw a verdict (.png, .svg or .pdf): the two curves, their smooth "
+        "forms, the overlap; of worker= and step=, else the last promotion",
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="check the hashes and replay every decision from the reports; exit code 1 if anything differs",
+    )
+    arguments = parser.parse_args(argv)
+    narrow = _narrow(arguments.narrow)
+    if arguments.verify and (narrow or arguments.plot):
+        raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")
+    run_dir = Path(arguments.run_dir)
+    try:
+        if arguments.verify:
+            return _verify(run_dir)
+        config, history, finished = _read(run_dir)
+        if arguments.plot:
+            return _plot(config, history, Path(arguments.plot), **narrow)
+
+        from firerl.insight.story import tell
+
+        for line in tell(config, history, finished=finished, **narrow):
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough (| head)
+        drop_stdout()
+    return 0
+
+
+def _narrow(given: Sequence[str]) -> dict[str, int]:
+    """``worker=2``, ``step=240000`` or ``step=240,000`` as numbers."""
+    result = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in NARROW:
+            raise unknown("argument", name, NARROW)
+        if not number.replace(",", "").replace("_", "").isdecimal():
+            raise SettingError(f"{text}: must be a whole number, as in {name}=2")
+        result[name] = int(number.replace(",", ""))
+    return result
+
+
+def _read(run_dir: Path) -> tuple[RunConfig, History, bool]:
+    """Settings, history, and whether the run has finished at its last generation."""
+    from firerl.insight.history import finished, read
+    from firerl.journal_db import Journal
+
+    journal = Journal.open(run_dir)
+    try:
+        config, history = read(journal)
+        return config, history, finished(journal)
+    finally:
+        journal.close()
+
+
+def _verify(run_dir: Path) -> int:
+    from firerl.insight.verify import verify_folder
+
+    found = verify_folder(run_dir)
+    for line in found.lines():
+        print(line)
+    sys.stdout.flush()
+    return 1 if found.differences else 0
+
+
+def _plot(config: RunConfig, history: History, out: Path, worker: int | None = None, step: int | None = None) -> int:
+    from firerl.insight.verdict_plot import draw, pick
+
+    measurement = pick(config, history, worker, step)
+    for line in draw(config, measurement, out):
+        print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,326 @@
+"""Some minutes of the real thing: a few of a run's members train in the real engine, and what they take is measured.
+
+All processes are busy at once, as in the run, since a shared machine is slower then. The members are the run's own
+first ones, fresh networks: every figure is one of early training.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from firerl import curves
+from firerl.config import RunConfig
+from firerl.errors import FirerlError, SettingError
+
+Say = Callable[[str], None]
+ROUNDS = 60  # at most: enough for the noise
+SEEDS = 8  # evaluations of one network
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured; seconds are those of one process, bytes those of one worker unless said otherwise."""
+
+    learner: str
+    settings: Mapping[str, Any]  # the learner's
+    eval_interval: int  # steps
+    processes: int
+    members: int
+    start_seconds: float  # until all processes have their libraries, once
+    create_seconds: float  # one learner
+    rounds: list[list[float]]  # [round] mean seconds of (training, evaluating) one interval
+    speed_spread: float  # of the times of single intervals: fastest minus slowest, in means, if they were uniform
+    save_seconds: float  # one state
+    copy_seconds: float  # one copy of weights
+    report_seconds: float  # the figures about the winner at the end
+    state_bytes: int
+    base_bytes: int | None  # of a process without learners; None: cannot be measured here
+    member_bytes: int | None  # of each learner in it
+    metrics: dict[str, float]  # that train() returned last
+    curves: list[list[float]]  # [member] objectives
+    same_network: list[float]  # objectives of one network under different seeds; [] if the seed changes nothing
+    failures: int  # learners that failed
+
+    def noise(self) -> float | None:
+        """Standard deviation of one evaluation: of the curves, or where these are short of one network's evaluations.
+
+        From second differences, (y[i-1] - 2 y[i] + y[i+1])^2 / 6 on average (Gasser, Sroka, Jennen-Steinmetz 1986):
+        what is straight over three points is no noise. Independent noise is assumed: where one evaluation shares
+        episodes with the last it is underrated. The median of the members; None: fewer than 4 points.
+        """
+        own = [curve_noise(curve) for curve in self.curves if len(curve) >= curves.MIN_POINTS]
+        if own:
+            return float(np.median(own))
+        return float(np.std(self.same_network, ddof=1)) if len(self.same_network) > 1 else None
+
+    def rise(self) -> float | None:
+        """What a smooth curve gains an evaluation, over the later half of the probe: the median of the members."""
+        gains = []
+        for curve in self.curves:
+            if len(curve) >= curves.MIN_POINTS:
+                half = curves.smooth(curve)[len(curve) // 2 - 1 :]
+                gains.append((half[-1] - half[0]) / (len(half) - 1))
+        return float(np.median(gains)) if gains else None
+
+    def interval_seconds(self, evaluations: int) -> tuple[float, float]:
+        """Mean seconds of (training, evaluating) one interval in a run of so many evaluations.
+
+        The first round, which loads what is loaded lazily, counts where it is the only one. A run longer than the
+        probe is as the later half of it.
+        """
+        times = np.array(self.rounds)
+        chosen = times[len(times) // 2 :] if evaluations > len(times) else times[1:evaluations]
+        train, evaluate = (chosen if len(chosen) else times).mean(axis=0)
+        return float(train), float(evaluate)
+
+    def first_seconds(self) -> float:
+        """What the first interval of a worker takes more than the second."""
+        return max(0.0, sum(self.rounds[0]) - sum(self.rounds[1])) if len(self.rounds) > 1 else 0.0
+
+
+def curve_noise(curve: Sequence[float]) -> float:
+    """Standard deviation of the noise of a curve [n], n >= 3, by second differences."""
+    second = np.diff(np.asarray(curve, dtype=float), n=2)
+    return float(np.sqrt(np.mean(second**2) / 6))
+
+
+def probe(config: RunConfig, learner: type, processes: int, seconds: float, say: Say = lambda text: None) -> Probe:
+    """Measure for about so many ``seconds``, with the engine of ``config`` in so many ``processes``.
+
+    Raises SettingError on a learner that cannot be sent or saved, FirerlError where all members fail.
+    """
+    from firerl.api import initial_state_of
+    from firerl.engine import make_engine
+    from firerl.engine.base import Create, LearnerSpec
+    from firerl.seeding import Purpose, integer_seed
+
+    began = time.perf_counter()
+    say("starting processes")
+    spec = LearnerSpec(learner, config.settings, config.engine.device)
+    engine = make_engine(config.engine.name, spec, processes, config.engine.timeout)
+    started = time.perf_counter() - began
+    try:
+        everyone = [w for w in initial_state_of(config).workers if not w.is_evaluator]
+        chosen = everyone[: max(4, 2 * processes)]
+        orders = [Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id)) for w in chosen]
+        run = _Run(config, engine, {order.worker: order.hyperparameters for order in orders})
+        cold = run.create(orders[:processes])
+        run.round()
+        first = run.memory()
+        more = len(orders) - processes
+        warm = run.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
+        run.train(time.perf_counter() + seconds, say)
+        memory = _memory(first, run.memory(), processes, more)
+        say("saving and copying")
+        save, size, copy = run.save_and_copy()
+        say("evaluating one network")
+        report, same = _one_network(config, learner, run, seconds / 10)
+        return Probe(
+            learner=config.learner,
+            settings=dict(config.settings),
+            eval_interval=config.eval_interval,
+            processes=processes,
+            members=len(orders),
+            start_seconds=started + max(0.0, cold - warm),
+            create_seconds=warm,
+            rounds=run.rounds,
+            speed_spread=run.spread(),
+            save_seconds=save,
+            copy_seconds=copy,
+            report_seconds=report,
+            state_bytes=size,
+            base_bytes=memory[0],
+            member_bytes=memory[1],
+            metrics=run.metrics,
+            curves=list(run.curves.values()),
+            same_network=same,
+            failures=len(run.failures),
+        )
+    finally:
+        engine.close()
+
+
+class _Run:
+    """The members of a probe, and what they told."""
+
+    def __init__(self, config: RunConfig, engine: Any, values: Mapping[int, Mapping[str, Any]]):
+        self.config, self.engine, self.values = config, engine, values
+        self.alive: list[int] = []
+        self.failures: list[str] = []  # kinds
+        self.step = 0
+        self.curves: dict[int, list[float]] = {worker: [] for worker in values}
+        self.rounds: list[list[float]] = []
+        self.relative: list[float] = []  # times of single intervals, in means of their round
+        self.metrics: dict[str, float] = {}
+
+    def create(self, orders: Sequence[Any]) -> float:
+        """Build learners; returns the seconds."""
+        began = time.perf_counter()
+        self.engine.create(orders)
+        self.alive += [order.worker for order in orders]
+        return time.perf_counter() - began
+
+    def train(self, deadline: float, say: Say) -> None:
+        """Round after round, at least two, until the next would end too late."""
+        for done in range(1, ROUNDS + 1):
+            say(f"round {done} of at most {ROUNDS}")
+            before = time.perf_counter()
+            self.round()
+            if not self.alive:
+                raise FirerlError(
+                    f"all {len(self.failures)} members of the probe have failed, the last with {self.failures[-1]}"
+                )
+            now = time.perf_counter()
+            if done >= 2 and now + (now - before) > deadline:
+                return
+
+    def round(self) -> None:
+        """All train and evaluate one interval."""
+        from firerl.engine.base import Advance
+        from firerl.seeding import Purpose, integer_seed
+
+        config = self.config
+        self.step += config.eval_interval
+        orders = [
+            Advance(w, config.eval_interval, integer_seed(config.seed, Purpose.EVALUATE, w, self.step))
+            for w in self.alive
+        ]
+        outcomes = self.engine.advance(orders, lambda outcome: None)
+        self.failures += [outcome.failure for outcome in outcomes if outcome.failure is not None]
+        self.alive = [o.worker for o in outcomes if o.failure is None]
+        if not self.alive:
+            return
+        times = np.array([[o.train_seconds, o.evaluate_seconds] for o in outcomes if o.failure is None])
+        self.rounds.append(times.mean(axis=0).tolist())
+        totals = times.sum(axis=1)
+        if len(self.rounds) > 1 and totals.mean() > 0:
+            self.relative += (totals / totals.mean()).tolist()
+        for outcome in outcomes:
+            if outcome.failure is None:
+                self.metrics = dict(outcome.metrics)
+                if outcome.objective is not None:
+                    self.curves[outcome.worker].append(outcome.objective)
+
+    def spread(self) -> float:
+        """The width of a uniform distribution with the standard deviation of the relative times."""
+        return min(1.9, float(np.std(self.relative) * np.sqrt(12))) if self.relative else 0.0
+
+    def memory(self) -> int | None:
+        """Bytes of all processes that hold learners; None where the system does not say."""
+        import multiprocess
+
+        children = [p.pid for p in multiprocess.active_children() if p.name.startswith("firerl-")]
+        sizes = [resident(pid) for pid in (children or [os.getpid()])]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def save_and_copy(self) -> tuple[float, int, float]:
+        """Seconds of one save in one process, bytes of one state, seconds of one copy."""
+        from firerl.engine.base import Transfer
+
+        shares = -(-len(self.alive) // self.engine.processes)  # that the busiest process saves
+        with TemporaryDirectory(prefix="firerl-probe-") as folder:
+            times = []
+            for number in range(3):
+                began = time.perf_counter()
+                saved = self.engine.save(Path(folder), f"p{number}", self.alive)
+                times.append(time.perf_counter() - began)
+        source, target = self.alive[0], self.alive[-1]
+        copies = []
+        for _ in range(3):
+            began = time.perf_counter()
+            self.engine.transfer([Transfer(source, target, self.values[target])])
+            copies.append(time.perf_counter() - began)
+        return min(times) / shares, max(s.size for s in saved), min(copies)
+
+
+def _one_network(config: RunConfig, learner: type, run: _Run, seconds: float) -> tuple[float, list[float]]:
+    """Seconds of the report on one trained network, and its objectives under different seeds ([]: all the same).
+
+    A learner that cannot do this here costs these figures, not the probe.
+    """
+    with suppress(Exception):  # anybody's code
+        best = max(run.alive[:-1] or run.alive, key=lambda worker: run.curves[worker][-1:])  # the last was copied over
+        network = learner(dict(config.settings), dict(run.values[best]), 0, config.engine.device)
+        network.load(weights=run.engine.weights(best))
+        began = time.perf_counter()
+        network.report(0)
+        report = time.perf_counter() - began
+        began, values = time.perf_counter(), []
+        for seed in range(SEEDS + 1):
+            values.append(network.evaluate(seed))
+            if time.perf_counter() - began > max(1.0, seconds):
+                break
+        told = [float(v) for v in values[1:] if v is not None]  # the first may clear what training has left
+        return report, told if len(set(told)) > 1 else []
+    return 0.0, []
+
+
+def _memory(few: int | None, many: int | None, processes: int, more: int) -> tuple[int | None, int | None]:
+    """Bytes of a process without learners and of each learner, from one learner a process and ``more``."""
+    if few is None or many is None:
+        return None, None
+    if not more:
+        return few // processes, 0
+    each = max(0, many - few) // more
+    return max(0, few // processes - each), each
+
+
+def resident(pid: int) -> int | None:
+    """Bytes of memory of a process, its share of what it shares with others; None where the system does not say."""
+    with suppress(OSError, StopIteration, ValueError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) * 1024
+    return None
+
+
+def write(path: Path, measured: Probe) -> None:
+    """Keep a probe for other plans of the same learner."""
+    from firerl import files
+
+    files.write(path, json.dumps(asdict(measured), indent=1).encode())
+
+
+def read(path: Path, config: RunConfig) -> Probe:
+    """A kept probe, for this run. Raises SettingError on a file that is none, or of another learner or settings."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        kept = Probe(**{f.name: plain[f.name] for f in fields(Probe)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingError(f"--probe {path} holds no probe: {type(error).__name__}: {error}") from error
+    if kept.learner != config.learner:
+        raise SettingError(f"--probe {path} was made with learner={kept.learner}, not {config.learner}")
+    now = json.loads(json.dumps(config.settings))
+    differing = sorted(k for k in {*now, *kept.settings} if now.get(k) != kept.settings.get(k))
+    if differing:
+        name = differing[0]
+        was, wanted = kept.settings.get(name), now.get(name)
+        raise SettingError(f"--probe {path} was made with learner.{name}={was}, not {wanted}: make another")
+    return kept
+
+
+def scaled(kept: Probe, eval_interval: int, over_interval: bool) -> Probe:
+    """The same probe for evaluations every ``eval_interval`` steps: training takes as long a step.
+
+    The noise of an evaluation that averages over its interval changes with the root of it, a gain with the interval:
+    the straight parts of the curves are scaled by the one, the rest by the other.
+    """
+    if eval_interval == kept.eval_interval:
+        return kept
+    factor = eval_interval / kept.eval_interval
+    by = 1 / np.sqrt(factor) if over_interval else 1.0
+    longer = []
+    for curve in kept.curves:
+        smooth = curves.smooth(curve) if curve else np.array([])
+        longer.append((smooth * factor + (np.array(curve) - smooth) * by).tolist())
+    rounds = [[train * factor, evaluate] for train, evaluate in kept.rounds]
+    return replace(kept, eval_interval=eval_interval, rounds=rounds, curves=longer)

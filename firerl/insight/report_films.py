@@ -1,0 +1,25 @@
+"""The videos that lie in a run folder, as the report shows them."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from firerl.insight.report_page import Film
+
+
+def films(run_dir: Path, page: Path, room: int) -> list[Film]:
+    """The MP4 files of the folder by name, put into the page while ``room`` bytes last, else linked from it."""
+    found = []
+    for path in sorted(run_dir.glob("*.mp4")):
+        if path.name.startswith("."):  # play is still writing it
+            continue
+        size = 4 * path.stat().st_size // 3 + 200
+        if size <= room:
+            room -= size
+            found.append(Film(path.name, f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode()}"))
+        else:
+            found.append(Film(path.name, quote(os.path.relpath(path, page.parent))))
+    return found

@@ -1,0 +1,315 @@
+"""Is this journal what the run's settings and its reports give? The hash chain, the rows' order, every decision.
+
+Two checks that need not believe each other: the chain of hashes covers every promised number, and the replay gives the
+journalled reports to the algorithm again, from the first draws on, and compares what it decides. What no hash covers
+(the last state, the best ever, the checkpoints' rows) is compared with the replay and with the files.
+
+On another kind of processor, or with other library versions, the replay may differ in last digits (promise 1). Numbers
+that differ by less than a billionth are counted as rounded, not as different, where a hash covers them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby, zip_longest
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from firerl import files
+from firerl.api import NOT_PROMISED, initial_state_of
+from firerl.config import RunConfig, from_plain, setup_of
+from firerl.errors import SettingError
+from firerl.evolution import find, plain
+from firerl.evolution.population import Decision, contenders
+from firerl.insight.history import reading
+from firerl.journal_db import BestEver, Journal, Point, Rows, better, first_hash, next_hash, read_report
+from firerl.settings import build
+
+ROUNDING = 1e-9  # relative
+
+
+@dataclass
+class Findings:
+    """What was checked, and everything that differs, one line each."""
+
+    generations: int = 0
+    reports: int = 0
+    decisions: int = 0
+    hash: str = ""
+    rounded: int = 0  # numbers that the replay gives with other last digits
+    differences: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The findings as text; the first line says how it went."""
+        what = f"{self.generations:,} generations, {self.reports:,} reports, {self.decisions:,} decisions"
+        numbers = "1 number" if self.rounded == 1 else f"{self.rounded:,} numbers"
+        rounded = f"{numbers} rounded otherwise here than where it ran" if self.rounded else ""
+        if not self.differences:
+            return [", ".join(filter(None, (f"verified: {what}", f"hash {self.hash}", rounded)))]
+        return [f"not verified: of {what}, these differ:", *self.differences, *filter(None, [rounded])]
+
+
+def verify_folder(run_dir: Path) -> Findings:
+    """Check a run folder, finished or not. Raises RunFolderError where there is no readable journal, SettingError where
+    the algorithm cannot be imported."""
+    journal = Journal.open(run_dir)
+    try:
+        while True:
+            with reading(run_dir):
+                rows = journal.rows()
+                found = verify(rows)
+                wrong = list(_files(rows, run_dir / "checkpoints"))
+                if wrong and journal.hashes()[-1][0] != rows.generations[-1][0]:
+                    continue  # the run went on meanwhile, and those files are gone
+                found.differences += wrong
+                return found
+    finally:
+        journal.close()
+
+
+def verify(rows: Rows) -> Findings:
+    """Check the journal's rows. Raises SettingError where the algorithm cannot be imported, ValueError, TypeError,
+    LookupError on what is no JSON of ours."""
+    points, misplaced = _points(rows)
+    reports, decisions = len(rows.reports), len(rows.decisions)
+    found = Findings(len(rows.generations) - 1, reports, decisions, rows.generations[-1][2])
+    promised, settings = _settings(rows, found)
+    found.differences += misplaced
+    found.differences += _chain(rows, points, promised)
+    try:
+        config = from_plain(settings)
+        algorithm = find.algorithm(config.algo.name)
+        replay = _Replay(config, algorithm, found)
+    except SettingError as error:
+        if not found.differences:
+            raise
+        found.differences.append(f"the decisions cannot be replayed: {error}")
+        return found
+    replay.run(rows, points)
+    return found
+
+
+def _points(rows: Rows) -> tuple[dict[int, list[Point]], list[str]]:
+    """The evaluation points by generation, and the rows that are not where they belong."""
+    wrong = []
+    last = rows.generations[-1][0]
+    if [row[0] for row in rows.generations] != list(range(last + 1)):
+        wrong.append(f"the generations are not numbered 0 to {last:,}")
+    decisions: dict[int, list[tuple[int, int, str, str]]] = {}
+    for point, position, filed, kind, data in rows.decisions:
+        decisions.setdefault(point, []).append((position, filed, kind, data))
+    made: dict[int, list[Point]] = {}
+    before = 1
+    for expected, (point, group) in enumerate(groupby(rows.reports, lambda row: row[0]), start=1):
+        reports = list(group)
+        generation = reports[0][2]
+        taken = decisions.pop(point, [])
+        if point != expected:
+            wrong.append(f"evaluation point {expected:,} has no reports; the next that has is {point:,}")
+        if not before <= generation <= min(before + 1, last) or {row[2] for row in reports} != {generation}:
+            wrong.append(f"evaluation point {point:,}: its reports are filed under another generation")
+        if any(row[1] != generation for row in taken):
+            wrong.append(f"evaluation point {point:,}: its decisions are filed under another generation")
+        if [row[0] for row in taken] != list(range(len(taken))):
+            wrong.append(f"evaluation point {point:,}: its decisions are not numbered 0 to {len(taken) - 1}")
+        told = [read_report(row[1], row[3], row[4], row[5], row[6]) for row in reports]
+        kinds = [plain.decision_from_plain(kind, plain.loads(data)) for _, _, kind, data in taken]
+        made.setdefault(generation, []).append(Point(told, kinds))
+        before = max(before, generation)
+    wrong += [f"evaluation point {point:,} has decisions and no reports" for point in decisions]
+    return made, wrong
+
+
+def _settings(rows: Rows, found: Findings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The promised settings as they lie there, and the settings to replay with: those that the first hash fits."""
+    promised, config = dict(plain.loads(rows.meta["promised"])), dict(plain.loads(rows.meta["config"]))
+    own = {key: value for key, value in config.items() if key not in NOT_PROMISED}
+    for path, a, b in _differing(plain.encode(promised), plain.encode(own)):
+        found.differences.append(f"settings: {path} is {_show(a)} as promised and {_show(b)} in the config")
+    first = first_hash(promised, plain.state_from_plain(plain.loads(rows.meta["initial_state"])))
+    return promised, {**config, **promised} if first == rows.generations[0][2] else config
+
+
+def _chain(rows: Rows, points: Mapping[int, Sequence[Point]], promised: Mapping[str, Any]) -> Iterator[str]:
+    """The generations whose hash is not that of their rows and of the hash before."""
+    number, step, previous, *_ = rows.generations[0]
+    state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
+    if first_hash(promised, state) != previous:
+        yield "generation 0: its hash is not that of the settings and the first population"
+    if step:
+        yield f"generation 0 is at step {step:,}, must be 0"
+    for number, step, stored, *_ in rows.generations[1:]:
+        inside = points.get(number, [])
+        at = max((report.step for report in inside[-1].reports), default=0) if inside else 0
+        if at != step:
+            yield f"generation {number} is at step {step:,}, its last report at step {at:,}"
+        if next_hash(previous, step, inside) != stored:
+            yield f"generation {number} (step {step:,}): its hash is not that of its rows and the hash before"
+        previous = stored
+    for number in sorted(points.keys() - {row[0] for row in rows.generations}):
+        yield f"generation {number} has reports and was never committed"
+
+
+class _Replay:
+    """The run once more, from its settings and the journalled reports."""
+
+    def __init__(self, config: RunConfig, algorithm: ModuleType, found: Findings):
+        self.config, self.algorithm, self.found = config, algorithm, found
+        self.setup = setup_of(config)
+        self.settings = build(algorithm.Settings, config.algo.settings, "algo.")
+        self.state = initial_state_of(config)
+        self.decided: list[Decision] = []  # at the last point
+        self.best: BestEver | None = None
+        self.died = False
+
+    def run(self, rows: Rows, points: Mapping[int, Sequence[Point]]) -> None:
+        """Compare all that the journal holds with what the algorithm gives."""
+        first = json.loads(rows.meta["initial_state"])
+        self._compare("the first population", first, self.state)
+        for number, step, _, text, best in rows.generations:
+            before = len(self.found.differences)
+            inside = points.get(number, [])
+            if not all(self._point(point) for point in inside):
+                left = sum(len(p) for n, p in points.items() if n >= number)
+                self.found.differences.append(f"the {left:,} evaluation points of this generation on: not replayed")
+                return
+            if inside:
+                self._ready(number, step)
+                self.best = better(self.best, self.state, self.decided, partial(_name, number))
+            if len(self.found.differences) > before and number == rows.generations[-1][0]:
+                continue  # what a generation keeps follows from what it decided
+            self._kept(number, text, best, last=number == rows.generations[-1][0])
+
+    def _kept(self, number: int, text: str | None, best: str | None, last: bool) -> None:
+        """The state and the best ever that only the last generation keeps."""
+        if not last:
+            if text is not None or best is not None:
+                self.found.differences.append(f"generation {number} keeps a state, as only the last one does")
+            return
+        exact = not self.found.rounded
+        self._compare(f"the state of generation {number}", json.loads(text or "null"), self.state, exact)
+        self._compare(f"the best ever at generation {number}", json.loads(best or "null"), self.best, exact)
+
+    def _ready(self, number: int, step: int) -> None:
+        if step % self.setup.ready_interval and not self.died:
+            every = f"every {self.setup.ready_interval:,} steps"
+            self.found.differences.append(f"generation {number} is at step {step:,}, a ready is {every}")
+
+    def _point(self, point: Point) -> bool:
+        """Decide once more; False where the rules cannot."""
+        step = max(report.step for report in point.reports)
+        self._reporters(point, step)
+        try:
+            self.state, self.decided = self.algorithm.decide(self.setup, self.settings, self.state, point.reports)
+        except Exception as error:  # anybody's code, on anybody's numbers
+            what = f"{type(error).__name__}: {error}"
+            self.found.differences.append(f"step {step:,}: the rules cannot take these reports: {what}")
+            return False
+        self.died = all(w.failed for w in contenders(self.state))
+        taken, rules = (_keyed(all) for all in (point.decisions, self.decided))
+        for key in {**taken, **rules}:
+            self._decision(step, taken.get(key), rules.get(key))
+        if list(taken) != list(rules) and taken.keys() == rules.keys():
+            self.found.differences.append(f"step {step:,}: the decisions stand in another order than they are taken in")
+        return True
+
+    def _reporters(self, point: Point, step: int) -> None:
+        """Whoever reports has trained one evaluation interval."""
+        workers = {w.id: w for w in self.state.workers}
+        for report in point.reports:
+            worker = workers.get(report.worker)
+            expected = None if worker is None else worker.step + self.setup.eval_interval
+            if expected is not None and report.step != expected:
+                self.found.differences.append(
+                    f"step {step:,}: worker {report.worker} reports at step {report.step:,}, its next is {expected:,}"
+                )
+
+    def _decision(self, step: int, taken: Mapping[str, Any] | None, rules: Mapping[str, Any] | None) -> None:
+        if rules is None or taken is None:
+            what = f"the journal has {_told(taken)}, the rules do not" if taken else f"the rules give {_told(rules)}, "
+            self.found.differences.append(f"step {step:,}: {what if taken else what + 'the journal has it not'}")
+            return
+        self._compare(f"step {step:,}: {taken['kind']} of worker {taken['worker']}", taken, rules)
+
+    def _compare(self, what: str, stored: Any, replayed: Any, exact: bool = False) -> None:
+        """Note one line where a stored value is not the replayed one."""
+        real = []
+        for path, a, b in _differing(stored, plain.encode(replayed)):
+            if not exact and _rounded(a, b):
+                self.found.rounded += 1
+            else:
+                real.append((path, a, b))
+        if real:
+            path, a, b = real[0]
+            more = f" ({len(real) - 1:,} more)" if len(real) > 1 else ""
+            where = f"{path} is " if path else "it is "
+            line = f"{what}: {where}{_show(a)} in the journal, {_show(b)} by the rules{more}"
+            self.found.differences.append(line)
+
+
+def _keyed(decisions: Sequence[Any]) -> dict[tuple[str, int, int], dict[str, Any]]:
+    """Decisions as fields, in order, by what and whom they concern."""
+    result: dict[tuple[str, int, int], dict[str, Any]] = {}
+    for decision in decisions:
+        kind, fields = plain.decision_kind(decision), plain.encode(decision)
+        again = sum(key[:2] == (kind, decision.worker) for key in result)
+        result[kind, decision.worker, again] = {"kind": kind, **fields}
+    return result
+
+
+def _told(fields: Mapping[str, Any] | None) -> str:
+    """A decision in few words."""
+    assert fields is not None
+    names = ("donor", "parent", "child", "reason", "failure")
+    rest = [f"{name} {fields[name]}" for name in names if fields.get(name) is not None]
+    return ", ".join([f"{fields['kind']} of worker {fields['worker']}", *rest])
+
+
+def _differing(a: Any, b: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two JSON values differ: (path, one, the other)."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in sorted(a.keys() | b.keys()):
+            yield from _differing(a.get(key), b.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(a, list) and isinstance(b, list):
+        for index, (one, other) in enumerate(zip_longest(a, b)):
+            yield from _differing(one, other, f"{path}[{index}]")
+    elif a != b or isinstance(a, bool) != isinstance(b, bool):
+        yield path, a, b
+
+
+def _rounded(a: Any, b: Any) -> bool:
+    return isinstance(a, float) and isinstance(b, float) and math.isclose(a, b, rel_tol=ROUNDING)
+
+
+def _show(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _name(generation: int, worker: int) -> str:
+    return f"g{generation:06d}-w{worker}.pt"
+
+
+def _files(rows: Rows, folder: Path) -> Iterator[str]:
+    """The checkpoint rows that are not those of the last generation (or of the best ever), or not of their files."""
+    number, _, _, _, best = rows.generations[-1]
+    kept = json.loads(best)["file"] if best else ""
+    if kept and kept not in {row[0] for row in rows.checkpoints}:
+        yield f"checkpoint {kept} of the best ever has no row"
+    for name, worker, generation, size, sha256 in rows.checkpoints:
+        if name != _name(generation, worker) or (generation != number and name != kept):
+            yield f"checkpoint {name} is filed under worker {worker} and generation {generation}"
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            yield f"checkpoint {name} cannot be read: {error.strerror}"
+            continue
+        if len(data) != size:
+            yield f"checkpoint {name} has {len(data):,} bytes, {size:,} in the journal"
+        elif files.digest(data) != sha256:
+            yield f"checkpoint {name} is not the one that was saved"

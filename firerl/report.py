@@ -1,0 +1,97 @@
+"""One page about a run: ``python -m firerl.report <run_dir> [--out page.html] [--watch]``.
+
+The page is a single file that needs no network. A run that goes on is read without disturbing it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from firerl.errors import FirerlError, SettingError
+from firerl.main import Parser, guarded
+
+NAME = "report.html"  # in the run folder
+POLL_SECONDS = 1.0  # between two looks at the journal
+REFRESH_SECONDS = 10  # after which a page that is watched loads itself anew
+PAGE_BYTES = 10_000_000  # videos are put into the page while it stays below
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page that the arguments ask for; returns the exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.report",
+        description="One page about a run, finished or not: curves, hyperparameters, lineage, evaluators, the winner. "
+        "A single file that opens in any browser without a network.",
+    )
+    parser.add_argument("run_dir", type=Path, help="the folder of the run")
+    parser.add_argument("--out", type=Path, metavar="PAGE.html", help=f"where to write it (<run_dir>/{NAME})")
+    parser.add_argument(
+        "--watch", action="store_true", help="write it anew at every ready, until the run ends or Ctrl-C"
+    )
+    arguments = parser.parse_args(argv)
+    out = arguments.out or arguments.run_dir / NAME
+    if arguments.out:
+        _check(out)
+    if arguments.watch:
+        watch(arguments.run_dir, out)
+    else:
+        print(write(arguments.run_dir, out))
+    return 0
+
+
+def write(run_dir: Path, out: Path, refresh: int | None = None) -> str:
+    """Write the page of the run as it is now; returns a line that says so. Raises RunFolderError, FirerlError."""
+    from firerl import files
+    from firerl.insight.report_films import films
+    from firerl.insight.report_page import page
+    from firerl.insight.report_run import read
+    from firerl.insight.report_words import state
+
+    run = read(run_dir)
+    bare = page(run, run_dir, refresh=refresh)
+    shown = films(run_dir, out, PAGE_BYTES - len(bare.encode()))
+    data = (page(run, run_dir, shown, refresh) if shown else bare).encode()
+    try:
+        files.write(out, data)
+    except OSError as error:
+        raise FirerlError(error.strerror or str(error)) from error
+    return f"{run.config.task}, {state(run)}: {out} ({len(data) / 1e6:.1f} MB)"
+
+
+def watch(run_dir: Path, out: Path) -> None:
+    """Write the page at every new generation; at the end, also by Ctrl-C, once more without its refresh."""
+    from firerl.insight.report_run import progress
+
+    known: tuple[int, bool] | None = None
+    try:
+        while True:
+            now = progress(run_dir)
+            if now[1]:
+                break
+            if now != known:
+                print(write(run_dir, out, REFRESH_SECONDS), flush=True)
+                known = now
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        print(write(run_dir, out))
+        raise
+    print(write(run_dir, out))
+
+
+def _check(out: Path) -> None:
+    """Raise SettingError where no page could be written, before the run is read."""
+    if not out.absolute().parent.is_dir():
+        raise SettingError(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise SettingError(f"--out {out}: is a folder; give the name of a file")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Every run that a test leaves behind is verified: its chain of hashes, its rows, every decision replayed.
+
+A test whose journal is made by hand or damaged on purpose is marked ``unverified("why")``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+import firerl
+from firerl.agents.quadratic.learner import Quadratic
+from firerl.errors import FirerlError
+from firerl.insight.verify import verify_folder
+
+_verified: set[tuple[Path, int, int]] = set()  # (journal, time, bytes): a module's run is not verified by each test
+
+
+class Told(Quadratic):
+    """A quadratic with a metric and rare failures."""
+
+    settings: ClassVar[Mapping[str, Any]] = {"dimensions": 20, "kappa": 1.5, "noise": 0.3}
+
+    def train(self, steps: int) -> dict[str, float]:
+        super().train(steps)
+        return {"lr_used": self.lr, "steps": float(steps)}
+
+    def evaluate(self, seed: int) -> float:
+        return math.nan if seed % 150 == 0 else super().evaluate(seed)
+
+
+@pytest.fixture(scope="session")
+def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished FIRE run on which every kind of decision but Set was taken: copy it before you change it."""
+    run_dir = tmp_path_factory.mktemp("told") / "run"
+    firerl.run(
+        Told,
+        population=[4, 4],
+        evaluators=3,
+        steps=600,
+        seed=2,
+        engine="inline",
+        progress=False,
+        run_dir=run_dir,
+    )
+    return run_dir
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    result = yield
+    if not item.get_closest_marker("unverified"):
+        for folder in _folders(getattr(item, "funcargs", {}).values()):
+            for journal in folder.rglob("journal.sqlite"):
+                _verify(journal)
+    return result
+
+
+def _folders(values: Any) -> Iterator[Path]:
+    """The folders among a test's fixtures."""
+    for value in values:
+        if isinstance(value, Mapping):
+            yield from _folders(value.values())
+        elif isinstance(value, Path) and value.is_dir():
+            yield value
+
+
+def _verify(journal: Path) -> None:
+    log = journal.with_name("journal.sqlite-wal")
+    files = [path.stat() for path in (journal, log) if path.is_file()]
+    key = (journal, max(s.st_mtime_ns for s in files), sum(s.st_size for s in files))
+    if key in _verified:
+        return
+    _verified.add(key)
+    try:
+        found = verify_folder(journal.parent)
+    except FirerlError:  # no journal of ours, or an algorithm that only the test could import
+        return
+    assert not found.differences, "\n".join([f"{journal.parent} is not verified:", *found.lines()])

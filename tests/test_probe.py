@@ -1,0 +1,165 @@
+"""What a probe measures, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from firerl import checkpoint
+from firerl.agents.quadratic.learner import Quadratic
+from firerl.compose import compose
+from firerl.config import RunConfig, resolve
+from firerl.errors import FirerlError, SettingError
+from firerl.insight.probe import Probe, curve_noise, probe, read, resident, scaled, write
+
+QUADRATIC = ["learner=quadratic", "engine=inline"]
+
+
+class Noisy(Quadratic):
+    """Its evaluations depend on their seed."""
+
+    def evaluate(self, seed: int) -> float:
+        return super().evaluate(seed) + float(np.random.default_rng(seed).normal(scale=0.1))
+
+
+class Failing(Quadratic):
+    """It cannot train."""
+
+    def train(self, steps: int) -> dict[str, float]:
+        raise ZeroDivisionError
+
+
+def config_of(*arguments: str) -> RunConfig:
+    return resolve(compose([*QUADRATIC, *arguments]))
+
+
+@pytest.fixture(scope="module")
+def measured() -> Probe:
+    return probe(config_of(), Quadratic, 1, 1.0)
+
+
+def test_noise_is_what_is_not_straight() -> None:
+    rng = np.random.default_rng(0)
+    curve = 3.0 * np.arange(4000) + rng.normal(scale=2.0, size=4000)
+    assert curve_noise(curve) == pytest.approx(2.0, rel=0.05)
+    assert curve_noise(np.arange(10.0)) == 0
+
+
+def test_a_probe_measures_the_real_learner(measured: Probe) -> None:
+    config = config_of()
+    assert (measured.learner, measured.members, measured.processes, measured.failures) == ("quadratic", 4, 1, 0)
+    train, evaluate = measured.interval_seconds(360)
+    assert 0 < evaluate < train < 1
+    assert all(seconds >= 0 for seconds in (measured.save_seconds, measured.copy_seconds, measured.start_seconds))
+    state = Quadratic(config.settings, {"lr": 0.1}, 0, "cpu").state()
+    assert measured.state_bytes == pytest.approx(len(checkpoint.dumps(state)), rel=0.05)
+    assert {len(curve) for curve in measured.curves[1:]} <= {len(measured.rounds), len(measured.rounds) - 1}
+    noise, rise = measured.noise(), measured.rise()
+    assert noise is not None
+    assert noise > 0
+    assert rise is not None
+    assert measured.same_network == []  # the quadratic's objective is exact
+
+
+def test_members_are_the_first_of_the_run(measured: Probe) -> None:
+    from firerl.api import initial_state_of
+    from firerl.seeding import Purpose, integer_seed
+
+    config = config_of()
+    first = initial_state_of(config).workers[0]
+    learner = Quadratic(config.settings, first.hyperparameters, integer_seed(0, Purpose.LEARNER, 0), "cpu")
+    expected = []
+    for _ in range(5):
+        learner.train(config.eval_interval)
+        expected.append(learner.evaluate(0))
+    assert measured.curves[0][:5] == expected
+
+
+def test_one_network_is_evaluated_under_many_seeds_where_they_matter() -> None:
+    found = probe(config_of(), Noisy, 1, 1.0)
+    assert len(found.same_network) > 3
+    assert 0.02 < float(np.std(found.same_network, ddof=1)) < 0.3
+    assert found.noise() == pytest.approx(0.1, rel=0.5)
+
+
+def test_a_probe_whose_members_all_fail_says_so() -> None:
+    with pytest.raises(FirerlError, match=r"all 4 members of the probe have failed.*ZeroDivisionError"):
+        probe(config_of(), Failing, 1, 0.2)
+
+
+def test_memory_is_that_of_the_processes() -> None:
+    if resident(1) is None and resident(__import__("os").getpid()) is None:
+        pytest.skip("this system does not say")
+    config = resolve(compose(["learner=quadratic"]))
+    found = probe(config, Quadratic, 2, 0.2)
+    assert found.base_bytes is not None
+    assert found.member_bytes is not None
+    assert 2e7 < found.base_bytes < 2e9  # Python and torch
+    assert found.member_bytes < 1e6
+
+
+def test_the_later_half_stands_for_a_longer_run() -> None:
+    rounds = [[5.0, 1.0], [1.0, 0.1], [2.0, 0.2], [3.0, 0.3], [4.0, 0.4], [5.0, 0.5]]
+    found = made(rounds=rounds)
+    assert found.interval_seconds(100) == pytest.approx((4.0, 0.4))
+    assert found.interval_seconds(3) == pytest.approx((1.5, 0.15))
+    assert found.first_seconds() == pytest.approx(4.9)
+    assert made(rounds=[[5.0, 1.0]]).interval_seconds(9) == (5.0, 1.0)
+
+
+def test_a_kept_probe_comes_back(tmp_path: Path, measured: Probe) -> None:
+    path = tmp_path / "probe.json"
+    write(path, measured)
+    back = read(path, config_of())
+    assert back.curves == measured.curves
+    assert back.noise() == measured.noise()
+    assert read(path, config_of("eval_interval=20", "algo=pbt")).rounds == measured.rounds
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("no JSON", [], "holds no probe"),
+        ("{}", [], "holds no probe"),
+        (None, ["learner.noise=0.5"], r"learner.noise=0.3, not 0.5"),
+    ],
+)
+def test_a_probe_of_something_else_is_refused(
+    text: str | None, arguments: list[str], message: str, tmp_path: Path, measured: Probe
+) -> None:
+    path = tmp_path / "probe.json"
+    write(path, measured)
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingError, match=message):
+        read(path, config_of(*arguments))
+    other = json.loads(json.dumps({"learner": "vmpo"}))
+    path.write_text(json.dumps({**vars(measured), **other}))
+    with pytest.raises(SettingError, match="learner=vmpo, not quadratic"):
+        read(path, config_of())
+
+
+def test_other_intervals_scale_times_noise_and_gains() -> None:
+    rng = np.random.default_rng(1)
+    curves = [(0.5 * np.arange(60) + rng.normal(size=60)).tolist() for _ in range(5)]
+    found = made(curves=curves, rounds=[[1.0, 0.5]] * 4, eval_interval=10)
+    longer = scaled(found, 40, over_interval=True)
+    assert longer.rounds[0] == [4.0, 0.5]
+    was, now = (found.noise(), found.rise()), (longer.noise(), longer.rise())
+    assert now[0] == pytest.approx(was[0] / 2, rel=0.1)  # type: ignore[operator]
+    assert now[1] == pytest.approx(4 * was[1], rel=0.1)  # type: ignore[operator]
+    assert scaled(found, 40, over_interval=False).noise() == pytest.approx(was[0], rel=0.1)
+    assert scaled(found, 10, over_interval=True) is found
+
+
+def made(**fields: Any) -> Probe:
+    """A probe of these figures."""
+    usual: dict[str, Any] = dict.fromkeys(("start_seconds", "create_seconds", "speed_spread", "save_seconds"), 0.0)
+    usual |= dict.fromkeys(("copy_seconds", "report_seconds"), 0.0)
+    usual |= {"learner": "quadratic", "settings": {}, "eval_interval": 10, "processes": 1, "members": 1, "failures": 0}
+    usual |= {"state_bytes": 1, "base_bytes": None, "member_bytes": None, "metrics": {}, "curves": [], "rounds": []}
+    return Probe(**{**usual, "same_network": [], **fields})

@@ -1,0 +1,89 @@
+"""Numbers and lists as a person reads them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from simulate import ALL_KINDS
+
+from firerl.insight import words
+from firerl.space import Space
+
+DIMENSIONS = {d.name: d for d in Space.parse(ALL_KINDS).dimensions}
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (240_000, "240,000"),
+        (41.04, "41"),
+        (1234.6, "1,235"),
+        (0.0015500001, "0.00155"),
+        (1e-5, "1e-5"),
+        (-29.51, "-29.5"),
+        (0.0, "0"),
+        (999.7, "1,000"),
+        (2.5e20, "2.5e20"),
+        (math.inf, "inf"),
+        (math.nan, "nan"),
+        (7, "7"),
+    ],
+)
+def test_numbers(x: float, text: str) -> None:
+    assert words.number(x) == text
+
+
+def test_signs() -> None:
+    assert [words.signed(x) for x in (41.2, -0.5, 0.0)] == ["+41.2", "-0.5", "0"]
+
+
+@pytest.mark.parametrize(
+    ("x", "other", "texts"),
+    [
+        (412.2, 412.4, ("412.2", "412.4")),
+        (412.0, 310.0, ("412", "310")),
+        (5.0, 5.0, ("5", "5")),
+        (0.0099951, 0.01, ("0.009995", "0.01")),
+    ],
+)
+def test_two_numbers_that_differ_look_different(x: float, other: float, texts: tuple[str, str]) -> None:
+    assert words.apart(x, other) == texts
+
+
+def test_lists() -> None:
+    assert [words.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21, 112)] == [
+        "1st", "2nd", "3rd", "4th", "11th", "12th", "21st", "112th",
+    ]  # fmt: skip
+    assert words.workers([3]) == "member 3"
+    assert words.workers([0, 1, 2, 3]) == "members 0 to 3"
+    assert words.workers([0, 1], "evaluator") == "evaluators 0 and 1"
+    assert words.workers([1, 4, 6]) == "members 1, 4 and 6"
+    assert (words.plural(1, "copy", "copies"), words.plural(1200, "point")) == ("1 copy", "1,200 points")
+
+
+def test_changes_say_by_which_factor() -> None:
+    old = {"lr": 0.01, "discount": 0.99, "epochs": 4, "optimiser": "adam", "batch": 64, "nesterov": True, "shift": 0.0}
+    new = {
+        "lr": 0.008,
+        "discount": 0.98,
+        "epochs": 10,
+        "optimiser": "sgd",
+        "batch": 128,
+        "nesterov": True,
+        "shift": 0.5,
+    }
+    assert words.changes(old, new, DIMENSIONS).split(", ", 2)[:2] == [
+        "batch 64 -> 128",
+        "discount 0.99 -> 0.98 (1 - discount x 2)",
+    ]
+    text = words.changes(old, new, DIMENSIONS)
+    assert "epochs 4 -> 10 (x 2.5, its bound)" in text
+    assert "lr 0.01 -> 0.008 (x 0.8)" in text
+    assert "nesterov True (as it was)" in text
+    assert "optimiser adam -> sgd" in text
+    assert "shift 0 -> 0.5 (+0.5)" in text
+
+
+def test_a_run_that_tunes_nothing() -> None:
+    assert words.hyperparameters({}) == "no hyperparameters"
