@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from firerl import check
+from firerl.compose import compose
+from firerl.config import resolve
 from firerl.insight.contract import CHECKS, Finding, Subject, examine
 from firerl.insight.states import place, spoilt
+from firerl.learners import find_learner
 from firerl.space import Space
 
 
@@ -84,6 +87,13 @@ def test_the_command_on_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.count("\nok ") == len(CHECKS)
     assert "cost  22 workers" in out
     assert out.endswith("all checks passed\n")
+
+
+def test_the_modelled_learner_passes() -> None:
+    config = resolve(compose(["learner=modelled", "engine=simulated"]))
+    subject = check.subject_of(find_learner("modelled"), config)
+    subject.engine = "inline"
+    assert all(finding.passed for finding in examine(subject))
 
 
 def test_the_command_on_vmpo(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,27 +79,6 @@ def test_ancestry_is_the_lineage(scenario: Scenario) -> None:
 
 @given(scenarios())
 @hypothesis_settings(max_examples=40, deadline=None, database=None, derandomize=True)
-def test_ancestry_is_the_lineage(scenario: Scenario) -> None:
-    simulation = scenario.simulate()
-    history = history_of(simulation)
-    for w in simulation.state.workers:
-        if w.is_evaluator and not w.evaluation:
-            continue
-        legs = [
-            (
-                leg.stretch.worker,
-                leg.stretch.origin,
-                *(leg.stretch.network_step + at - leg.stretch.start for at in ends),
-            )
-            for leg in history.ancestry(w.id)
-            for ends in [(leg.start, leg.end)]
-        ]
-        path = lineage.segments(history.initial, history.decisions, w.id, w.network_step)
-        assert legs == [(s.worker, s.origin, s.start, s.end) for s in path]
-
-
-@given(scenarios())
-@hypothesis_settings(max_examples=40, deadline=None, database=None, derandomize=True)
 def test_nothing_reported_or_decided_is_left_out(scenario: Scenario) -> None:
     log = scenario.simulate().log
     history = history_of(scenario.simulate())
