@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from firerl.engine.inline import InlineEngine
 from firerl.evolution import fire
 from firerl.run_result import Result
 from firerl.settings import describe
@@ -35,7 +36,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("firerl.engine.usable_cores", lambda: 1)  # a process less to start
+    # Processes cost seconds to start and change no result; run.py has real ones.
+    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, processes, timeout: InlineEngine(spec))
     for module in ("digits", "wrapped"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
