@@ -76,7 +76,7 @@ def test_quadratic_defaults() -> None:
 
 
 def test_a_named_preset_beats_the_learners_own() -> None:
-    assert made("learner=quadratic", "preset=laptop").ready_interval == 40
+    assert made("learner=quadratic", "preset=laptop").ready_interval == 120
 
 
 def test_goes_to_json_and_back() -> None:
