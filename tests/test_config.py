@@ -118,7 +118,7 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
     assert (config.ready_interval, config.steps) == (3072, 12288)  # the next multiple
     assert refusal(BLOCKY, "eval_interval=1000").startswith("eval_interval=1000 is no multiple of")
     assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
-    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000")
+    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000", "ready_interval=4096")
 
 
 def test_own_sizes_bring_their_share_of_evaluators() -> None:
