@@ -15,9 +15,9 @@ import torch
 
 from firerl import checkpoint
 from firerl.agents.vmpo import VMPO, losses
-from firerl.agents.vmpo.networks import Value
-from firerl.agents.vmpo.normalisers import ObservationNormaliser, PopArt
-from firerl.agents.vmpo.rollout import ActionMap, Unroll
+from firerl.agents.actor_critic.networks import Value
+from firerl.agents.actor_critic.normalisers import ObservationNormaliser, PopArt
+from firerl.agents.actor_critic.rollout import ActionMap, Unroll
 from firerl.envs import check
 from firerl.errors import SettingError
 
