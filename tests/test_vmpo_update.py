@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from firerl.agents.actor_critic.networks import Actor
 from firerl.agents.vmpo import VMPO, losses
 from firerl.agents.vmpo.gradients import kl_names
 
@@ -113,20 +112,3 @@ def test_the_control_variate_changes_no_expectation_and_takes_noise_away(env: st
     difference = (with_it - without).mean(0)
     error = (with_it - without).std(0).norm() / np.sqrt(300)
     assert difference.norm() < 2 * error < 0.2 * without.mean(0).norm()
-
-
-@pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
-def test_layers_and_actor_compute_what_the_modules_say(env: str):
-    one = learner(env)
-    one.train(2 * 80)
-    update, raw = one.update, np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
-    for network in (update.policy, update.value):  # the same memory
-        network.flat.data.mul_(1.1)
-    observations = update.nets.normaliser(torch.from_numpy(raw))
-    (values,), _ = update.value.forward(observations)
-    torch.testing.assert_close(values.squeeze(-1), update.nets.value(observations))
-    update.nets.target.load_state_dict(update.nets.policy.state_dict())
-    normal, _, old = Actor(update.nets.target, update.nets.normaliser)(raw, None)
-    torch.testing.assert_close(torch.from_numpy(normal), observations)
-    for ours, expected in zip(old, update.nets.policy(observations), strict=True):
-        torch.testing.assert_close(torch.from_numpy(ours), expected)

@@ -16,13 +16,13 @@ def clipped_loss(ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor
     return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip_range, 1 + clip_range) * advantages)
 
 
-def clipped_weights(ratio: Tensor, advantages: Tensor, clip_range: float) -> tuple[Tensor, Tensor]:
-    """(minus the derivative of the mean ``clipped_loss`` for log pi(a|s), where it is clipped), [B] each.
+def clipped_weights(ratio: Tensor, advantages: Tensor, clip_range: float) -> Tensor:
+    """Minus the derivative of the mean of ``clipped_loss`` for log pi(a|s). All [B].
 
     A ratio beyond its bound, on the side that the advantage points to, pushes no further.
     """
     clipped = torch.where(advantages > 0, ratio > 1 + clip_range, ratio < 1 - clip_range)
-    return (ratio * advantages / len(ratio)).masked_fill_(clipped, 0.0), clipped
+    return (ratio * advantages / len(ratio)).masked_fill_(clipped, 0.0)
 
 
 def value_loss(values: Tensor, targets: Tensor) -> Tensor:

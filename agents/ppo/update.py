@@ -35,7 +35,7 @@ class Update(update.Update):
         advantages = losses.standardise(advantages)
         log_ratio = self.head.log_prob(new, actions) - old_log_prob
         ratio = log_ratio.exp()
-        weights, clipped = losses.clipped_weights(ratio, advantages, clip_range)
+        weights = losses.clipped_weights(ratio, advantages, clip_range)
         errors = (values.squeeze(-1) - targets) / len(targets)
 
         self.policy.backward(self.head.backward(outputs, new, actions, weights, cost), policy_inputs)
@@ -44,8 +44,9 @@ class Update(update.Update):
         loss_pi = losses.clipped_loss(ratio, advantages, clip_range)
         loss_v, entropy = losses.value_loss(values.squeeze(-1), targets), self.head.entropy(new)
         kl = ratio - 1.0 - log_ratio  # whose mean estimates KL(pi_old || pi) and is never negative
-        numbers = [loss_pi + loss_v - cost * entropy, loss_v, loss_pi, entropy, self.head.width(new), kl, clipped]
-        return torch.stack([number.float() for number in numbers]).mean(-1)
+        outside = ((ratio - 1.0).abs() > clip_range).float()
+        loss = loss_pi + loss_v - cost * entropy
+        return torch.stack([loss, loss_v, loss_pi, entropy, self.head.width(new), kl, outside]).mean(-1)
 
     def names(self) -> list[str]:
         return ["loss", "value_loss", "policy_loss", "entropy", self.head.width_name, "approx_kl", "clip_fraction"]
