@@ -6,7 +6,7 @@
 
 Needs the extra ``bench``. Four rivals, one torch thread each: V-MPO and PPO of ours with the settings of the task;
 Stable-Baselines3's PPO as people run it (VecNormalize, 8 environments, n_steps 256, minibatches of 64, 10 epochs), and
-with the library's defaults, which is a straw man. Every finished run is one line of ``benchmarks/results/returns.jsonl``.
+with the library's defaults, which is a straw man. Every finished run is a line of ``benchmarks/results/returns.jsonl``.
 
 - The training return at a step is the mean over the episodes that ended in the last 20,000 steps.
 - PPO's level is the median over the seeds of the library's training return at the end of its 400,000 steps. V-MPO
@@ -15,8 +15,8 @@ with the library's defaults, which is a straw man. Every finished run is one lin
 - Seconds are the processor's, without evaluations: other work on the machine does not count.
 
 The last line is JSON: ``<task>_steps_to_ppo_return`` and ``<task>_seconds_to_ppo_return`` as ratios PPO / V-MPO, then
-``<task>_ppo_over_library``, the ratio of the two PPOs' median training returns, then V-MPO's medians over seeds of the mean
-action's return over 20 whole episodes, ``<task>_<steps>``, and of metres forward.
+``<task>_ppo_over_library``, the ratio of the two PPOs' median training returns, then V-MPO's medians over seeds of the
+mean action's return over 20 whole episodes, ``<task>_<steps>``, and of metres forward.
 """
 
 from __future__ import annotations

@@ -14,14 +14,19 @@ from firerl.errors import SettingError
 
 def test_the_clip_range_and_the_entropy_cost_act_without_a_rebuild():
     """Two learners in the same state part when one hyperparameter of the losses changes between two calls."""
+    one, other = learner(PPO), learner(PPO, seed=1)
+    one.train(UNIT)
+    before = one.state()
+    one.train(UNIT)
     for changed in ({"clip_range": 0.001}, {"entropy_cost": 0.1}, {"gae_lambda": 0.5}, {"discount": 0.9}):
-        one, other = learner(PPO), learner(PPO, seed=1)
-        one.train(UNIT)
-        other.load(**one.state())
+        other.load(**before)
         other.set_hyperparameters(changed)
-        one.train(UNIT)
         other.train(UNIT)
         assert bits(one.state()["weights"]) != bits(other.state()["weights"]), changed
+    other.load(**before)
+    other.set_hyperparameters({})
+    other.train(UNIT)
+    assert bits(one.state()) == bits(other.state())
     with pytest.raises(SettingError, match=r"hyperparameters\.clip_range=0: allowed is above 0"):
         other.set_hyperparameters({"clip_range": 0})
 

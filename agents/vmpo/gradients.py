@@ -35,8 +35,8 @@ def losses_and_gradients(
     Returns (L_pi, entropy, mean scale or mean of the largest probability, KLs) and the gradients of L_pi + sum of
     alpha KL - entropy's weight x entropy + control x mean of (log pi(a|s) + KL(pi_old || pi)). ``losses`` and autograd
     say the same, a test compares. The last term's gradient is zero in expectation in the first pass over an unroll, as
-    the actions are pi_old's: it takes noise away. In later passes, when pi has seen these actions, it also holds pi back
-    from fitting them, above all from a scale that collapses onto few samples.
+    the actions are pi_old's: it takes noise away. In later passes, when pi has seen these actions, it also holds pi
+    back from fitting them, above all from a scale that collapses onto few samples.
     """
     if isinstance(head, Gaussian):
         return _gaussian(head, outputs, old, actions, weights)

@@ -64,9 +64,9 @@ class Update(update.Update):
         return [*acted, advantages, targets]
 
     @torch.no_grad()
-    def gradients(self, observations: Tensor, actions: Tensor, *rest: Tensor) -> Tensor:
+    def gradients(self, *minibatch: Tensor) -> Tensor:
         """Set all gradients from one minibatch; returns what ``names`` names."""
-        *old, advantages, targets = rest
+        observations, actions, *old, advantages, targets = minibatch
         settings, raw = self.settings, self.nets.raw_multipliers
         multipliers = self.nets.multipliers()
         eta, alphas = multipliers[0], multipliers[1:]
