@@ -20,7 +20,7 @@ class Settings(settings.Settings):
 
 
 # As people run it, in round numbers: 8 x 256 steps and minibatches of 64 there. Episodes of the MuJoCo tasks last up to
-# 1,000 steps: an evaluation every 8,000 finds some that ended.
+# 1,000 steps: an evaluation every 8,000 finds some that ended. docs/ppo.md says what was tried beside them.
 _MUJOCO: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4, "eval_interval": 8000,
 }  # fmt: skip
@@ -30,9 +30,11 @@ _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Ant": _MUJOCO,
     "HalfCheetah": _MUJOCO,
     "Swimmer": _MUJOCO,
-    "Hopper": {**_MUJOCO, "init_scale": 1.0},
+    "Hopper": {
+        **_MUJOCO, "minibatches": 10, "learning_rate": 1e-3, "init_scale": 1.0, "discount": 0.995, "entropy_cost": 1e-3,
+    },
     "Walker2d": {**_MUJOCO, "init_scale": 0.6},
-}
+}  # fmt: skip
 _TUNABLE = ("learning_rate", "clip_range", "entropy_cost", "gae_lambda", "discount", "max_grad_norm", "epochs")
 
 TABLE = settings.Table("PPO", Settings(), _TASKS, _TUNABLE, numbers={"clip_range": (None, 10.0)})
