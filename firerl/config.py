@@ -83,7 +83,7 @@ class RunConfig:
     """All that decides a run. Two runs with equal configs but for run_dir, engine and logger have equal journals."""
 
     task: str = setting(help="what is learned: the environment, else the learner's name")
-    learner: str = setting(help="vmpo, quadratic, or the dotted path of a Learner class")
+    learner: str = setting(help="vmpo, ppo, quadratic, or the dotted path of a Learner class")
     settings: dict[str, Any] = setting(help="the learner's complete settings")
     space: dict[str, Any] = setting(help="the complete search space, by hyperparameter")
     algo: AlgoConfig = setting(help="the algorithm and its settings")
@@ -129,6 +129,7 @@ class Preset:
     max_eval_evaluations: int = setting(help="an evaluator's time", unit="evaluations", minimum=1)
     sizes: tuple[int, ...] = setting(help="members of P1, P2, ...", unit="workers", minimum=1, shortest=1)
     evaluators: int = setting(help="evaluators in all", unit="workers", minimum=0)
+    fitness_window: int = setting(1, "that P1 ranks by the mean of", "evaluations", minimum=1)
     eval_interval_scale: float = setting(1.0, "of the learner's own evaluation interval", "fraction", above=0)
 
 
@@ -183,6 +184,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     space = Space.parse(_space(learner, settings, raw.get("space") or {}))
     offered = {
         "max_eval_steps": preset.max_eval_evaluations * eval_interval,
+        "fitness_window": preset.fitness_window,
         "explore_factors": request.explore.factors,
         "resample_probability": request.explore.resample_probability,
         "anneal_steps": steps,

@@ -76,7 +76,7 @@ def test_quadratic_defaults() -> None:
 
 
 def test_a_named_preset_beats_the_learners_own() -> None:
-    assert made("learner=quadratic", "preset=laptop").ready_interval == 40
+    assert made("learner=quadratic", "preset=laptop").ready_interval == 120
 
 
 def test_goes_to_json_and_back() -> None:
@@ -118,7 +118,7 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
     assert (config.ready_interval, config.steps) == (3072, 12288)  # the next multiple
     assert refusal(BLOCKY, "eval_interval=1000").startswith("eval_interval=1000 is no multiple of")
     assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
-    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000")
+    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000", "ready_interval=4096")
 
 
 def test_own_sizes_bring_their_share_of_evaluators() -> None:
