@@ -96,9 +96,10 @@ def test_the_modelled_learner_passes() -> None:
     assert all(finding.passed for finding in examine(subject))
 
 
-def test_the_command_on_vmpo(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["vmpo", "ppo"])
+def test_the_command_on_reinforcement_learning(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["learner.num_envs=2", "learner.unroll=20", "learner.hidden=[8]", "learner.minibatches=2"]
-    assert check.main(["vmpo", "env=InvertedPendulum", *small]) == 0
+    assert check.main([name, "env=InvertedPendulum", "eval_interval=200", *small]) == 0
     out = capsys.readouterr().out
     assert "80 + 120 steps" in out
     assert "load in a new process, train(120): equal to the bit" in out
