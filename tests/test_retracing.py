@@ -45,7 +45,9 @@ QUIET: dict[str, Any] = {"progress": False}
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> firerl.Result:
-    return firerl.run(Reporting, population=[4, 3], run_dir=tmp_path_factory.mktemp("retrace") / "run", **OPTIONS)
+    settings = {"fitness_window": 1}  # an objective is the last evaluation
+    run_dir = tmp_path_factory.mktemp("retrace") / "run"
+    return firerl.run(Reporting, population=[4, 3], algo_settings=settings, run_dir=run_dir, **OPTIONS)
 
 
 @pytest.fixture
