@@ -1,20 +1,22 @@
-"""What V-MPO learns with its default settings, against PPO of Stable-Baselines3, in steps and in seconds.
+"""What our agents learn with their default settings, against PPO of Stable-Baselines3, in steps and in seconds.
 
     python benchmarks/returns.py                 all tasks and seeds; hours; goes on where it was interrupted
     python benchmarks/returns.py --quick         under two minutes: one seed, the first 20,000 steps of Humanoid
     python benchmarks/returns.py --plot          tables and pictures (docs/returns-*.svg) from the results alone
 
-Needs the extra ``bench``. Three rivals, one torch thread each: V-MPO with the settings of its task; PPO as people run
-it (VecNormalize, 8 environments, n_steps 256, minibatches of 64, 10 epochs); PPO with the library's defaults, which is
-a straw man. Every finished run is one line of ``benchmarks/results/returns.jsonl``.
+Needs the extra ``bench``. Four rivals, one torch thread each: V-MPO and PPO of ours with the settings of the task;
+Stable-Baselines3's PPO as people run it (VecNormalize, 8 environments, n_steps 256, minibatches of 64, 10 epochs), and
+with the library's defaults, which is a straw man. Every finished run is a line of ``benchmarks/results/returns.jsonl``.
 
 - The training return at a step is the mean over the episodes that ended in the last 20,000 steps.
-- PPO's level is the median over its seeds of the training return at the end of its 400,000 steps. Ours reaches it at
-  the first step from which on the median over our seeds never falls below it.
+- PPO's level is the median over the seeds of the library's training return at the end of its 400,000 steps. V-MPO
+  reaches it at the first step from which on the median over its seeds never falls below it.
+- Our PPO and the library's are compared at the end, seed by seed.
 - Seconds are the processor's, without evaluations: other work on the machine does not count.
 
-The last line is JSON: ``<task>_steps_to_ppo_return`` and ``<task>_seconds_to_ppo_return`` as ratios PPO / ours, then
-the medians over seeds of the mean action's return over 20 whole episodes, ``<task>_<steps>``, and of metres forward.
+The last line is JSON: ``<task>_steps_to_ppo_return`` and ``<task>_seconds_to_ppo_return`` as ratios PPO / V-MPO, then
+``<task>_ppo_over_library``, the ratio of the two PPOs' median training returns, then V-MPO's medians over seeds of the
+mean action's return over 20 whole episodes, ``<task>_<steps>``, and of metres forward.
 """
 
 from __future__ import annotations
@@ -33,12 +35,17 @@ RESULTS = Path(__file__).parent / "results" / "returns.jsonl"
 DOCS = Path(__file__).parent.parent / "docs"
 WINDOW = 20_000  # steps
 PPO_END = 400_000
-NAMES = {"vmpo": "V-MPO", "ppo": "PPO, as people run it", "ppo_defaults": "PPO, library defaults"}
+NAMES = {
+    "vmpo": "V-MPO",
+    "ppo_firerl": "PPO, ours",
+    "ppo": "PPO of SB3, as usual",
+    "ppo_defaults": "PPO of SB3, defaults",
+}
 GRID: dict[str, dict[str, list[int]]] = {  # task: rival: steps of its evaluations, the last one its end
-    "Humanoid": {"vmpo": [130_000, PPO_END], "ppo": [PPO_END], "ppo_defaults": [PPO_END]},
+    "Humanoid": {"vmpo": [130_000, PPO_END], "ppo_firerl": [PPO_END], "ppo": [PPO_END], "ppo_defaults": [PPO_END]},
     "Ant": {"vmpo": [500_000, 1_000_000], "ppo": [PPO_END], "ppo_defaults": [PPO_END]},
-    "HalfCheetah": {"vmpo": [200_000], "ppo": [200_000]},
-    "Hopper": {"vmpo": [200_000], "ppo": [200_000]},
+    "HalfCheetah": {"vmpo": [200_000], "ppo_firerl": [200_000], "ppo": [200_000]},
+    "Hopper": {"vmpo": [200_000], "ppo_firerl": [200_000], "ppo": [200_000]},
     "Walker2d": {"vmpo": [200_000], "ppo": [200_000]},
     "CartPole-v1": {"vmpo": [50_000]},
     "InvertedPendulum": {"vmpo": [50_000]},
@@ -107,6 +114,23 @@ def against_ppo(rows: Rows, task: str) -> dict[str, float | None]:
     return dict(zip(figures, (round(steps, 2), round(seconds, 2)), strict=True))
 
 
+def against_library(rows: Rows, task: str) -> dict[str, float]:
+    """The ratio of our PPO's median training return at the end to the library's; prints a line, seed by seed."""
+    ours, theirs = ({row["seed"]: row for row in of(rows, arm, task)} for arm in ("ppo_firerl", "ppo"))
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return {}
+    ends = [[[smooth(row)[-1, 1], row["evaluations"][-1]["return"]] for row in (ours[s], theirs[s])] for s in seeds]
+    training, mean_action = np.moveaxis(np.array(ends), 2, 0)  # [seeds, ours and theirs] each
+    words = [
+        f"{what} " + ", ".join(f"{ours:.0f} : {theirs:.0f}" for ours, theirs in pairs)
+        for what, pairs in (("training", training), ("mean action", mean_action))
+    ]
+    print(f"{task}: our PPO : the library's, seeds {', '.join(map(str, seeds))}: {'; '.join(words)}")
+    ours_median, theirs_median = np.median(training, axis=0)
+    return {f"{task.lower()}_ppo_over_library": round(float(ours_median / theirs_median), 2)}
+
+
 def table(rows: Rows) -> dict[str, float]:
     """Print every evaluation, medians over seeds with all of them beside; return V-MPO's medians."""
     figures: dict[str, float] = {}
@@ -141,7 +165,7 @@ def picture(rows: Rows, tasks: Sequence[str], path: Path) -> None:
 
     plt.rcParams["svg.hashsalt"] = "firerl"
     figure, axes = plt.subplots(len(tasks), 2, figsize=(9, 2.9 * len(tasks)), squeeze=False, layout="constrained")
-    styles = {"vmpo": ("C3", "-"), "ppo": ("C0", "--"), "ppo_defaults": ("C7", ":")}
+    styles = {"vmpo": ("C3", "-"), "ppo_firerl": ("C2", "-."), "ppo": ("C0", "--"), "ppo_defaults": ("C7", ":")}
     for line, task in zip(axes, tasks, strict=True):
         for arm, (colour, dashes) in styles.items():
             some = of(rows, arm, task)
@@ -188,6 +212,7 @@ def main() -> None:
     figures: dict[str, float | None] = {**table(rows)}
     print()
     ratios = {name: value for task in ("Humanoid", "Ant") for name, value in against_ppo(rows, task).items()}
+    ratios |= {name: value for task in GRID for name, value in against_library(rows, task).items()}
     if options.plot:
         picture(rows, ["Humanoid", "Ant"], DOCS / "returns-big.svg")
         picture(rows, ["HalfCheetah", "Hopper", "Walker2d"], DOCS / "returns-small.svg")

@@ -1,4 +1,4 @@
-"""One training from start to end, as a plain dictionary: V-MPO, or PPO of Stable-Baselines3. For returns and studies.
+"""One training from start to end, as a plain dictionary: our agents, or PPO of Stable-Baselines3. For returns, studies.
 
 Seconds are seconds of the processor, with one torch thread, so that other work on the machine does not count; those
 of the evaluations of the mean action are left out.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ import numpy as np
 import torch
 
 from firerl import envs
+from firerl.agents.actor_critic.learner import ActorCritic
+from firerl.agents.ppo import PPO
 from firerl.agents.vmpo import VMPO
 
 Array = np.ndarray
 EPISODES = 20  # whole episodes of an evaluation
 PPO_ENVS, PPO_STEPS = 8, 256
+AGENTS: dict[str, type[ActorCritic]] = {"vmpo": VMPO, "ppo_firerl": PPO}
 PPO_USUAL = {"n_steps": PPO_STEPS, "batch_size": 64, "n_epochs": 10}  # and VecNormalize
 
 
@@ -73,9 +77,11 @@ class Curve:
             self.returns = []
 
 
-def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]) -> dict[str, Any]:
-    """Train V-MPO with these settings; evaluate at ``marks``."""
-    learner, unit = VMPO(settings, {}, seed), VMPO.granularity_of(settings)
+def ours(
+    agent: type[ActorCritic], task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Train an agent of ours with these settings; evaluate at ``marks``."""
+    learner, unit = agent(settings, {}, seed), agent.granularity_of(settings)
     curve, evaluations, seconds, last = Curve(), [], 0.0, {}
     for done in range(unit, steps + 1, unit):
         clock = time.process_time()
@@ -90,7 +96,7 @@ def vmpo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[
 
 def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[str, Any]) -> dict[str, Any]:
     """Train SB3's PPO: as people run it, or, without settings, with the library's defaults on one environment."""
-    from stable_baselines3 import PPO
+    import stable_baselines3
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
@@ -98,7 +104,7 @@ def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[s
     curve, evaluations, pauses, usual = Curve(), [], [0.0], bool(settings)
     vector: Any = make_vec_env(envs.resolve(task), PPO_ENVS if usual else 1, seed=seed)
     vector = VecNormalize(vector) if usual else vector
-    model = PPO("MlpPolicy", vector, seed=seed, device="cpu", **settings)
+    model = stable_baselines3.PPO("MlpPolicy", vector, seed=seed, device="cpu", **settings)
     begun = time.process_time()
 
     def act(observations: Array) -> Array:
@@ -121,7 +127,11 @@ def ppo(task: str, seed: int, steps: int, marks: Sequence[int], settings: dict[s
     return {"curve": curve.points, "evaluations": evaluations}
 
 
-ARMS: dict[str, Callable[..., dict[str, Any]]] = {"vmpo": vmpo, "ppo": ppo, "ppo_defaults": ppo}
+ARMS: dict[str, Callable[..., dict[str, Any]]] = {
+    **{name: partial(ours, agent) for name, agent in AGENTS.items()},
+    "ppo": ppo,
+    "ppo_defaults": ppo,
+}
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
@@ -175,8 +185,8 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def settings_of(job: dict[str, Any]) -> dict[str, Any]:
     """The complete settings of a job: when a default changes, an old result is another run's."""
-    if job["arm"] == "vmpo":
-        return VMPO.resolve({"env": job["task"], **job["given"]})
+    if job["arm"] in AGENTS:
+        return AGENTS[job["arm"]].resolve({"env": job["task"], **job["given"]})
     return PPO_USUAL if job["arm"] == "ppo" else {}
 
 

@@ -83,7 +83,7 @@ class RunConfig:
     """All that decides a run. Two runs with equal configs but for run_dir, engine and logger have equal journals."""
 
     task: str = setting(help="what is learned: the environment, else the learner's name")
-    learner: str = setting(help="vmpo, quadratic, or the dotted path of a Learner class")
+    learner: str = setting(help="vmpo, ppo, quadratic, or the dotted path of a Learner class")
     settings: dict[str, Any] = setting(help="the learner's complete settings")
     space: dict[str, Any] = setting(help="the complete search space, by hyperparameter")
     algo: AlgoConfig = setting(help="the algorithm and its settings")

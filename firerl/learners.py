@@ -12,6 +12,7 @@ from firerl.learner import Learner
 
 SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
+    "ppo": "firerl.agents.ppo.learner.PPO",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
     "modelled": "firerl.agents.modelled.learner.Modelled",
 }

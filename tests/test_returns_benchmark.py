@@ -56,3 +56,14 @@ def test_results_that_are_there_are_not_computed_again(tmp_path: Path, monkeypat
     training_runs.run_all([job], path, 1)
     assert len(training_runs.read(path)) == 1
     assert training_runs.key(job) != training_runs.key({**job, "given": {"epochs": 9}})
+
+
+def test_the_two_ppos_are_compared_seed_by_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    def ended(arm: str, seed: int, training: float, mean_action: float) -> dict[str, Any]:
+        return row([training] * 8, seed=seed, arm=arm, evaluations=[{"steps": 40_000, "return": mean_action}])
+
+    rows = [ended("ppo_firerl", seed, 30.0 + seed, 50.0) for seed in range(3)]
+    rows += [ended("ppo", seed, 10.0, 20.0) for seed in (1, 2, 3)]
+    assert returns.against_library(rows, "Ant") == {"ant_ppo_over_library": 3.15}  # 31.5 over 10, of seeds 1 and 2
+    assert "training 31 : 10, 32 : 10; mean action 50 : 20, 50 : 20" in capsys.readouterr().out
+    assert returns.against_library(rows[:3], "Ant") == {}

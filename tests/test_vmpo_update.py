@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from firerl.agents.vmpo import VMPO, losses
-from firerl.agents.vmpo.networks import Actor
+from firerl.agents.vmpo.gradients import kl_names
 
 
 def learner(env: str, **settings: Any) -> VMPO:
@@ -38,12 +38,20 @@ def loss_of(one: VMPO, observations: torch.Tensor, actions: torch.Tensor, *rest:
     psi = losses.policy_weights(advantages[best], eta)
     loss = losses.policy_loss(head.log_prob(tuple(part[best] for part in new), actions[best]), psi)
     loss = loss + losses.temperature_loss(eta, settings["eps_eta"], advantages[best])
-    for name, alpha, kl in zip(head.kl_names, alphas, head.kl(tuple(old), new), strict=True):
+    for name, alpha, kl in zip(kl_names(head), alphas, kls(tuple(old), new), strict=True):
         loss = loss + losses.alpha_loss(alpha, settings[f"eps_alpha_{name}"], kl)
     loss = loss + losses.value_loss(nets.value(observations), targets)
     if settings["control_variate"]:
         loss = loss + head.log_prob(new, actions).mean() + whole_kl(tuple(old), new).mean()
-    return loss - settings["entropy_cost"] * head.entropy(new)
+    return loss - settings["entropy_cost"] * head.entropy(new).mean()
+
+
+def kls(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """(C_mu, C_sigma) of Gaussians, the one KL of others, [B] each."""
+    if len(old) == 1:
+        return (losses.kl_categorical(old[0], new[0]),)
+    (old_mean, old_scale), (mean, scale) = old, new
+    return losses.kl_mean(old_mean, old_scale, mean), losses.kl_covariance(old_scale, scale)
 
 
 def whole_kl(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -104,34 +112,3 @@ def test_the_control_variate_changes_no_expectation_and_takes_noise_away(env: st
     difference = (with_it - without).mean(0)
     error = (with_it - without).std(0).norm() / np.sqrt(300)
     assert difference.norm() < 2 * error < 0.2 * without.mean(0).norm()
-
-
-@pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
-def test_layers_and_actor_compute_what_the_modules_say(env: str):
-    one = learner(env)
-    one.train(2 * 80)
-    update, raw = one.update, np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
-    for network in (update.policy, update.value):  # the same memory
-        network.flat.data.mul_(1.1)
-    observations = update.nets.normaliser(torch.from_numpy(raw))
-    (values,), _ = update.value.forward(observations)
-    torch.testing.assert_close(values.squeeze(-1), update.nets.value(observations))
-    update.nets.target.load_state_dict(update.nets.policy.state_dict())
-    normal, _, old = Actor(update.nets.target, update.nets.normaliser)(raw, None)
-    torch.testing.assert_close(torch.from_numpy(normal), observations)
-    for ours, expected in zip(old, update.nets.policy(observations), strict=True):
-        torch.testing.assert_close(torch.from_numpy(ours), expected)
-
-
-def test_samples_follow_the_distribution():
-    generator = torch.Generator().manual_seed(0)
-    gaussian, categorical = learner("Hopper").update.head, learner("CartPole-v1").update.head
-    outputs = [np.array([row], dtype=np.float32) for row in ([0.5, -1.0, 0.0], [0.3, 1.0, -9.0])]
-    actions, (mean, scale) = gaussian.act(outputs, gaussian.noise((20_000,), generator))
-    np.testing.assert_allclose(actions.mean(0), mean[0], atol=0.03)
-    np.testing.assert_allclose(actions.std(0), scale[0], rtol=0.02)
-    logits = np.array([[0.0, 1.0]], dtype=np.float32)
-    choices, (log_probs,) = categorical.act([logits], categorical.noise((20_000,), generator))
-    assert choices.mean() == pytest.approx(np.exp(log_probs[0, 1]), abs=0.02)
-    far = [np.full((1, 3), 200.0, dtype=np.float32) for _ in range(2)]
-    np.testing.assert_allclose(gaussian.act(far, None)[1][1], 200.0, atol=2)

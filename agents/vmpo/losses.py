@@ -1,6 +1,6 @@
 """V-MPO's losses as pure functions, in the symbols of Song et al. 2019 (arXiv 1909.12238).
 
-B samples of a batch, K of them in its top half, T steps of N environments, A numbers in an action.
+B samples of a batch, K of them in its top half, A numbers in an action.
 """
 
 from __future__ import annotations
@@ -9,30 +9,6 @@ import math
 
 import torch
 from torch import Tensor
-
-
-def lambda_returns(
-    rewards: Tensor,  # [T, N]
-    values: Tensor,  # [T, N]: V(s_t)
-    next_values: Tensor,  # [T, N]: V of the state that step t led to; at the end of an episode, of its last state
-    terminated: Tensor,  # [T, N], bool: the task ended, nothing follows
-    truncated: Tensor,  # [T, N], bool: the episode was cut, the value of its last state stands for the rest
-    discount: float,
-    lambda_: float,
-) -> Tensor:
-    """G = r + discount ((1 - lambda) V(s') + lambda G'), cut at termination, bootstrapped through truncation. [T, N].
-
-    With lambda = 1 the n-step return of the paper (section 3), n reaching to the end of the unroll.
-    """
-    alive = (~terminated).to(rewards.dtype)
-    deltas = rewards + discount * next_values * alive - values
-    carry = discount * lambda_ * (~(terminated | truncated)).to(rewards.dtype)
-    returns = torch.empty_like(values)
-    advantage = torch.zeros_like(values[0])
-    for t in range(len(rewards) - 1, -1, -1):
-        advantage = deltas[t] + carry[t] * advantage
-        returns[t] = advantage + values[t]
-    return returns
 
 
 def top_half(advantages: Tensor) -> Tensor:
@@ -81,9 +57,3 @@ def kl_categorical(old_log_probs: Tensor, log_probs: Tensor) -> Tensor:
 def value_loss(values: Tensor, targets: Tensor) -> Tensor:
     """L_V = 1/2 mean (G - V)^2, both in normalised units. Both [B]."""
     return 0.5 * (targets.detach() - values).square().mean()
-
-
-def gaussian_log_prob(mean: Tensor, scale: Tensor, actions: Tensor) -> Tensor:
-    """log pi(a|s) of a diagonal Gaussian. All [B, A] -> [B]."""
-    z = (actions - mean) / scale
-    return -(0.5 * z.square() + scale.log()).sum(-1) - 0.5 * math.log(2 * math.pi) * actions.shape[-1]

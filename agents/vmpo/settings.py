@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from numbers import Real
+from dataclasses import dataclass
 from typing import Any
 
-from firerl import envs
-from firerl.errors import SettingError, unknown
-from firerl.learner import check_multiple
+from firerl.agents.actor_critic import settings
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Defaults for a small task; ``TASK_SETTINGS`` changes them by task."""
+class Settings(settings.Settings):
+    """Defaults for a small task; ``_TASKS`` changes them by task."""
 
-    env: Any = field(default_factory=lambda: {"name": "InvertedPendulum", "kwargs": {}})  # a name alone will do
-
-    # acting
-    num_envs: int = 8  # environments stepped together
-    unroll: int = 25  # steps of each environment between two updates; num_envs x unroll is the granularity
-    init_scale: float = 0.3  # first standard deviation of an action, in half widths of its bounds
-    min_scale: float = 0.01  # floor of it
-    observation_clip: float = 10.0  # largest normalised observation, in standard deviations
-
-    # learning
-    hidden: tuple[int, ...] = (64, 64)  # width of each tanh layer, the same for policy and value
-    epochs: int = 4  # passes over an unroll
-    minibatches: int = 4  # gradient steps in a pass
     target_period: int = 1  # unrolls after which the acting policy pi_old becomes pi
-    discount: float = 0.99  # of one step
-    gae_lambda: float = 0.95  # of the lambda-returns
-    learning_rate: float = 1e-3  # Adam, networks
     multiplier_learning_rate: float = 1e-2  # Adam, eta and alphas before their softplus
     eps_eta: float = 0.1  # temperature's bound
     eps_alpha_mu: float = 0.01  # bound of the KL's mean part per update, in nats; of the whole KL for discrete actions
@@ -42,25 +21,14 @@ class Settings:
     init_alpha_mu: float = 1.0
     init_alpha_sigma: float = 10.0
     control_variate: bool = True  # takes noise out of the policy's gradient, see docs/vmpo.md
-    entropy_cost: float = 0.0  # weight of the policy's entropy, in nats
-    max_grad_norm: float = 1.0  # of policy and of value, each
-    value_rate: float = 0.05  # share of the newest unroll in the running scale of value targets
 
-    # objective
-    objective: str = "training"  # training | fresh | info:<key of the final info>
-    objective_episodes: int = 8  # training, info: smallest window; fresh: episodes of one evaluation
-    objective_policy: str = "sample"  # fresh: sample | mean
-    eval_interval: int | None = None  # steps between evaluations; None: five updates
-
-
-DEFAULTS: dict[str, Any] = asdict(Settings())
 
 # What a study of each task found (see benchmarks/vmpo_study.py). Tasks whose episodes last 1,000 steps take few
 # environments and evaluate every 8,000 steps, so that episodes end in every interval.
 _BIG: dict[str, Any] = {"num_envs": 20, "unroll": 50, "hidden": (128, 128), "learning_rate": 3e-4}
 _LONG: dict[str, Any] = {**_BIG, "num_envs": 8, "unroll": 250, "epochs": 8, "minibatches": 8, "eval_interval": 8000}
 _HUMANOID: dict[str, Any] = {**_BIG, "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3}
-TASK_SETTINGS: dict[str, dict[str, Any]] = {  # by base name, any version
+_TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Humanoid": _HUMANOID,
     "HumanoidStandup": {**_HUMANOID, "num_envs": 8, "unroll": 125, "eval_interval": 8000},
     "Ant": {**_LONG, "num_envs": 16, "minibatches": 16, "eps_alpha_sigma": 2e-3},
@@ -72,110 +40,17 @@ TASK_SETTINGS: dict[str, dict[str, Any]] = {  # by base name, any version
     },
 }  # fmt: skip
 
-# Settings that a search space may hold: they change between two train() calls without a rebuild.
-TUNABLE = (
+_TUNABLE = (
     "learning_rate", "eps_eta", "eps_alpha_mu", "eps_alpha_sigma", "discount", "gae_lambda", "entropy_cost",
     "multiplier_learning_rate", "max_grad_norm", "epochs",
 )  # fmt: skip
 
-_INTEGERS = {  # smallest allowed
-    "num_envs": 1, "unroll": 1, "epochs": 1, "minibatches": 1, "target_period": 1, "objective_episodes": 1,
-    "eval_interval": 1,
-}  # fmt: skip
-_NUMBERS = {  # (lowest, highest) allowed; None: just above zero
-    "init_scale": (None, 10.0), "min_scale": (None, 1.0), "observation_clip": (None, math.inf),
-    "discount": (0.0, 1.0), "gae_lambda": (0.0, 1.0), "learning_rate": (0.0, 1.0),
-    "multiplier_learning_rate": (0.0, 1.0), "eps_eta": (None, 100.0), "eps_alpha_mu": (None, 100.0),
-    "eps_alpha_sigma": (None, 100.0), "init_eta": (None, 1e6), "init_alpha_mu": (None, 1e6),
-    "init_alpha_sigma": (None, 1e6), "entropy_cost": (0.0, 100.0), "max_grad_norm": (None, math.inf),
-    "value_rate": (None, 1.0),
-}  # fmt: skip
-
-
-def check_value(prefix: str, name: str, value: Any) -> Any:
-    """One integer or number within its range, as int or float; SettingError naming ``prefix.name``."""
-    label = f"{prefix}.{name}={value!r}"
-    if name in _INTEGERS:
-        if isinstance(value, bool) or not isinstance(value, Real) or not float(value).is_integer():
-            raise SettingError(f"{label} is no whole number")
-        whole = int(float(value))
-        if whole < _INTEGERS[name]:
-            raise SettingError(f"{label}: the smallest allowed is {_INTEGERS[name]}")
-        return whole
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise SettingError(f"{label} is no finite number")
-    low, high = _NUMBERS[name]
-    number = float(value)
-    if (low is None and number <= 0) or (low is not None and number < low) or number > high:
-        above = "above 0" if low is None else f"from {low:g}"
-        raise SettingError(f"{label}: allowed is {above}" + (f" to {high:g}" if math.isfinite(high) else ""))
-    return number
-
-
-def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete, checked settings: the user's over the task's over ``DEFAULTS``. Resolving twice changes nothing."""
-    for name in given:
-        if name not in DEFAULTS:
-            raise unknown("setting of learner VMPO", f"learner.{name}", [f"learner.{known}" for known in DEFAULTS])
-    env = _env(given.get("env", DEFAULTS["env"]))
-    settings = {**DEFAULTS, **TASK_SETTINGS.get(envs.base_name(env["name"]), {}), **given, "env": env}
-    for name in (*_INTEGERS, *_NUMBERS):
-        if not (name == "eval_interval" and settings[name] is None):
-            settings[name] = check_value("learner", name, settings[name])
-    if not isinstance(settings["control_variate"], bool):
-        raise SettingError(f"learner.control_variate={settings['control_variate']!r}: allowed is true or false")
-    settings["hidden"] = _hidden(settings["hidden"])
-    _check_objective(settings)
-    _check_relations(settings)
-    return settings
-
-
-def _env(env: Any) -> dict[str, Any]:
-    if isinstance(env, str):
-        env = {"name": env}
-    if not isinstance(env, Mapping):
-        raise SettingError(f"learner.env={env!r}: allowed is a name or {{'name': ..., 'kwargs': {{...}}}}")
-    for key in env:
-        if key not in ("name", "kwargs"):
-            raise unknown("setting of the environment", f"env.{key}", ["env.name", "env.kwargs"])
-    kwargs = env.get("kwargs") or {}
-    if not isinstance(kwargs, Mapping):
-        raise SettingError(f"env.kwargs={kwargs!r}: allowed is a mapping of arguments")
-    name = env.get("name", DEFAULTS["env"]["name"])
-    envs.check(name, kwargs)
-    return {"name": name, "kwargs": dict(kwargs)}
-
-
-def _hidden(hidden: Any) -> list[int]:
-    whole = isinstance(hidden, (list, tuple)) and all(type(width) is int and width > 0 for width in hidden)
-    if not whole or not hidden:
-        raise SettingError(f"learner.hidden={hidden!r}: allowed is a list of layer widths, such as [128, 128]")
-    return list(hidden)
-
-
-def _check_objective(settings: Mapping[str, Any]) -> None:
-    objective = settings["objective"]
-    if objective not in ("training", "fresh") and not (
-        isinstance(objective, str) and objective.startswith("info:") and len(objective) > len("info:")
-    ):
-        raise unknown("learner.objective", objective, ["training", "fresh", "info:<key>"])
-    if settings["objective_policy"] not in ("sample", "mean"):
-        raise unknown("learner.objective_policy", settings["objective_policy"], ["sample", "mean"])
-
-
-def _check_relations(settings: Mapping[str, Any]) -> None:
-    batch = settings["num_envs"] * settings["unroll"]
-    parts = settings["minibatches"]
-    if batch % parts or batch // parts < 2:
-        fits = [n for n in range(1, batch // 2 + 1) if batch % n == 0] or [1]
-        near = sorted(sorted(fits, key=lambda n: abs(n - parts))[:2])
-        raise SettingError(
-            f"learner.minibatches={parts} does not divide num_envs x unroll = {batch} into equal parts of two "
-            f"samples or more: the nearest are {' and '.join(map(str, near))}"
-        )
-    if settings["min_scale"] >= settings["init_scale"]:
-        raise SettingError(
-            f"learner.min_scale={settings['min_scale']} must be below learner.init_scale={settings['init_scale']}"
-        )
-    if settings["eval_interval"] is not None:
-        check_multiple("learner.eval_interval", settings["eval_interval"], batch, "num_envs x unroll")
+TABLE = settings.Table(
+    "VMPO", Settings(), _TASKS, _TUNABLE,
+    integers={"target_period": 1},
+    numbers={  # lowest, highest; None: just above zero
+        "multiplier_learning_rate": (0.0, 1.0), "eps_eta": (None, 100.0), "eps_alpha_mu": (None, 100.0),
+        "eps_alpha_sigma": (None, 100.0), "init_eta": (None, 1e6), "init_alpha_mu": (None, 1e6),
+        "init_alpha_sigma": (None, 1e6),
+    },
+)  # fmt: skip

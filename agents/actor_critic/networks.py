@@ -7,15 +7,16 @@ same weights: at these sizes modules, autograd and torch's calls cost as much as
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from firerl.agents.vmpo.distributions import Array, Categorical, Gaussian, Parameters, linear
-from firerl.agents.vmpo.normalisers import ObservationNormaliser
+from firerl.agents.actor_critic.distributions import Array, Categorical, Gaussian, Head, Parameters, linear
+from firerl.agents.actor_critic.normalisers import ObservationNormaliser, PopArt
+from firerl.envs import EnvSpec
 
 
 def trunk(inputs: int, hidden: Sequence[int], generator: torch.Generator) -> nn.Sequential:
@@ -102,7 +103,7 @@ def _tanh_(values: Tensor) -> Tensor:
 class Policy(nn.Module):
     """Normalised observations [B, O] -> the parameters of the action distribution."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], head: Gaussian | Categorical, generator: torch.Generator):
+    def __init__(self, inputs: int, hidden: Sequence[int], head: Head, generator: torch.Generator):
         super().__init__()
         self.trunk = trunk(inputs, hidden, generator)
         self.head = head
@@ -121,6 +122,41 @@ class Value(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         return self.last(self.trunk(observations)).squeeze(-1)
+
+
+class Networks(nn.Module):
+    """Policy, value and the statistics of observations and value targets: what is copied, but for the optimiser.
+
+    With ``target``, a second policy acts, and is copied too.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int, target: bool = False):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.policy = _policy(settings, spec, generator)
+        if target:
+            self.target = _policy(settings, spec, generator)
+            self.target.load_state_dict(self.policy.state_dict())
+            self.target.requires_grad_(False)
+        self.value = Value(spec.observation_size, settings["hidden"], generator)
+        self.normaliser = ObservationNormaliser(spec.observation_size, settings["observation_clip"])
+        self.popart = PopArt(settings["value_rate"])
+
+    @property
+    def acting(self) -> Policy:
+        """The policy that acts."""
+        return getattr(self, "target", self.policy)
+
+
+def _policy(settings: Mapping[str, Any], spec: EnvSpec, generator: torch.Generator) -> Policy:
+    width = settings["hidden"][-1]
+    head: Head
+    if spec.discrete:
+        head = Categorical(width, spec.action_size, generator)
+    else:
+        scales = settings["init_scale"], settings["min_scale"]
+        head = Gaussian(width, spec.action_size, *scales, generator)
+    return Policy(spec.observation_size, settings["hidden"], head, generator)
 
 
 class Actor:

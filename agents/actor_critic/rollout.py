@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from firerl import envs
-from firerl.agents.vmpo.distributions import Array
+from firerl.agents.actor_critic.distributions import Array
 from firerl.errors import SettingError
 
-Act = Callable[[Array], tuple[Array, Array, tuple[Array, ...]]]  # raw obs -> normalised obs, action, pi_old's output
+Act = Callable[[Array], tuple[Array, Array, tuple[Array, ...]]]  # raw obs -> normalised obs, action, distribution
 
 
 class Unroll:
@@ -30,7 +30,7 @@ class Unroll:
         self.raw = torch.zeros(*shape, spec.observation_size, dtype=torch.float64)  # [T, N, O] as the task gives them
         self.observations = torch.zeros(*shape, spec.observation_size, device=device)  # [T, N, O] normalised
         self.actions = torch.zeros(action_shape, dtype=action, device=device)  # [T, N] or [T, N, A], not clipped
-        self.old = tuple(torch.zeros(*shape, width, device=device) for width in widths)  # pi_old's output
+        self.old = tuple(torch.zeros(*shape, width, device=device) for width in widths)  # the acting policy's output
         self.rewards = torch.zeros(shape)  # [T, N]
         self.terminated = torch.zeros(shape, dtype=torch.bool)
         self.truncated = torch.zeros(shape, dtype=torch.bool)
@@ -38,7 +38,7 @@ class Unroll:
         self.ends: list[tuple[int, int, np.ndarray]] = []  # (t, environment, last observation) of truncated episodes
 
     def acted(self) -> tuple[Tensor, ...]:
-        """What acting fills: normalised observations, actions, pi_old's output."""
+        """What acting fills: normalised observations, actions, the acting policy's output."""
         return self.observations, self.actions, *self.old
 
 

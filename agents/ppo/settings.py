@@ -1,0 +1,40 @@
+"""PPO's settings: one place for defaults, units, what is allowed, and what each task changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from firerl.agents.actor_critic import settings
+
+
+@dataclass(frozen=True)
+class Settings(settings.Settings):
+    """Defaults for a small task; ``_TASKS`` changes them by task."""
+
+    clip_range: float = 0.2  # largest change of an action's probability that is rewarded, as a share
+    unroll: int = 50
+    epochs: int = 10
+    minibatches: int = 8
+    max_grad_norm: float = 0.5
+
+
+# As people run it, in round numbers: 8 x 256 steps and minibatches of 64 there. Episodes of the MuJoCo tasks last up to
+# 1,000 steps: an evaluation every 8,000 finds some that ended. docs/ppo.md says what was tried beside them.
+_MUJOCO: dict[str, Any] = {
+    "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4, "eval_interval": 8000,
+}  # fmt: skip
+_TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
+    "Humanoid": {**_MUJOCO, "init_scale": 0.5},
+    "HumanoidStandup": {**_MUJOCO, "init_scale": 0.5},
+    "Ant": _MUJOCO,
+    "HalfCheetah": _MUJOCO,
+    "Swimmer": _MUJOCO,
+    "Hopper": {
+        **_MUJOCO, "minibatches": 10, "learning_rate": 1e-3, "init_scale": 1.0, "discount": 0.995, "entropy_cost": 1e-3,
+    },
+    "Walker2d": {**_MUJOCO, "init_scale": 0.6},
+}  # fmt: skip
+_TUNABLE = ("learning_rate", "clip_range", "entropy_cost", "gae_lambda", "discount", "max_grad_norm", "epochs")
+
+TABLE = settings.Table("PPO", Settings(), _TASKS, _TUNABLE, numbers={"clip_range": (None, 10.0)})

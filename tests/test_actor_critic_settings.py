@@ -1,0 +1,78 @@
+"""The settings of on-policy agents: complete, checked, refused with words that help."""
+
+from __future__ import annotations
+
+import pytest
+from agents_for_tests import AGENTS
+
+from firerl.agents.actor_critic.learner import ActorCritic
+from firerl.agents.ppo import PPO
+from firerl.agents.vmpo import VMPO
+from firerl.envs import base_name
+from firerl.errors import SettingError
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"unrol": 5}, "did you mean 'learner.unroll'"),
+        ({"num_envs": 0}, "learner.num_envs=0: the smallest allowed is 1"),
+        ({"num_envs": 2.5}, "learner.num_envs=2.5 is no whole number"),
+        ({"discount": 1.5}, "learner.discount=1.5: allowed is from 0 to 1"),
+        ({"learning_rate": "fast"}, "learner.learning_rate='fast' is no finite number"),
+        ({"hidden": []}, "learner.hidden"),
+        ({"objective": "trainig"}, "did you mean 'training'"),
+        ({"objective_policy": "mode"}, "learner.objective_policy"),
+        ({"minibatches": 3}, "learner.minibatches=3 does not divide"),
+        ({"eval_interval": 300}, "learner.eval_interval=300 is no multiple"),
+        ({"min_scale": 0.5}, "learner.min_scale"),
+        ({"env": {"name": "Humanoyd"}}, "did you mean 'Humanoid'"),
+        ({"env": {"nam": "Humanoid"}}, "did you mean 'env.name'"),
+        ({"env": {"name": "Humanoid", "kwargs": {"nothing": 1}}}, "env.kwargs="),
+    ],
+)
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_settings_that_cannot_work_are_refused(kind: type[ActorCritic], given: dict, words: str):
+    with pytest.raises(SettingError) as caught:
+        kind.resolve(given)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        (VMPO, {"eps_eta": 0}, "learner.eps_eta=0: allowed is above 0"),
+        (VMPO, {"control_variate": 1}, "learner.control_variate=1: allowed is true or false"),
+        (VMPO, {"clip_range": 0.2}, "setting of learner VMPO 'learner.clip_range'"),
+        (PPO, {"clip_range": 0}, "learner.clip_range=0: allowed is above 0"),
+        (PPO, {"eps_eta": 0.1}, "setting of learner PPO 'learner.eps_eta'"),
+    ],
+)
+def test_settings_of_one_algorithm(kind: type[ActorCritic], given: dict, words: str):
+    with pytest.raises(SettingError) as caught:
+        kind.resolve(given)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "granularities", "intervals"), [(VMPO, (1000, 200), (5000, 1000)), (PPO, (2000, 400), (8000, 2000))]
+)
+def test_settings_are_complete_and_stay_as_they_are(
+    kind: type[ActorCritic], granularities: tuple[int, int], intervals: tuple[int, int]
+):
+    for env in ("Humanoid", {"name": "Humanoid-v5", "kwargs": {}}):
+        complete = kind.resolve({"env": env})
+        assert set(complete) == set(kind.settings)
+        assert kind.resolve(complete) == complete
+        assert kind.granularity_of(complete) == granularities[0]
+        assert kind.eval_interval_of(complete) == intervals[0]
+        assert base_name(kind.task_of(complete)) == "Humanoid"
+    small = kind.resolve({"env": "InvertedPendulum"})
+    assert (kind.granularity_of(small), kind.eval_interval_of(small)) == (granularities[1], intervals[1])
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_what_is_searched_by_default_may_change_while_it_trains(kind: type[ActorCritic]):
+    assert set(kind.space) <= set(kind.table.tunable) <= set(kind.settings)
+    for task in kind.table.tasks:
+        kind.resolve({"env": task})
