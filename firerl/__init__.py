@@ -12,9 +12,10 @@ from firerl.learner import Learner
 
 if TYPE_CHECKING:
     from firerl.api import Result, resume, run
+    from firerl.policy import load_policy
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "__version__", "resume", "run"]
+__all__ = ["Learner", "Result", "__version__", "load_policy", "resume", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from firerl import api
 
         return getattr(api, name)
+    if name == "load_policy":
+        from firerl.policy import load_policy
+
+        return load_policy
     raise AttributeError(f"module 'firerl' has no attribute {name!r}")

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "write one page about a run, with figures",
     "compare": "compare runs at equal steps: medians, differences, a picture",
     "play": "let the winner of a run play episodes",
+    "export": "write the winner's network as an ONNX file",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C
 
