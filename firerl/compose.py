@@ -18,7 +18,7 @@ from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 
 GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
-VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
+VERBATIM = ("run_dir", "resume", "init")  # paths: their characters mean other things in Hydra's grammar
 
 
 class Argument(NamedTuple):

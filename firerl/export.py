@@ -127,6 +127,8 @@ def onnx_bytes(module: nn.Module, metadata: Mapping[str, Any]) -> bytes:
     assert program is not None
     model = program.model_proto
     texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]  # traces that name this machine's folders
     onnx.helper.set_model_props(model, texts)
     model.producer_name, model.producer_version = "firerl", __version__
     onnx.checker.check_model(model)

@@ -82,7 +82,7 @@ def load_policy(
     decides. A ``learner`` that cannot be imported by its name must be handed in. Raises FirerlError, in one line, on a
     file that is missing, damaged or too old, and on a learner that has no policy.
     """
-    file = _file(Path(path))
+    file = file_of(Path(path))
     best = read(file)
     if "facts" not in best:
         raise RunFolderError(
@@ -115,7 +115,8 @@ def module_of(
         raise FirerlError(f"learner={name}: its network cannot be built: {type(error).__name__}: {reason}") from error
 
 
-def _file(path: Path) -> Path:
+def file_of(path: Path) -> Path:
+    """The file of a winner: ``path``, or the one in a run folder. Raises RunFolderError if that has not finished."""
     if not path.is_dir():
         return path
     if (path / "journal.sqlite").is_file() and not (path / "best.pt").is_file():
