@@ -24,7 +24,7 @@ from firerl.errors import FirerlError, SettingError
 from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHECKED = 256  # inputs that the file is tried with before it appears
@@ -62,17 +62,17 @@ def _export(arguments: argparse.Namespace) -> None:
     facts = network.facts
     if facts is None:
         facts = find_learner(network.learner).facts_of(network.settings)
-    module = module_of(network.learner, network.settings, network.weights, facts).eval()
+    module: Any = module_of(network.learner, network.settings, network.weights, facts).eval()
     metadata = {
         "firerl_version": __version__,
         "task": network.task,
         "learner": network.learner,
         "network_step": network.step,
         "objective": network.objective,
-        "input_shape": list(module.input_shape),  # type: ignore[arg-type]
+        "input_shape": list(module.input_shape),
     }
     difference = write(module, arguments.onnx, metadata)
-    taken, given = module.names  # type: ignore[misc]
+    taken, given = module.names
     shape = ", ".join(map(str, ["batch", *metadata["input_shape"]]))
     print(f"written      {arguments.onnx}: {taken} [{shape}] of {_type_name(module)} -> {given}")
     print(f"checked      {CHECKED} random inputs in onnxruntime: differs from torch by at most {difference:.1g}")
@@ -91,7 +91,7 @@ def check_output(path: Path) -> None:
         raise FirerlError(f"--onnx needs {' and '.join(missing)}: pip install 'firerl[onnx]'")
 
 
-def write(module: nn.Module, path: Path, metadata: Mapping[str, Any]) -> float:
+def write(module: Any, path: Path, metadata: Mapping[str, Any]) -> float:
     """Write ``module`` (see ``Learner.module_of``), once onnxruntime agrees with torch about it; the file appears
     whole or not at all. ``metadata`` are texts, or become JSON. Returns the largest difference of the two.
     """
@@ -103,12 +103,12 @@ def write(module: nn.Module, path: Path, metadata: Mapping[str, Any]) -> float:
     return difference
 
 
-def onnx_bytes(module: nn.Module, metadata: Mapping[str, Any]) -> bytes:
+def onnx_bytes(module: Any, metadata: Mapping[str, Any]) -> bytes:
     """``module`` as an ONNX model whose batch may have any size. Raises FirerlError on what ONNX cannot express."""
     import onnx
     import torch
 
-    taken, given = module.names  # type: ignore[misc]
+    taken, given = module.names
     example = random_inputs(module, 2)
     try:
         with torch.no_grad(), _quiet():
@@ -135,7 +135,7 @@ def onnx_bytes(module: nn.Module, metadata: Mapping[str, Any]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def largest_difference(module: nn.Module, data: bytes) -> float:
+def largest_difference(module: Any, data: bytes) -> float:
     """Between the ONNX model in ``data`` and ``module``, over random inputs."""
     import numpy as np
     import onnxruntime
@@ -145,7 +145,7 @@ def largest_difference(module: nn.Module, data: bytes) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {module.names[0]: inputs.numpy()})  # type: ignore[index]
+    (found,) = session.run(None, {module.names[0]: inputs.numpy()})
     with torch.no_grad():
         wanted = module(inputs).numpy()
     if found.shape != wanted.shape or found.dtype != wanted.dtype:
@@ -153,12 +153,12 @@ def largest_difference(module: nn.Module, data: bytes) -> float:
     return float(np.abs(found.astype(np.float64) - wanted).max())
 
 
-def random_inputs(module: nn.Module, count: int) -> Tensor:
+def random_inputs(module: Any, count: int) -> Tensor:
     """The same every time, [count, *input_shape]: standard normal, or whole numbers from 0 to 99."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    shape, dtype = (count, *module.input_shape), module.input_dtype  # type: ignore[misc]
+    shape, dtype = (count, *module.input_shape), module.input_dtype
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
     return torch.randint(0, 100, shape, generator=generator).to(dtype)
@@ -177,7 +177,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _type_name(module: nn.Module) -> str:
+def _type_name(module: Any) -> str:
     return str(module.input_dtype).removeprefix("torch.")
 
 

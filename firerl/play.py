@@ -119,8 +119,8 @@ def load(run_dir: Path, best_ever: bool = False) -> Network:
     if best_ever:
         best = checkpoint.read(run_dir / "best_ever.pt")
         title = f"{task}: best ever, at step {best['network_step']:,}"
-    values = (best[name] for name in ("learner", "settings", "hyperparameters", "objective", "weights", "network_step"))
-    return Network(task, title, *values, best.get("facts"))
+    kept = {name: best[name] for name in ("task", "learner", "settings", "hyperparameters", "objective", "weights")}
+    return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
 
 
 def _load_current(run_dir: Path, best_ever: bool) -> Network:

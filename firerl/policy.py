@@ -28,14 +28,14 @@ class Policy:
     ``task``, ``network_step`` and ``objective`` say where it comes from; ``module`` is the network, for torch.
     """
 
-    def __init__(self, module: nn.Module, best: Mapping[str, Any], generator: torch.Generator | None = None):
+    def __init__(self, module: Any, best: Mapping[str, Any], generator: torch.Generator | None = None):
         self.module = module.eval().requires_grad_(False)
-        self.input_shape: tuple[int, ...] = tuple(module.input_shape)  # type: ignore[arg-type]
+        self.input_shape: tuple[int, ...] = tuple(module.input_shape)
         self.task: str = best["task"]
         self.network_step: int = best["network_step"]
         self.objective: float | None = best["objective"]
         self._generator = generator  # None: mean actions
-        self._dtype: torch.dtype = module.input_dtype  # type: ignore[assignment]
+        self._dtype: torch.dtype = module.input_dtype
         self._act = getattr(module, "act", None)
         if generator is not None and self._act is None:
             raise FirerlError(f"{self.task}: this network has no actions to sample; leave out sample=True")
@@ -56,7 +56,7 @@ class Policy:
         return outputs[0] if single else outputs
 
     def _checked(self, inputs: Any) -> np.ndarray:
-        name, size = self.module.names[0], ", ".join(map(str, self.input_shape))  # type: ignore[index]
+        name, size = self.module.names[0], ", ".join(map(str, self.input_shape))
         allowed = f"must be [{size}] or [batch, {size}]"
         try:
             array = np.asarray(inputs)
@@ -86,8 +86,8 @@ def load_policy(
     best = read(file)
     if "facts" not in best:
         raise RunFolderError(
-            f"{file} holds no facts of the task, such as bounds of actions: an older firerl wrote it. To write it anew, "
-            "remove result.json beside it and resume its run"
+            f"{file} holds no facts of the task, such as bounds of actions: an older firerl wrote it, or facts_of() "
+            "failed (failures.log). To write it anew, remove result.json beside it and resume its run"
         )
     module = module_of(best["learner"], best["settings"], best["weights"], best["facts"], learner)
     return Policy(module, best, torch.Generator().manual_seed(seed) if sample else None)
