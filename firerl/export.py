@@ -63,7 +63,7 @@ def _export(arguments: argparse.Namespace) -> None:
     if facts is None:
         facts = find_learner(network.learner).facts_of(network.settings)
     module: Any = module_of(network.learner, network.settings, network.weights, facts).eval()
-    metadata = {
+    metadata: dict[str, Any] = {
         "firerl_version": __version__,
         "task": network.task,
         "learner": network.learner,
