@@ -41,6 +41,7 @@ class EnvSpec:
     low: tuple[float, ...]  # bounds of a continuous action, in the environment's units; may be infinite
     high: tuple[float, ...]
     max_episode_steps: int | None  # steps after which an episode is truncated; None: never
+    observation_dtype: str = "float64"  # numpy's name
 
 
 def _base_names() -> list[str]:
@@ -204,7 +205,11 @@ def _describe(name: str, env_id: str, env: Env) -> EnvSpec:
             f"environment {name!r} has observations {_short(observation)}: allowed is a Box with one dimension"
         )
     limit = env.spec.max_episode_steps if env.spec else None
-    common: dict[str, Any] = {"observation_size": int(observation.shape[0]), "max_episode_steps": limit}
+    common: dict[str, Any] = {
+        "observation_size": int(observation.shape[0]),
+        "max_episode_steps": limit,
+        "observation_dtype": str(observation.dtype),
+    }
     if isinstance(action, spaces.Discrete):
         return EnvSpec(name, env_id, discrete=True, action_size=int(action.n), action_start=int(action.start),
                        low=(), high=(), **common)  # fmt: skip

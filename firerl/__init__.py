@@ -13,12 +13,16 @@ from firerl.learner import Learner
 
 if TYPE_CHECKING:
     from firerl.api import resume, run
+    from firerl.policy import load_policy
     from firerl.retracing import Retrace, retrace
     from firerl.run_result import Result
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "Retrace", "__version__", "resume", "retrace", "run"]
-_HOMES = {"run": "api", "resume": "api", "retrace": "retracing", "Retrace": "retracing", "Result": "run_result"}
+__all__ = ["Learner", "Result", "Retrace", "__version__", "load_policy", "resume", "retrace", "run"]
+_HOMES = {
+    "run": "api", "resume": "api", "retrace": "retracing", "Retrace": "retracing", "Result": "run_result",
+    "load_policy": "policy",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,8 @@ from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State
+from firerl.files import digest
+from firerl.initial import read_initial
 from firerl.learner import Learner
 from firerl.learners import find_again, find_learner, warn_of_main
 from firerl.progress import Observer, Together
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from firerl.store import Store
 
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
-NOT_PROMISED = ("engine", "logger", "run_dir", "steps", "stop")
+NOT_PROMISED = ("engine", "init", "logger", "run_dir", "steps", "stop")  # of init, its weights' digest is promised
 
 
 def run(
@@ -49,14 +51,16 @@ def run(
     engine: str = "local",
     processes: int | None = None,
     seed: int = 0,
+    init: str | Path | None = None,
     progress: bool = True,
     observer: Observer | None = None,
 ) -> Result:
     """Evolve a population to its end.
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
-    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. What is left out is as the
-    command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
+    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
+    ``best.pt`` whose weights all members start from. What is left out is as the command line has it. ``progress``
+    prints how it goes, ``observer`` is told besides.
 
     A class of a script or a notebook will do: worker processes get it from this process, and never run the script
     again. Such a class must be handed in again to ``resume``.
@@ -75,6 +79,7 @@ def run(
         "ready_interval": ready_interval,
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
+        "init": None if init is None else str(init),
     }
     if env is not None:
         wanted["env"] = env
@@ -115,10 +120,13 @@ def start(
     _check_that_we_may_start()
     _check_device(config.engine.device)
     learner = learner or find_learner(config.learner)
+    initial = read_initial(config, learner)
+    if initial is not None:
+        config = replace(config, init_sha256=digest(initial))
     plain = loads(dumps(to_plain(config)))
     config = from_plain(plain)  # as a resume will read it: the order of its entries, too
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config)) as store:
+    with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
         return _run(config, learner, store, _observers(config, progress, observer))
 
 

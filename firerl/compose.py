@@ -19,7 +19,7 @@ from firerl.evolution import find
 from firerl.learners import name_of
 
 GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
-VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
+VERBATIM = ("run_dir", "resume", "init")  # paths: their characters mean other things in Hydra's grammar
 
 
 class Argument(NamedTuple):

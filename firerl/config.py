@@ -95,6 +95,8 @@ class RunConfig:
     eval_interval: int = setting(help="distance of two evaluations of a worker", unit="steps", minimum=1)
     ready_interval: int = setting(help="distance of two exploit/explore of a member", unit="steps", minimum=1)
     run_dir: str = setting(help="the folder of the run")
+    init: str | None = setting(None, "whose weights all members start from: a run folder or a best.pt")
+    init_sha256: str | None = setting(None, "digest of these weights")
     seed: int = setting(0, "decides every random number", minimum=0, maximum=MAX_SEED)
     engine: EngineConfig = field(default_factory=EngineConfig)
     stop: StopConfig = field(default_factory=StopConfig)
@@ -142,6 +144,7 @@ class Request:
     ready_interval: int | None = setting(None, "distance of two exploit/explore of a member", "steps", minimum=1)
     seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
     run_dir: str | None = setting(None, "the folder of the run; null: runs/<task>-<algo>-<date>")
+    init: str | None = setting(None, "start all members from these weights: a run folder or a best.pt; null: from new")
     logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
     population: PopulationConfig = field(default_factory=PopulationConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
@@ -156,6 +159,8 @@ MAY_CHANGE = ("steps", "stop", "engine", "logger")  # on resume: nothing of thes
 def to_plain(config: RunConfig) -> dict[str, Any]:
     """The config as data that YAML and JSON hold; ``from_plain`` reads it back equal."""
     result: dict[str, Any] = plain(config)
+    if config.init is None:  # a run from new weights says nothing of others
+        del result["init"], result["init_sha256"]
     return result
 
 
@@ -188,7 +193,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         "explore_factors": request.explore.factors,
         "resample_probability": request.explore.resample_probability,
         "anneal_steps": steps,
-        "hyperparameters": _usual_values(space, settings),
+        "hyperparameters": usual_values(space, settings),
     }
     algo_settings = _algo_settings(algorithm, algo_given, offered)
     sizes, evaluators = algorithm.arrange(*_workers(request.population, preset))
@@ -204,6 +209,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         eval_interval=eval_interval,
         ready_interval=ready_interval,
         run_dir=request.run_dir or "",
+        init=request.init,
         seed=request.seed,
         engine=request.engine,
         stop=request.stop,
@@ -255,7 +261,7 @@ def modelled(config: RunConfig, **settings: Any) -> RunConfig:
         "eval_interval": config.eval_interval,
     }
     complete = dict(plain(learner.resolve({**stands_for, **settings})))
-    return replace(config, task=learner.task_of(complete), learner="modelled", settings=complete)
+    return replace(config, task=learner.task_of(complete), learner="modelled", settings=complete, init=None)
 
 
 def setup_of(config: RunConfig) -> Setup:
@@ -367,7 +373,7 @@ def _algo_settings(algorithm: ModuleType, given: Mapping[str, Any], offered: Map
     return build(algorithm.Settings, settings, "algo.")
 
 
-def _usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
+def usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
     """One value a tuned hyperparameter, for algorithms that do not search: the first of ``initial``, else the fixed
     value that the learner has for it, where the space holds that, else the middle of the range on its own scale."""
     values = {}

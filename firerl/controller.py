@@ -69,7 +69,7 @@ class Controller:
         """Generation after generation, until the run ends or a process dies."""
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
-        _restore(engine, self.setup, self.store, generation)
+        _restore(engine, self.config, self.store, generation)
         clock = Clock(engine.processes, engine.now)
         while not (stopped := self._stopped(generation)):
             generation = self._next_generation(engine, generation, clock)
@@ -186,13 +186,15 @@ def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: 
     return orders
 
 
-def _restore(engine: Engine, setup: Setup, store: Store, generation: Generation) -> None:
+def _restore(engine: Engine, config: RunConfig, store: Store, generation: Generation) -> None:
     """Give the engine all learners as they were when this generation was saved, then apply its decisions."""
-    state = generation.state
+    setup, state = setup_of(config), generation.state
     stand_in = state.workers[0].hyperparameters  # for an idle evaluator: it trains with others or not at all
     seeds = {w.id: integer_seed(setup.seed, Purpose.LEARNER, w.id, 0) for w in state.workers}
     if generation.number == 0:
-        engine.create([Create(w.id, w.hyperparameters, seeds[w.id]) for w in state.workers if not w.is_evaluator])
+        weights = None if config.init_sha256 is None else store.initial_weights(config.init_sha256)
+        members = [w for w in state.workers if not w.is_evaluator]
+        engine.create([Create(w.id, w.hyperparameters, seeds[w.id], weights) for w in members])
         return
     store.check_files(generation)
     engine.load(

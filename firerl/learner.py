@@ -7,9 +7,12 @@ A learner trains one network with hyperparameters that may change between two ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from firerl.errors import SettingError, unknown
+from firerl.errors import FirerlError, SettingError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Hyperparameters = Mapping[str, Any]  # name -> float, int, str or bool
 
@@ -65,6 +68,28 @@ class Learner:
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         """The name of what is learned, for run folders and tables."""
         return cls.__name__
+
+    @classmethod
+    def facts_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``module_of`` must know of the task besides settings and weights, such as bounds of actions.
+
+        Plain data as in ``state()``; kept in ``best.pt``.
+        """
+        return {}
+
+    @classmethod
+    def module_of(cls, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> nn.Module:
+        """The trained network alone, for ``firerl.load_policy`` and ``firerl.export``; optional.
+
+        It takes a batch in the task's own units (observations, images), [B, *module.input_shape] of
+        ``module.input_dtype``, to actions or logits, [B, ...]: normalising and rescaling are inside. On the CPU, and
+        without environments or data: ``weights`` are one half of ``state()``, ``facts`` come from ``facts_of``.
+        ``module.names`` are the names of its input and its output, such as ("observations", "actions").
+
+        Where the module has ``act(batch, generator)``, from array to array, ``load_policy`` calls that instead, with a
+        torch.Generator to sample actions from, or None. Without it there is nothing to sample.
+        """
+        raise FirerlError(f"learner {cls.__name__} has no module_of(): no policy can be loaded or exported")
 
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Train with other hyperparameters from now on, without a rebuild."""

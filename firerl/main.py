@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "compare runs at equal steps: medians, differences, a picture",
     "play": "let the winner of a run play episodes",
     "replay": "train fresh networks with the schedule that a run found",
+    "export": "write the winner's network as an ONNX file",
     "check": "try whether a learner keeps the contract",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C

@@ -35,12 +35,19 @@ Episode = tuple[float, int]  # return, length
 class Network:
     """Whose weights play."""
 
+    task: str
     title: str
     learner: str
     settings: Mapping[str, Any]
     hyperparameters: Mapping[str, Any]
     objective: float | None
     weights: Any
+    step: int  # training steps behind it
+    facts: Mapping[str, Any] | None = None  # of the task (``Learner.facts_of``); None: not kept
+
+    def headline(self) -> str:
+        """What it is and how good, in one line."""
+        return f"{self.title}: objective {'none yet' if self.objective is None else f'{self.objective:.6g}'}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,8 +85,7 @@ def _play(arguments: argparse.Namespace) -> None:
         choose_renderer()  # before anything imports mujoco, which reads the choice once
     network = load(arguments.run_dir, arguments.best_ever)
     learner = build(network, arguments.learner, f"python -m firerl.play {arguments.run_dir}")
-    objective = "none yet" if network.objective is None else f"{network.objective:.6g}"
-    print(f"{network.title}: objective {objective}", flush=True)
+    print(network.headline(), flush=True)
     if not callable(getattr(learner, "episodes", None)):
         print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
         if arguments.video:
@@ -115,9 +121,8 @@ def load(run_dir: Path, best_ever: bool = False) -> Network:
     if best_ever:
         best = checkpoint.read(run_dir / "best_ever.pt")
         title = f"{task}: best ever, at step {best['network_step']:,}"
-    return Network(
-        title, best["learner"], best["settings"], best["hyperparameters"], best["objective"], best["weights"]
-    )
+    kept = {name: best[name] for name in ("task", "learner", "settings", "hyperparameters", "objective", "weights")}
+    return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
 
 
 def _load_current(run_dir: Path, best_ever: bool) -> Network:
@@ -152,11 +157,11 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
         )  # fmt: skip
         title = f"{config.task}: unfinished run, best member so far, worker {worker} at step {step:,}"
         if best_ever and ever is not None:
-            worker, file, objective = ever.worker, ever.file, ever.objective
-            title = f"{config.task}: unfinished run, best ever, worker {worker} at step {ever.step:,}"
+            worker, file, step, objective = ever.worker, ever.file, ever.step, ever.objective
+            title = f"{config.task}: unfinished run, best ever, worker {worker} at step {step:,}"
         weights = journal.read_file(file)["weights"]
     values = generation.state.workers[worker].hyperparameters
-    return Network(title, config.learner, config.settings, values, objective, weights)
+    return Network(config.task, title, config.learner, config.settings, values, objective, weights, step)
 
 
 def build(network: Network, own: str | None = None, command: str = "python -m firerl.play <run_dir>") -> Learner:

@@ -32,7 +32,7 @@ def write(
     assert leader is not None, "the controller ends a run whose P1 is dead before it gets here"
     path = lineage.segments(journal.initial_state(), decisions, leader.worker, leader.network_step)
     schedule = lineage.schedule(path)
-    best = _network(config, store, generation, leader)
+    best = {**_network(config, store, generation, leader), **_facts(config, learner, store)}
     if schedule:  # what it has trained with; a decision at the end may have changed what would come next
         best["hyperparameters"] = schedule[-1]["hyperparameters"]
     store.write_result_file("best.pt", checkpoint.dumps(best))
@@ -79,6 +79,17 @@ def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any
         return {str(name): float(value) for name, value in network.report(seed).items()}
     except Exception:  # anybody's code
         store.log_failure(f"report() of the winner: {traceback.format_exc()}")
+        return {}
+
+
+def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str, Any]:
+    """What a policy needs besides settings and weights; a learner that fails here costs its policy, not the run."""
+    try:
+        facts = learner.facts_of(config.settings)
+        checkpoint.dumps(facts, "facts_of()")
+        return {"facts": facts}
+    except Exception:  # anybody's code
+        store.log_failure(f"facts_of() for the winner's policy: {traceback.format_exc()}")
         return {}
 
 

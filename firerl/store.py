@@ -1,8 +1,8 @@
 """The run folder: the journal (SQLite), checkpoints, config and results.
 
 Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``checkpoints/`` (only what the last generation
-refers to), ``tensorboard/``, ``failures.log``, and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and,
-last of all, ``result.json``.
+refers to), ``tensorboard/``, ``failures.log``, with ``init=`` also ``init.pt`` (the weights that the run started from),
+and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and, last of all, ``result.json``.
 
 A generation is committed in one SQLite transaction after its checkpoint files are durable; what no commit refers to
 is garbage. Each generation stores a SHA-256 over its promised rows and the hash before it. Times, speeds, resumes and
@@ -45,6 +45,7 @@ from firerl.journal_db import (
 OURS = {
     "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
     "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
+    "init.pt",
 }  # fmt: skip
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
@@ -61,8 +62,16 @@ class Store:
         self._db = db
 
     @classmethod
-    def create(cls, run_dir: Path, config: Mapping[str, Any], promised: Mapping[str, Any], state: State) -> Store:
-        """Start a run. ``config`` is all settings, ``promised`` those that the result is a function of.
+    def create(
+        cls,
+        run_dir: Path,
+        config: Mapping[str, Any],
+        promised: Mapping[str, Any],
+        state: State,
+        initial: bytes | None = None,
+    ) -> Store:
+        """Start a run. ``config`` is all settings, ``promised`` those that the result is a function of, ``initial``
+        the weights that it starts from.
 
         Raises RunFolderError if the folder holds a run or something that is not ours.
         """
@@ -70,9 +79,18 @@ class Store:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = _locked(run_dir)
         check_free(run_dir)
-        for leftover in (*RESULTS, "report.html", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new"):
+        for leftover in (
+            *RESULTS,
+            "init.pt",
+            "report.html",
+            "journal.sqlite-wal",
+            "journal.sqlite-shm",
+            "journal.sqlite.new",
+        ):
             (run_dir / leftover).unlink(missing_ok=True)  # of a run whose journal was removed
         files.write(run_dir / "config.yaml", _yaml(config))
+        if initial is not None:
+            files.write(run_dir / "init.pt", initial)
         (run_dir / "checkpoints").mkdir(exist_ok=True)
         new = run_dir / "journal.sqlite.new"
         digest = first_hash(promised, state)
@@ -174,6 +192,11 @@ class Store:
             return result if result["hash"] == self.last().hash else None
         except (KeyError, TypeError, ValueError) as error:
             raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
+
+    def initial_weights(self, sha256: str) -> Path:
+        """The file of the weights that the run started from. Raises RunFolderError if it is missing or damaged."""
+        check_file(self.run_dir / "init.pt", sha256)
+        return self.run_dir / "init.pt"
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation is missing or damaged."""

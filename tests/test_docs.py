@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -133,6 +134,28 @@ def test_your_own_algorithm(tmp_path: Path) -> None:
     done = subprocess.run(refused, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "did you mean 'algo.margin'" in done.stderr
+
+
+def test_use_the_winner(tmp_path: Path) -> None:
+    runs, export, init = blocks("docs/use-the-winner.md", "sh")
+    play, onnx = blocks("docs/use-the-winner.md", "python")
+    (tmp_path / "play.py").write_text(play)
+    (tmp_path / "onnx_file.py").write_text(onnx)
+    commands = [*runs.strip().splitlines(), "python play.py", *init.strip().splitlines()]
+    has_onnx = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    if has_onnx:
+        commands += [*export.strip().splitlines(), "python onnx_file.py"]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    said = {}
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said[command] = done.stdout
+    assert re.match(r"<Policy for CartPole, 8,000 steps> return \d+\.0\n", said["python play.py"])
+    assert (tmp_path / "runs" / "further" / "init.pt").is_file()
+    if not has_onnx:
+        pytest.skip("the extra firerl[onnx] is not installed: the rest of the page works")
+    assert re.match(r"[01] \{.*'task': 'CartPole'", said["python onnx_file.py"])
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from firerl import envs
+from firerl.agents.actor_critic.module import ActingModule
 from firerl.agents.actor_critic.rollout import Rollout
 from firerl.agents.actor_critic.settings import Table
 from firerl.agents.actor_critic.update import Update
@@ -56,6 +58,19 @@ class ActorCritic(Learner):
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         return settings["env"]["name"]
+
+    @classmethod
+    def facts_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The environment's EnvSpec."""
+        return asdict(envs.check(settings["env"]["name"], settings["env"]["kwargs"]))
+
+    @classmethod
+    def module_of(cls, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> ActingModule:
+        """The acting policy from raw observations to actions in the environment's units."""
+        spec = envs.EnvSpec(**facts)
+        update = cls.update_class(settings, spec, 0, torch.device("cpu"))
+        update.load(weights)
+        return ActingModule(update.nets.acting, update.nets.normaliser, spec)
 
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Any of ``table.tunable``; those not given take the value of the settings."""

@@ -33,11 +33,12 @@ class Costs:
 
 @dataclass(frozen=True)
 class Create:
-    """Build ``worker``'s learner anew: fresh weights and a fresh stream from ``seed``."""
+    """Build ``worker``'s learner anew: a fresh stream from ``seed``, and fresh weights or those in a file."""
 
     worker: int
     hyperparameters: Mapping[str, Any]
     seed: int
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ class Engine(Protocol):
         """Seconds on this engine's clock, from any start: real ones, but where time is simulated."""
 
     def create(self, orders: Sequence[Create]) -> None:
-        """Build learners. A learner that raises here fails at its next Advance, with that exception."""
+        """Build learners. A learner that raises here fails at its next Advance, with that exception.
+
+        Raises RunFolderError on a missing or damaged file of weights."""
 
     def load(self, orders: Sequence[Load]) -> None:
         """Build learners from saved states. Raises RunFolderError on a corrupt file."""

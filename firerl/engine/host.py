@@ -59,9 +59,15 @@ class Host:
         one_thread()
 
     def create(self, orders: Sequence[Create]) -> None:
-        """Build learners anew."""
+        """Build learners anew. Raises RunFolderError on a missing or damaged file of weights."""
         for order in orders:
+            weights = None if order.weights is None else checkpoint.read(order.weights)
             self._build(order.worker, order.hyperparameters, order.seed)
+            if weights is not None and order.worker not in self._failures:
+                learner = self._learner(order.worker)
+                with self._own_call(order.worker):
+                    learner.load(weights=weights)
+                    learner.set_hyperparameters(dict(order.hyperparameters))  # as after every copy of weights
 
     def load(self, orders: Sequence[Load]) -> None:
         """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file, and
