@@ -66,7 +66,7 @@ class Broken(Quadratic):
 
 
 def quadratic_run(run_dir: Path, learner: type[Quadratic] = Quadratic) -> Path:
-    firerl.run(learner, population=[2], evaluators=0, algo="pbt", steps=40, engine="inline", progress=False,
+    firerl.run(learner, population=[2], evaluators=0, algo="pbt", steps=120, engine="inline", progress=False,
                run_dir=run_dir)  # fmt: skip
     return run_dir
 
@@ -185,7 +185,7 @@ def test_somebodys_module_runs_in_torch(tmp_path: Path) -> None:
 def test_a_class_that_no_name_finds_is_handed_in(tmp_path: Path) -> None:
     class Local(Modular): ...
 
-    firerl.run(Local, population=[2], evaluators=0, algo="pbt", steps=40, engine="inline", progress=False,
+    firerl.run(Local, population=[2], evaluators=0, algo="pbt", steps=120, engine="inline", progress=False,
                run_dir=tmp_path / "r")  # fmt: skip
     with pytest.raises(FirerlError):
         firerl.load_policy(tmp_path / "r")
