@@ -17,7 +17,14 @@ from typing import Any, NamedTuple
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 
-GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
+GROUPS = {
+    "env": "environment",
+    "data": "data set",
+    "algo": "algorithm",
+    "learner": "learner",
+    "engine": "engine",
+    "preset": "preset",
+}
 VERBATIM = ("run_dir", "resume")  # paths: their characters mean other things in Hydra's grammar
 
 
