@@ -131,7 +131,7 @@ def test_a_learner_counts_broken_images_and_fails_beyond_the_limit(root: Path) -
     one = learner(root)
     assert one.train(3)["broken_images"] == 2
     assert one.state()["stream"]["broken"] == [0, 1]
-    with pytest.raises(FirerlError, match="data.max_broken=1"):
+    with pytest.raises(FirerlError, match=r"data\.max_broken=1"):
         learner(root, max_broken=1).train(3)
     folder_of_broken = root / "val" / "n03"
     for path in folder_of_broken.iterdir():
@@ -182,9 +182,10 @@ def test_folders_that_cannot_work_are_refused(root: Path, damage: Any, words: st
 def test_fewer_validation_images_than_the_objective_needs(root: Path) -> None:
     with pytest.raises(SettingError, match=r"data.objective=13: val/ .* has only 12 images"):
         checked(root, objective=13)
-    assert Classifier(
-        Classifier.resolve({"data": checked(root, objective=12), "model": "mlp"}), {}, 0, "cpu"
-    ).report(0) == {}  # nothing is left for it
+    assert (
+        Classifier(Classifier.resolve({"data": checked(root, objective=12), "model": "mlp"}), {}, 0, "cpu").report(0)
+        == {}
+    )  # nothing is left for it
 
 
 def test_files_that_changed_since_the_run_began_are_refused(root: Path) -> None:
@@ -194,5 +195,3 @@ def test_files_that_changed_since_the_run_began_are_refused(root: Path) -> None:
     folder.listings.cache_clear()
     with pytest.raises(SettingError, match="not those that the run began with"):
         images.check(first)
-
-

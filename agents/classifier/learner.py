@@ -44,7 +44,7 @@ class Classifier(Learner):
         # Channels last: what a convolution takes fastest, on processors and on GPUs.
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decayed, others = networks.decayed(self.network)
-        groups = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
         self.optimiser = torch.optim.SGD(groups, lr=0.0, fused=True)
         self.set_hyperparameters(hyperparameters)
 
@@ -95,7 +95,7 @@ class Classifier(Learner):
             batch = self.data.train(indices[start : start + part], draws[start : start + part])
             self._count_broken(batch.broken)
             loss, right = self._losses(batch)
-            (loss / size).backward()  # type: ignore[no-untyped-call]
+            (loss / size).backward()
             sums += torch.stack([loss.detach(), right]).double()
         self.optimiser.step()
         self.taken += size

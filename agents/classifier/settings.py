@@ -54,7 +54,9 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     """Complete, checked settings: the user's over the data set's over the defaults. Resolving twice changes nothing."""
     for name in given:
         if name not in DEFAULTS:
-            raise unknown("setting of learner Classifier", f"learner.{name}", [f"learner.{known}" for known in DEFAULTS])
+            raise unknown(
+                "setting of learner Classifier", f"learner.{name}", [f"learner.{known}" for known in DEFAULTS]
+            )
     data = given.get("data", DEFAULTS["data"])
     data = images.check({"name": data} if isinstance(data, str) else convert("learner.data", data, dict))
     settings = build(Settings, {**DATA_SETTINGS[data["name"]], **given, "data": data}, "learner.")

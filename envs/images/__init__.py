@@ -45,7 +45,7 @@ def check(data: Mapping[str, Any]) -> dict[str, Any]:
     name = rest.pop("name", None)
     if name not in SETTINGS:
         raise unknown("data set", f"data={name}", SETTINGS)
-    settings = build(SETTINGS[name], rest, "data.")
+    settings: Any = build(SETTINGS[name], rest, "data.")
     if isinstance(settings, ImageNetSettings):
         settings = replace(settings, **check_folder(settings))
     return {"name": name, **plain(settings)}
@@ -60,7 +60,7 @@ def load(data: Mapping[str, Any]) -> ImageData:
 def _load(data: str) -> ImageData:
     rest = json.loads(data)
     name = rest.pop("name")
-    settings = build(SETTINGS[name], rest, "data.")
+    settings: Any = build(SETTINGS[name], rest, "data.")
     if isinstance(settings, ImageNetSettings):
         return FolderData(settings)
     if isinstance(settings, ShapesSettings):

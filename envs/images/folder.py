@@ -105,11 +105,11 @@ def _listing(root: Path, part: str, classes: Sequence[str]) -> Listing:
 def check(settings: ImageNetSettings) -> dict[str, Any]:
     """What ``settings`` lack, from the disk. Raises SettingError where training could not work."""
     root = str(Path(settings.root).expanduser().resolve())
-    train, val, files = listings(root)
+    _, val, files = listings(root)
     if len(val.paths) < settings.objective:
         raise SettingError(
-            f"data.objective={settings.objective}: val/ of data.root={root} has only {len(val.paths)} images, and those "
-            "that the objective does not take are kept for the report"
+            f"data.objective={settings.objective}: val/ of data.root={root} has only {len(val.paths)} images; "
+            "those that the objective does not take are kept for the report"
         )
     if settings.files not in (None, files):
         raise SettingError(f"data.root={root}: its files are not those that the run began with ({settings.files})")
@@ -189,7 +189,8 @@ class FolderData:
 
 def random_part(image: Any, draws: NDArray[np.float64], size: int) -> Pixels:
     """A random part of an RGB image, enlarged to [size, size, 3] and mirrored in half of all cases."""
-    box = random_box(*image.size, draws[:-1].reshape(CROP_TRIES, 4))
+    width, height = image.size
+    box = random_box(width, height, draws[:-1].reshape(CROP_TRIES, 4))
     pixels = _resized(image, (size, size), box)
     return pixels[:, ::-1] if draws[-1] < 0.5 else pixels
 
@@ -203,8 +204,8 @@ def random_box(width: int, height: int, draws: NDArray[np.float64]) -> tuple[flo
         if 0 < w <= width and 0 < h <= height:
             left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
             return left, top, left + w, top + h
-    w, h = min(width, height * 4 / 3), min(height, width * 4 / 3)
-    return (width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2
+    across, down = min(width, height * 4 / 3), min(height, width * 4 / 3)
+    return (width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2
 
 
 def middle(image: Any, size: int) -> Pixels:

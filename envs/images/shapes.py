@@ -19,7 +19,7 @@ from firerl.envs.images.arrays import ArrayData, Part
 from firerl.envs.images.cache import Arrays, cached
 
 SIZE = 32  # pixels
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Recipe:
     version: int = 1
     train: int = 20_000  # images
     validation: int = 4_000
-    rotation: float = 0.6  # largest angle, radians
-    shear: float = 0.3  # largest
-    zoom: tuple[float, float] = (1.6, 3.2)  # of a digit of 8 pixels
-    travel: float = 5.0  # largest distance of its centre from the image's, each way, pixels
-    contrast: tuple[float, float] = (0.35, 1.0)  # of the digit
-    pieces: int = 4  # of other digits, as bright as the digit
-    noise: float = 0.25  # standard deviation, in shares of full contrast
+    rotation: float = 0.4  # largest angle, radians
+    shear: float = 0.2  # largest
+    zoom: tuple[float, float] = (2.4, 3.4)  # of a digit of 8 pixels
+    travel: float = 3.0  # largest distance of its centre from the image's, each way, pixels
+    contrast: tuple[float, float] = (0.6, 1.0)  # of the digit
+    pieces: int = 1  # of other digits, as bright as the digit
+    noise: float = 0.1  # standard deviation, in shares of full contrast
 
 
 RECIPE = Recipe()
@@ -53,7 +53,7 @@ def _make(source: Part, count: int, recipe: Recipe, rng: np.random.Generator) ->
     labels = rng.permutation(np.arange(count) % digits.CLASSES)
     by_class = [np.flatnonzero(source.labels == label) for label in range(digits.CLASSES)]
     glyphs = source.images.astype(np.float32) / 255
-    images = np.empty((count, SIZE, SIZE), dtype=np.uint8)
+    images: NDArray[np.uint8] = np.empty((count, SIZE, SIZE), dtype=np.uint8)
     for i, label in enumerate(labels):
         image = _one(glyphs[rng.choice(by_class[label])], glyphs, recipe, rng)
         images[i] = np.clip(np.round(image * 255), 0, 255)
