@@ -63,7 +63,8 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     networks.check(settings.model)
     if settings.batch_size % (settings.micro_batch or 1):
         raise SettingError(
-            f"learner.batch_size={settings.batch_size}: must be a multiple of learner.micro_batch={settings.micro_batch}"
+            f"learner.batch_size={settings.batch_size}: must be a multiple of learner.micro_batch="
+            f"{settings.micro_batch}"
         )
     result: dict[str, Any] = plain(settings)
     return result
