@@ -18,7 +18,14 @@ from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 from firerl.learners import name_of
 
-GROUPS = {"env": "environment", "algo": "algorithm", "learner": "learner", "engine": "engine", "preset": "preset"}
+GROUPS = {
+    "env": "environment",
+    "data": "data set",
+    "algo": "algorithm",
+    "learner": "learner",
+    "engine": "engine",
+    "preset": "preset",
+}
 VERBATIM = ("run_dir", "resume", "init")  # paths: their characters mean other things in Hydra's grammar
 
 

@@ -152,7 +152,7 @@ class Request:
     engine: EngineConfig = field(default_factory=EngineConfig)
 
 
-SECTIONS = ("env", "algo", "learner", "preset", "space", *(f.name for f in fields(Request)))
+SECTIONS = ("env", "data", "algo", "learner", "preset", "space", *(f.name for f in fields(Request)))
 MAY_CHANGE = ("steps", "stop", "engine", "logger")  # on resume: nothing of these changes what has happened
 
 
@@ -184,7 +184,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     learner_name, learner_given = _named("learner", raw.get("learner"), "vmpo")
     learner = find_learner(learner_name) if own is None else check_learner(learner_name, own)
 
-    settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"))
+    settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
     space = Space.parse(_space(learner, settings, raw.get("space") or {}))
     offered = {
@@ -306,8 +306,10 @@ def _merged(name: str, old: Mapping[str, Any], changes: Any) -> dict[str, Any]:
     return {**old, **changes}
 
 
-def _learner_settings(learner: type[Learner], name: str, given: Mapping[str, Any], env: Any) -> dict[str, Any]:
-    """The learner's complete settings, the environment among them where it has one."""
+def _learner_settings(
+    learner: type[Learner], name: str, given: Mapping[str, Any], env: Any, data: Any
+) -> dict[str, Any]:
+    """The learner's complete settings, the environment or the data set among them where it has one."""
     given = {key: value for key, value in given.items() if key != "default_preset"}  # is for firerl.compose
     for key, value in given.items():
         default = learner.settings.get(key)
@@ -317,6 +319,12 @@ def _learner_settings(learner: type[Learner], name: str, given: Mapping[str, Any
         if "env" not in learner.settings:
             raise SettingError(f"env={show(_named('env', env, 'null')[0])}: learner={name} takes no environment")
         given["env"] = _environment(learner.settings["env"], env)
+    if data:
+        if "data" not in learner.settings:
+            raise SettingError(f"data={show(_named('data', data, 'null')[0])}: learner={name} takes no data set")
+        own = learner.settings["data"]
+        chosen, rest = _named("data", data, own.get("name", "") if isinstance(own, Mapping) else str(own))
+        given["data"] = {"name": chosen, **rest}
     try:
         return dict(plain(learner.resolve(given)))
     except FirerlError:
@@ -386,7 +394,7 @@ def usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
     """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
     own = learner.space_of(settings)
-    allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env"})}
+    allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env", "data"})}
     for name, spec in _merged("space", {}, changes).items():
         if own and name not in allowed:
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])

@@ -13,6 +13,7 @@ from firerl.learner import Learner
 SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
     "ppo": "firerl.agents.ppo.learner.PPO",
+    "classifier": "firerl.agents.classifier.learner.Classifier",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
     "modelled": "firerl.agents.modelled.learner.Modelled",
 }

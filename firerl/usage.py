@@ -12,6 +12,7 @@ from firerl.settings import Line, describe
 
 GROUPS = {
     "env": "any Gymnasium id, as CartPole-v1 or my_pkg:MyEnv-v0; its arguments are env.kwargs.<name>=",
+    "data": "of learner=classifier; its settings are data.<name>=",
     "algo": "or the dotted path of a module of your own; algo=<name> --cfg prints the settings of each",
     "learner": "or the dotted path of your own Learner class, as my_pkg.my_module.Own",
     "engine": "",
@@ -35,6 +36,7 @@ Examples
   python -m firerl.launch env=Humanoid
   python -m firerl.launch env=Ant algo=pbt preset=smoke run_dir=runs/try seed=[1,2,3]
   python -m firerl.launch env=CartPole-v1 population.sizes=[8,8] population.evaluators=6 engine.processes=2
+  python -m firerl.launch learner=classifier data=shapes
   python -m firerl.launch learner=quadratic 'space.lr={log_uniform: [1e-4, 1]}' algo.truncation=0.2
 """
 

@@ -1,0 +1,176 @@
+"""SGD on images as a learner of firerl: one step is one optimiser step, the objective is held-out accuracy."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from firerl.agents.classifier import networks
+from firerl.agents.classifier import settings as classifier_settings
+from firerl.envs import images
+from firerl.errors import FirerlError
+from firerl.learner import Hyperparameters, Learner
+
+
+class Classifier(Learner):
+    """A network that learns to name images.
+
+    weights: parameters, buffers of the norms, momentum buffers. stream: the seed of the order of images and how many
+    have been taken from it; see ``envs/images/order.py``.
+    """
+
+    space: ClassVar[Mapping[str, Any]] = {"learning_rate": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 4.0]}}
+    settings: ClassVar[Mapping[str, Any]] = classifier_settings.DEFAULTS
+    tunable: ClassVar[tuple[str, ...]] = classifier_settings.TUNABLE
+
+    def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
+        self.config = dict(settings)
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            _be_deterministic()
+        self.data = images.load(settings["data"])
+        first, self.seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
+        self.order = images.Order(self.data.count, self.seed)
+        self.taken = 0  # training images so far: the position in the order
+        self.broken: set[int] = set()  # training images met that cannot be read
+        network = networks.build(settings["model"], settings["width"], self.data.shape, first)
+        # Channels last: what a convolution takes fastest, on processors and on GPUs.
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        decayed, others = networks.decayed(self.network)
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.SGD(groups, lr=0.0, fused=True)
+        self.set_hyperparameters(hyperparameters)
+
+    @classmethod
+    def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return classifier_settings.resolve(settings)
+
+    @classmethod
+    def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
+        return int(settings["eval_interval"])
+
+    @classmethod
+    def task_of(cls, settings: Mapping[str, Any]) -> str:
+        return str(settings["data"]["name"])
+
+    def set_hyperparameters(self, values: Hyperparameters) -> None:
+        """Any of ``tunable``; those not given take the value of the settings."""
+        checked = classifier_settings.check_hyperparameters(values)
+        now = {name: self.config[name] for name in self.tunable} | checked
+        self.label_smoothing = now["label_smoothing"]
+        for group, decay in zip(self.optimiser.param_groups, (now["weight_decay"], 0.0), strict=True):
+            group.update(lr=now["learning_rate"], momentum=now["momentum"], weight_decay=decay)
+            group["nesterov"] = now["nesterov"] and now["momentum"] > 0
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Metrics: loss and accuracy on this call's training images, and passes through the training set so far."""
+        self.network.train()
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, right answers
+        for _ in range(steps):
+            sums += self._step()
+        loss, right = (sums / (steps * self.config["batch_size"])).tolist()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss}: training diverged")
+        metrics = {"loss": loss, "train_accuracy": right, "epochs": self.taken / self.data.count}
+        if self.data.max_broken:
+            metrics["broken_images"] = float(len(self.broken))
+        return metrics
+
+    def _step(self) -> Tensor:
+        """One optimiser step; returns the sum of losses and the number of right answers."""
+        size = self.config["batch_size"]
+        indices = self.order.indices(self.taken, size)
+        draws = self.order.draws(self.taken, size, self.data.draws)
+        part = self.config["micro_batch"] or size
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self.optimiser.zero_grad()
+        for start in range(0, size, part):
+            batch = self.data.train(indices[start : start + part], draws[start : start + part])
+            self._count_broken(batch.broken)
+            loss, right = self._losses(batch)
+            (loss / size).backward()
+            sums += torch.stack([loss.detach(), right]).double()
+        self.optimiser.step()
+        self.taken += size
+        return sums
+
+    def _losses(self, batch: images.Batch) -> tuple[Tensor, Tensor]:
+        """The sum of losses over a batch, and the number of right answers, both float32."""
+        pixels = torch.from_numpy(batch.images).to(self.device, memory_format=torch.channels_last)
+        labels = torch.from_numpy(batch.labels).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["precision"] == "bfloat16"):
+            logits = self.network(pixels)
+        logits = logits.float()
+        loss = cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
+        return loss, (logits.detach().argmax(1) == labels).sum().float()
+
+    def _count_broken(self, found: tuple[int, ...]) -> None:
+        self.broken.update(found)
+        if len(self.broken) > self.data.max_broken:
+            raise FirerlError(_too_many("training", self.data.max_broken))
+
+    def evaluate(self, seed: int) -> float:
+        """Accuracy on the objective half of validation, 0 to 1; the same images every time."""
+        return self._held_out("objective").get("accuracy", math.nan)
+
+    def report(self, seed: int) -> dict[str, float]:
+        """Accuracy on the validation images that no objective was measured on."""
+        return self._held_out("report")
+
+    @torch.no_grad()
+    def _held_out(self, part: str) -> dict[str, float]:
+        """Accuracy and mean loss on a half of validation; {} where it has no images."""
+        self.network.eval()
+        count, broken, sums = 0, 0, np.zeros(2)
+        for batch in self.data.held_out(part):
+            broken += len(batch.broken)
+            if broken > self.data.max_broken:
+                raise FirerlError(_too_many("validation", self.data.max_broken))
+            if len(batch.labels):
+                loss, right = self._losses(batch)
+                sums += (float(loss), float(right))
+                count += len(batch.labels)
+        if not count:
+            return {}
+        return {"accuracy": float(sums[1]) / count, "loss": float(sums[0]) / count, "images": float(count)}
+
+    def state(self) -> dict[str, Any]:
+        network = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
+        buffers = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
+        momentum = [None if buffer is None else buffer.detach().cpu().clone() for buffer in buffers]
+        stream = {"seed": self.seed, "taken": self.taken, "broken": sorted(self.broken)}
+        return {"weights": {"network": network, "momentum": momentum}, "stream": stream}
+
+    def load(self, weights: Any = None, stream: Any = None) -> None:
+        """Momentum comes with the weights; the learning rate and the order of images stay with the worker."""
+        if weights is not None:
+            self.network.load_state_dict(weights["network"])  # copies into the tensors that are there
+            for parameter, buffer in zip(self._parameters(), weights["momentum"], strict=True):
+                kept = None if buffer is None else torch.empty_like(parameter).copy_(buffer)
+                self.optimiser.state[parameter] = {"momentum_buffer": kept}
+        if stream is not None:
+            self.seed, self.taken = int(stream["seed"]), int(stream["taken"])
+            self.broken = {int(index) for index in stream["broken"]}
+            self.order = images.Order(self.data.count, self.seed)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """In the optimiser's order."""
+        return [p for group in self.optimiser.param_groups for p in group["params"]]
+
+
+def _too_many(part: str, limit: int) -> str:
+    return f"data.max_broken={limit}: more {part} images than that cannot be read; each was named when it was met"
+
+
+def _be_deterministic() -> None:
+    """The same sums every time on a GPU; where torch has no such way for an operation it warns."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,0 +1,81 @@
+"""The classifier's settings: one place for defaults, units, what is allowed, and what each data set changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from firerl.agents.classifier import networks
+from firerl.envs import images
+from firerl.errors import SettingError, unknown
+from firerl.settings import build, convert, plain, setting
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Defaults for data=digits; ``DATA_SETTINGS`` changes them by data set."""
+
+    data: dict[str, Any] = setting({"name": "digits"}, "the data set and its settings")
+    model: str = setting("cnn", "cnn, mlp, or one of torchvision's ResNets, as resnet18")
+    width: int = setting(16, "cnn: channels of its first layer; mlp: units of a hidden layer are 8 times it", minimum=1)
+    batch_size: int = setting(32, "of one step", "images", minimum=2)
+    micro_batch: int | None = setting(
+        None, "as many go through the network at once and share batch statistics; null: all", "images", minimum=2
+    )
+    precision: str = setting("float32", "of the forward pass; weights are float32", choices=PRECISIONS)
+    eval_interval: int = setting(50, "distance of two evaluations", "steps", minimum=1)
+    learning_rate: float = setting(0.1, "of SGD", above=0, maximum=1000)
+    momentum: float = setting(0.9, "share of the last step's direction that is kept", minimum=0, below=1)
+    nesterov: bool = setting(True, "look ahead by the momentum")
+    weight_decay: float = setting(1e-4, "pull to zero; not on norms and biases", minimum=0, maximum=1)
+    label_smoothing: float = setting(0.0, "share of a label given to all classes alike", minimum=0, below=1)
+
+
+DEFAULTS: dict[str, Any] = plain(Settings())
+DATA_SETTINGS: dict[str, dict[str, Any]] = {
+    "digits": {},
+    "shapes": {"eval_interval": 100},
+    # The paper's: ResNet-50, batch 1024, evaluation every 200 steps.
+    "imagenet": {
+        "model": "resnet50", "batch_size": 1024, "micro_batch": 128, "eval_interval": 200, "nesterov": False,
+    },
+}  # fmt: skip
+
+# Settings that a search space may hold: they change between two train() calls without a rebuild.
+TUNABLE = ("learning_rate", "momentum", "nesterov", "weight_decay", "label_smoothing")
+_FIELDS = {declared.name: declared for declared in fields(Settings)}
+_TYPES: dict[str, type] = {name: bool if name == "nesterov" else float for name in TUNABLE}
+
+
+def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete, checked settings: the user's over the data set's over the defaults. Resolving twice changes nothing."""
+    for name in given:
+        if name not in DEFAULTS:
+            raise unknown(
+                "setting of learner Classifier", f"learner.{name}", [f"learner.{known}" for known in DEFAULTS]
+            )
+    data = given.get("data", DEFAULTS["data"])
+    data = images.check({"name": data} if isinstance(data, str) else convert("learner.data", data, dict))
+    settings = build(Settings, {**DATA_SETTINGS[data["name"]], **given, "data": data}, "learner.")
+    networks.check(settings.model)
+    if settings.batch_size % (settings.micro_batch or 1):
+        raise SettingError(
+            f"learner.batch_size={settings.batch_size}: must be a multiple of learner.micro_batch="
+            f"{settings.micro_batch}"
+        )
+    result: dict[str, Any] = plain(settings)
+    return result
+
+
+def check_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` within their limits. Raises SettingError, naming the value."""
+    for name in values:
+        if name not in TUNABLE:
+            raise unknown("hyperparameter of learner Classifier", name, TUNABLE)
+    return {
+        name: convert(f"hyperparameters.{name}", value, _TYPES[name], _FIELDS[name].metadata)
+        for name, value in values.items()
+    }
