@@ -234,11 +234,14 @@ class _Run:
                 began = time.perf_counter()
                 saved = self.engine.save(Path(folder), f"p{number}", self.alive)
                 times.append(time.perf_counter() - began)
-        source, target = self.alive[0], self.alive[-1]
+        source = self.alive[0]
+        others = [w for w in (*self.values, *self.alive[1:]) if w != source]  # a lone survivor's copy revives another
+        target = others[-1] if others else source
+        seed = None if target in self.alive else 0
         copies = []
         for _ in range(3):
             began = time.perf_counter()
-            self.engine.transfer([Transfer(source, target, self.values[target])])
+            self.engine.transfer([Transfer(source, target, self.values[target], seed)])
             copies.append(time.perf_counter() - began)
         return min(times) / shares, max(s.size for s in saved), min(copies)
 
