@@ -14,12 +14,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from firerl.clock import PARTS
 from firerl.config import EngineConfig, RunConfig, StopConfig, modelled
 from firerl.insight.probe import Probe, resident
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
 
-PARTS = ("train", "evaluate", "decide", "copy", "save", "idle")
 PACE = 0.26  # of a modelled learner with random hyperparameters: exp(-4/3)
 STILL = 0.02  # the least rise of an evaluation, in noise, that a modelled run is given
 
@@ -63,7 +63,7 @@ def forecast(
             modelled(config, **_model(config, measured)),
             steps=steps,
             run_dir=str(run_dir),
-            stop=StopConfig(),
+            stop=StopConfig(),  # all steps: the plan says that it does not count them
             engine=EngineConfig(
                 name="simulated",
                 processes=processes,
@@ -103,7 +103,7 @@ def forecast(
 def shares(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Of all process-seconds in a journal's ``timings``, by part; idle is the rest."""
     total = sum(timing["processes"] * timing["seconds"] for timing in timings)
-    parts = {part: sum(timing.get(part, 0.0) for timing in timings) / total for part in PARTS[:-1]}
+    parts = {part: sum(timing.get(part, 0.0) for timing in timings) / total for part in PARTS}
     return {**parts, "idle": max(0.0, 1.0 - sum(parts.values()))}
 
 
