@@ -120,13 +120,7 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
         chosen = everyone[: max(4, 2 * processes)]
         orders = [Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id)) for w in chosen]
         run = _Run(config, engine, {order.worker: order.hyperparameters for order in orders})
-        cold = run.create(orders[:processes])
-        run.round()
-        first = run.memory()
-        more = len(orders) - processes
-        warm = run.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
-        run.train(time.perf_counter() + seconds, say)
-        memory = _memory(first, run.memory(), processes, more)
+        cold, warm, memory = run.grow(orders, processes, seconds, say)
         say("saving and copying")
         save, size, copy = run.save_and_copy()
         say("evaluating one network")
@@ -176,6 +170,21 @@ class _Run:
         self.engine.create(orders)
         self.alive += [order.worker for order in orders]
         return time.perf_counter() - began
+
+    def grow(
+        self, orders: Sequence[Any], processes: int, seconds: float, say: Say
+    ) -> tuple[float, float, tuple[int | None, int | None]]:
+        """Build one learner a process, then the others, and train them all.
+
+        Returns the seconds of the first learner and of a later one, and the bytes of a process and of a learner.
+        """
+        cold = self.create(orders[:processes])
+        self.round()
+        first = self.memory()
+        more = len(orders) - processes
+        warm = self.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
+        self.train(time.perf_counter() + seconds, say)
+        return cold, warm, _memory(first, self.memory(), processes, more)
 
     def train(self, deadline: float, say: Say) -> None:
         """Round after round, at least two, until the next would end too late."""
