@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.main import Parser, drop_stdout, guarded
+from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     from firerl.insight.comparison import Run
@@ -180,13 +180,9 @@ def _write(outputs: Mapping[Path, bytes]) -> None:
 
 def _print(shown: str, written: Iterable[Path], beside: TextIO) -> None:
     """What was asked for, and where files went: below the tables, but not among data."""
-    try:
-        print(shown, end="")
-        for path in written:
-            print(f"wrote {path}", file=beside)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough (| head)
-        drop_stdout()
+    print(shown, end="")
+    for path in written:
+        print(f"wrote {path}", file=beside)
 
 
 if __name__ == "__main__":

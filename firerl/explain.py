@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firerl.errors import SettingError, unknown
-from firerl.main import Parser, drop_stdout, guarded
+from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     from firerl.config import RunConfig
@@ -52,20 +52,16 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.verify and (narrow or arguments.plot):
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")
     run_dir = Path(arguments.run_dir)
-    try:
-        if arguments.verify:
-            return _verify(run_dir)
-        config, history, finished = _read(run_dir)
-        if arguments.plot:
-            return _plot(config, history, Path(arguments.plot), **narrow)
+    if arguments.verify:
+        return _verify(run_dir)
+    config, history, finished = _read(run_dir)
+    if arguments.plot:
+        return _plot(config, history, Path(arguments.plot), **narrow)
 
-        from firerl.insight.story import tell
+    from firerl.insight.story import tell
 
-        for line in tell(config, history, finished=finished, **narrow):
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough (| head)
-        drop_stdout()
+    for line in tell(config, history, finished=finished, **narrow):
+        print(line)
     return 0
 
 
@@ -101,7 +97,6 @@ def _verify(run_dir: Path) -> int:
     found = verify_folder(run_dir)
     for line in found.lines():
         print(line)
-    sys.stdout.flush()
     return 1 if found.differences else 0
 
 

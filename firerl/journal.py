@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import RunFolderError
-from firerl.main import Parser, drop_stdout, guarded
+from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
@@ -47,9 +47,6 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         for line in lines(journal, arguments.reports):
             print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough (| head)
-        drop_stdout()
     except sqlite3.Error as error:
         raise RunFolderError(f"the journal in {arguments.run_dir} is damaged: {error}") from error
     finally:

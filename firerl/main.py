@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from firerl import __version__
@@ -53,12 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guarded(action: Callable[[], int]) -> int:
     """``action``'s exit code; what a person can mend becomes one line and exit code 2, a dead population 1,
-    Ctrl-C 130."""
+    Ctrl-C 130. A reader of stdout that leaves early (``| head``) has seen enough: 0."""
     try:
-        return action()
+        code = action()
+        sys.stdout.flush()
+        return code
     except FirerlError as error:
         return fail(error)
     except OSError as error:  # a full disk, a folder that cannot be written
+        if isinstance(error, BrokenPipeError) and _reader_left():
+            drop_stdout()
+            return 0
         print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -70,6 +77,15 @@ def fail(error: FirerlError) -> int:
     """Print the one line and return the exit code."""
     print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
     return 1 if isinstance(error, PopulationDied) else 2
+
+
+def _reader_left() -> bool:
+    """Whether it is stdout's pipe that is broken, and no other."""
+    poll = select.poll()
+    with suppress(OSError, ValueError):  # it is no file of the system's
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))  # POLLERR: nobody holds the reading end
+    return False
 
 
 def drop_stdout() -> None:

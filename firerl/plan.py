@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,6 +69,9 @@ def _main(arguments: list[str]) -> int:
     finally:
         say.clear()
     print(json.dumps(found.to_plain(seeds), indent=1) if options.json else "\n".join(table(found, seeds)))
+    if found.unkept:
+        sys.stdout.flush()
+        raise SettingError(f"--probe {options.probe}: {found.unkept}")
     return 0
 
 
@@ -105,9 +109,15 @@ def _minutes(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    path = Path(text).expanduser()
-    if not text or path.is_dir() or not path.absolute().parent.is_dir():
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:  # of nobody's home: ~nosuch/x
+        raise SettingError(f"--probe {text}: there is no such home folder") from error
+    folder = path.absolute().parent
+    if not text or not folder.is_dir() or (path.exists() and not path.is_file()):
         raise SettingError(f"--probe {text}: must be a file, or a new one in a folder that exists")
+    if not path.exists() and not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingError(f"--probe {text}: the folder {folder} cannot be written")
     return path
 
 

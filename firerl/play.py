@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.main import Parser, drop_stdout, guarded
+from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,11 +71,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--learner", metavar="MODULE.CLASS", help="the learner's class, if the run's own cannot be "
                         "found by its name")  # fmt: skip
     arguments = parser.parse_args(argv)
-    try:
-        _play(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:  # | head
-        drop_stdout()
+    _play(arguments)
     return 0
 
 

@@ -105,6 +105,12 @@ def test_few_runs_are_warned_about_and_shown_as_they_are() -> None:
     assert "no certainty" in shown
 
 
+def test_equal_runs_are_not_all_above() -> None:
+    runs = [made(algo, seed, [5.0]) for algo in ("fire", "pbt") for seed in range(3)]
+    assert pair_of(compare(runs)).improvement.value == 0.5
+    assert "all runs of one are above" not in text(compare(runs))
+
+
 def test_six_seeds_each_are_enough_to_say_nothing_more() -> None:
     runs = [made(algo, seed, [(seed * 7) % 5 + 0.1 * (algo == "pbt")]) for algo in ("fire", "pbt") for seed in range(6)]
     assert compare(runs).notes == []

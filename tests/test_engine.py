@@ -142,6 +142,13 @@ def test_a_worker_that_is_its_own_source_keeps_its_weights(engine: Engine) -> No
     assert objectives[0] == objectives[1] != objectives[2]
 
 
+def test_a_worker_that_is_its_own_source_sends_no_weights(engine: Engine) -> None:
+    create(engine, {"state": "raise"}, {})  # its state cannot be asked for: nobody may
+    advance(engine, 0)
+    engine.transfer([Transfer(0, 0, {"lr": 0.4}), Transfer(1, 1, {"lr": 0.1, "train": "raise"})])
+    assert [outcome.failure for outcome in advance(engine, 0, 1)] == [None, "ZeroDivisionError"]
+
+
 def test_nothing_to_report_is_no_failure() -> None:
     with make_engine("inline", LearnerSpec(Quiet, {"folder": "."})) as engine:  # type: ignore[attr-defined]
         create(engine, {})

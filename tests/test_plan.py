@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firerl import api
+from firerl import api, files
+from firerl.clock import PARTS
 from firerl.compose import compose
 from firerl.config import resolve
 from firerl.insight import probe as probing
-from firerl.insight.forecast import forecast, shares
+from firerl.insight.forecast import Forecast, forecast, shares
+from firerl.insight.mend import Target
 from firerl.insight.probe import Probe
+from firerl.insight.prospect import Prospect, table
 from firerl.launch import main as launch
 from firerl.plan import main, parse
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
+FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)
 QUICK = ["--quick", "--minutes=0.01"]
 MALFORMED = [
     (["learner=quadratik"], "did you mean 'quadratic'"),
@@ -31,6 +37,8 @@ MALFORMED = [
     ([*QUADRATIC, "--minutes=-1"], "must be a number > 0"),
     ([*QUADRATIC, "--probe"], "--probe has no value"),
     ([*QUADRATIC, "--probe=no/such/folder/p.json"], "a folder that exists"),
+    ([*QUADRATIC, "--probe=~nosuch/p.json"], "there is no such home folder"),
+    ([*QUADRATIC, "--probe=/dev/null"], "must be a file"),
     (["resume=runs/a"], "a plan is of a new run"),
     (["learner=quadratic", "engine=simulated"], "engine=simulated"),
 ]
@@ -95,6 +103,42 @@ def test_json_and_a_kept_probe(
     assert "make another" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("cores", "words"), [(1, "alone they may be faster"), (2, ""), (4, "4 cores, each as fast")])
+def test_what_is_assumed_and_not_counted_is_said(cores: int, words: str) -> None:
+    config = resolve(compose([*QUADRATIC, "stop.hours=0.5", "stop.objective=-1"]))
+    found = Prospect(config, made(processes=2), replace(FORECAST, processes=cores), None, "none", Target())
+    lines = table(found)
+    assert any(line.startswith("  assumed ") for line in lines) == bool(words)
+    assert words in "\n".join(lines)
+    assert (
+        "  not counted   stop.hours=0.5, stop.objective=-1: the plan is of all steps, the run may end before" in lines
+    )
+    assert found.to_plain()["not_counted"] == {"stop.hours": 0.5, "stop.objective": -1.0}
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for anybody but root
+    assert main([*QUADRATIC, "--probe=p.json"]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_probe_that_cannot_be_kept_costs_no_plan(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(path: Path, _: bytes) -> None:
+        raise OSError(28, f"cannot write {path}: no space")
+
+    monkeypatch.setattr(probing, "probe", lambda *_, **__: made())
+    monkeypatch.setattr(files, "write", full)
+    monkeypatch.setattr("firerl.insight.prospect.forecast", lambda *_, **__: FORECAST)
+    assert main([*QUADRATIC, "algo=pbt", "--probe=p.json"]) == 2
+    out, err = capsys.readouterr()
+    assert "What it will cost" in out
+    assert err.endswith("firerl: --probe p.json: cannot write p.json: no space\n")
+
+
 @pytest.mark.parametrize("algo", ["pbt", "random"])
 def test_without_evaluators_there_are_no_statistics(algo: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUADRATIC, "preset=smoke", f"algo={algo}", *QUICK]) == 0
@@ -104,7 +148,7 @@ def test_without_evaluators_there_are_no_statistics(algo: str, capsys: pytest.Ca
 def made(**fields: Any) -> Probe:
     """A probe of a learner that takes 2 s an interval."""
     usual: dict[str, Any] = {
-        "learner": "quadratic", "settings": {}, "eval_interval": 10, "processes": 1, "members": 4,
+        "learner": "quadratic", "settings": {}, "device": "cpu", "eval_interval": 10, "processes": 1, "members": 4,
         "start_seconds": 3.0, "create_seconds": 0.5, "rounds": [[2.0, 0.5]] * 8, "speed_spread": 0.0,
         "save_seconds": 0.25, "copy_seconds": 0.125, "report_seconds": 7.0, "state_bytes": 1_000_000,
         "base_bytes": 10**8, "member_bytes": 10**6, "metrics": {"loss": 1.0}, "curves": [], "same_network": [],

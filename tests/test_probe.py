@@ -37,6 +37,9 @@ def config_of(*arguments: str) -> RunConfig:
     return resolve(compose([*QUADRATIC, *arguments]))
 
 
+CONFIG = config_of()
+
+
 @pytest.fixture(scope="module")
 def measured() -> Probe:
     return probe(config_of(), Quadratic, 1, 1.0)
@@ -62,7 +65,7 @@ def test_a_probe_measures_the_real_learner(measured: Probe) -> None:
     assert noise is not None
     assert noise > 0
     assert rise is not None
-    assert measured.same_network == []  # the quadratic's objective is exact
+    assert measured.same_network == ()  # the quadratic's objective is exact
 
 
 def test_members_are_the_first_of_the_run(measured: Probe) -> None:
@@ -76,7 +79,7 @@ def test_members_are_the_first_of_the_run(measured: Probe) -> None:
     for _ in range(5):
         learner.train(config.eval_interval)
         expected.append(learner.evaluate(0))
-    assert measured.curves[0][:5] == expected
+    assert list(measured.curves[0][:5]) == expected
 
 
 def test_one_network_is_evaluated_under_many_seeds_where_they_matter() -> None:
@@ -125,6 +128,7 @@ def test_a_kept_probe_comes_back(tmp_path: Path, measured: Probe) -> None:
     [
         ("no JSON", [], "holds no probe"),
         ("{}", [], "holds no probe"),
+        (None, ["engine.device=cuda"], r"engine.device=cpu, not cuda: make another"),
         (None, ["learner.noise=0.5"], r"learner.noise=0.3, not 0.5"),
     ],
 )
@@ -143,12 +147,43 @@ def test_a_probe_of_something_else_is_refused(
         read(path, config_of())
 
 
+WRONG = [
+    ("rounds", []),
+    ("rounds", "x"),
+    ("rounds", [[1.0]]),
+    ("curves", None),
+    ("curves", [["high"]]),
+    ("eval_interval", 0),
+    ("processes", 1.5),
+    ("settings", None),
+    ("metrics", None),
+    ("metrics", {"loss": "low"}),
+    ("speed_spread", 5),
+    ("save_seconds", -1),
+    ("device", 3),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_wrong_values_in_a_kept_probe_are_named(name: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "probe.json"
+    path.write_text(json.dumps({**vars(made(rounds=[[1.0, 0.5]])), name: value}))
+    with pytest.raises(SettingError, match=rf"--probe .*probe.json holds no probe: {name}"):
+        read(path, CONFIG)
+
+
+def test_metrics_may_be_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "probe.json"
+    write(path, made(rounds=[[1.0, 0.5]], metrics={"loss": float("nan")}, settings=dict(CONFIG.settings)))
+    assert np.isnan(read(path, CONFIG).metrics["loss"])
+
+
 def test_other_intervals_scale_times_noise_and_gains() -> None:
     rng = np.random.default_rng(1)
     curves = [(0.5 * np.arange(60) + rng.normal(size=60)).tolist() for _ in range(5)]
     found = made(curves=curves, rounds=[[1.0, 0.5]] * 4, eval_interval=10)
     longer = scaled(found, 40, over_interval=True)
-    assert longer.rounds[0] == [4.0, 0.5]
+    assert longer.rounds[0] == (4.0, 0.5)
     was, now = (found.noise(), found.rise()), (longer.noise(), longer.rise())
     assert now[0] == pytest.approx(was[0] / 2, rel=0.1)  # type: ignore[operator]
     assert now[1] == pytest.approx(4 * was[1], rel=0.1)  # type: ignore[operator]
@@ -160,6 +195,14 @@ def made(**fields: Any) -> Probe:
     """A probe of these figures."""
     usual: dict[str, Any] = dict.fromkeys(("start_seconds", "create_seconds", "speed_spread", "save_seconds"), 0.0)
     usual |= dict.fromkeys(("copy_seconds", "report_seconds"), 0.0)
-    usual |= {"learner": "quadratic", "settings": {}, "eval_interval": 10, "processes": 1, "members": 1, "failures": 0}
+    usual |= {
+        "learner": "quadratic",
+        "settings": {},
+        "device": "cpu",
+        "eval_interval": 10,
+        "processes": 1,
+        "members": 1,
+        "failures": 0,
+    }
     usual |= {"state_bytes": 1, "base_bytes": None, "member_bytes": None, "metrics": {}, "curves": [], "rounds": []}
     return Probe(**{**usual, "same_network": [], **fields})

@@ -110,6 +110,15 @@ def test_copies_and_saves_take_what_the_busiest_process_takes(tmp_path: Path) ->
     assert engine.now() == 2 * 3.0 + 3 * 10.0  # workers 0, 2, 4 live in process 0; 5 to 8 do not live
 
 
+@pytest.mark.usefixtures("_still")
+def test_new_hyperparameters_for_kept_weights_are_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = SimulatedEngine(SPEC, 2, Costs(seconds_per_copy=3.0))
+    engine.create([Create(worker, {"lr": 0.1}, worker) for worker in range(4)])
+    monkeypatch.setattr(Quadratic, "state", lambda _: pytest.fail("weights are fetched"))
+    engine.transfer([Transfer(worker, worker, {"lr": 0.2}) for worker in range(4)])
+    assert engine.now() == 0.0
+
+
 def test_costs_that_are_not_given_are_measured() -> None:
     engine = SimulatedEngine(SPEC, 2, Costs())
     engine.create([Create(worker, {"lr": 0.1}, worker) for worker in range(4)])

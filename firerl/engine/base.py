@@ -27,7 +27,7 @@ class Costs:
     speed_spread: float = 0.0  # the workers' speeds are uniform in 1 +- half of it
     seconds_per_step: float | None = None  # of training; this and the next at speed 1
     seconds_per_evaluation: float | None = None
-    seconds_per_copy: float | None = None  # one Transfer
+    seconds_per_copy: float | None = None  # one Transfer that moves weights
     seconds_per_save: float | None = None  # one worker
 
 
@@ -63,6 +63,11 @@ class Transfer:
     target: int
     hyperparameters: Mapping[str, Any]
     seed: int | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether weights travel."""
+        return self.source != self.target
 
 
 @dataclass(frozen=True)

@@ -93,18 +93,27 @@ class Host:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""
         return {worker: self._failures.get(worker) or self._dump(worker, "weights") for worker in workers}
 
-    def receive(self, orders: Sequence[tuple[Transfer, bytes | Failure]]) -> None:
-        """Give each order's target its source's weights; of a failed source it takes over the failure."""
+    def transfer(self, order: Transfer) -> None:
+        """Do an order whose source and target both live here."""
+        weights = self.weights([order.source])[order.source] if order.moves else None
+        self.receive([(order, weights)])
+
+    def receive(self, orders: Sequence[tuple[Transfer, bytes | Failure | None]]) -> None:
+        """Give each order's target its source's weights; of a failed source it takes over the failure.
+
+        None stands for the weights of an order that moves none: its target keeps its own, or its own failure.
+        """
         for order, weights in orders:
             if isinstance(weights, Failure):
                 self._fail(order.target, weights)
                 continue
-            if order.seed is not None:
+            if order.moves and order.seed is not None:
                 self._build(order.target, order.hyperparameters, order.seed)
             if order.target not in self._failures:
-                learner, received = self._learner(order.target), checkpoint.loads(weights)
+                learner = self._learner(order.target)
+                received = None if weights is None else checkpoint.loads(weights)
                 with self._own_call(order.target):
-                    if order.source != order.target:
+                    if order.moves:
                         learner.load(weights=received)
                     # After load, since the donor's optimiser may have brought the donor's learning rate.
                     learner.set_hyperparameters(dict(order.hyperparameters))

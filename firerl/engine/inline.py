@@ -43,8 +43,7 @@ class InlineEngine:
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
         for order in orders:
-            weights = self._host.weights([order.source])[order.source]
-            self._host.receive([(order, weights)])
+            self._host.transfer(order)
 
     def weights(self, worker: int) -> Any:
         return unpack(worker, self._host.weights([worker])[worker])

@@ -93,12 +93,13 @@ class LocalEngine:
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
         for batch in _independent(orders):
-            sources = {order.source for order in batch}
+            sources = {order.source for order in batch if order.moves}
             answers = self._ask({p: ("weights", mine) for p, mine in self._split_workers(sources).items()})
             weights = {worker: packed for answer in answers.values() for worker, packed in answer.items()}
             requests: dict[int, list[Any]] = {}
             for order in batch:
-                requests.setdefault(process_of(order.target, self.processes), []).append((order, weights[order.source]))
+                moved = weights[order.source] if order.moves else None
+                requests.setdefault(process_of(order.target, self.processes), []).append((order, moved))
             self._ask({process: ("receive", mine) for process, mine in requests.items()})
 
     def weights(self, worker: int) -> Any:

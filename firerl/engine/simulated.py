@@ -72,10 +72,10 @@ class SimulatedEngine:
         with self._busy() as busy:
             for order in orders:
                 begun = perf_counter()
-                weights = self._host.weights([order.source])[order.source]
-                self._host.receive([(order, weights)])
-                taken = _given(self._costs.seconds_per_copy, perf_counter() - begun)
-                busy[process_of(order.target, self.processes)] += taken
+                self._host.transfer(order)
+                if order.moves:
+                    taken = _given(self._costs.seconds_per_copy, perf_counter() - begun)
+                    busy[process_of(order.target, self.processes)] += taken
 
     def weights(self, worker: int) -> Any:
         return unpack(worker, self._host.weights([worker])[worker])

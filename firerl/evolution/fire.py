@@ -106,9 +106,8 @@ def decide(
     workers: Workers = {worker.id: worker for worker in state.workers}
     step = max(report.step for report in reports)
     point = state.point + 1
-    decisions: list[Decision] = []
 
-    decisions += _take_reports(workers, reports, point)
+    decisions = _take_reports(workers, reports, point)
     judged = {w.evaluation.child for w in workers.values() if w.evaluation}
     made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged], settings.smoothing)
     fitness = (parents or evaluators.improvement_fitness)(workers, made, settings.min_points)
@@ -138,12 +137,7 @@ def decide(
     for stop in evaluators.replaced_stops(workers, replaced):
         evaluators.make_idle(workers, stop.worker, stop.parent, point)
         decisions.append(stop)
-    starts = evaluators.Starts(setup, settings, workers, fitness, replaced)
-    for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
-        begun = starts.next(workers[id], step)
-        if begun:
-            evaluators.apply_start(workers, begun)
-            decisions.append(begun)
+    decisions += _starts(evaluators.Starts(setup, settings, workers, fitness, replaced), workers, step)
     return State(tuple(workers[worker.id] for worker in state.workers), point), decisions
 
 
@@ -189,6 +183,17 @@ def _verdicts(
             child = workers[evaluation.child]
             verdicts.append(evaluators.verdict(settings, workers[id], made[id], made[child.id], child))
     return evaluators.select_verdicts(verdicts)
+
+
+def _starts(starts: evaluators.Starts, workers: Workers, step: int) -> list[Decision]:
+    """Idle evaluators start, in worker order."""
+    decisions: list[Decision] = []
+    for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
+        begun = starts.next(workers[id], step)
+        if begun:
+            evaluators.apply_start(workers, begun)
+            decisions.append(begun)
+    return decisions
 
 
 def _due(workers: Workers, ready: set[int]) -> list[int]:

@@ -220,7 +220,8 @@ def _notes_on_numbers(comparison: Comparison, pairs: Sequence[Pair]) -> list[str
     least = min((pair.paired.mean.n for pair in best if pair.paired and pair.paired.mean.n > 1), default=FEW)
     if least < FEW:
         notes.append(f"with {least} pairs no p can be below {2 / 2**least:.2g}")
-    if any(pair.improvement.low is not None and pair.improvement.low == pair.improvement.high for pair in best):
+    sure = (pair.improvement for pair in pairs if pair.improvement.value in (0.0, 1.0))
+    if any(one.low is not None and one.low == one.high for one in sure):
         notes.append("an interval of no width around P: all runs of one are above all of the other; no certainty")
     tested = sum(pair.paired is not None and pair.paired.mean.n > 1 for pair in best)
     if tested > 1:

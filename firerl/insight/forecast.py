@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from firerl.clock import PARTS
 from firerl.config import EngineConfig, RunConfig, StopConfig, modelled
 from firerl.insight.probe import Probe, resident
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
 
-PARTS = ("train", "evaluate", "decide", "copy", "save", "idle")
 PACE = 0.26  # of a modelled learner with random hyperparameters: exp(-4/3)
 STILL = 0.02  # the least rise of an evaluation, in noise, that a modelled run is given
 
@@ -51,34 +52,10 @@ def forecast(
 
     ``longest`` is how many times as long the longest possible evaluation takes as one of the probe.
     """
-    from firerl import api
-    from firerl.journal_db import Journal
-
     evaluations = config.steps // config.eval_interval
-    train, evaluate = measured.interval_seconds(evaluations)
+    _, evaluate = measured.interval_seconds(evaluations)
     steps = config.steps if readies is None else min(config.steps, readies * config.ready_interval)
-    with TemporaryDirectory(prefix="firerl-plan-") as folder:
-        run_dir = Path(folder) / "run"
-        played = replace(
-            modelled(config, **_model(config, measured)),
-            steps=steps,
-            run_dir=str(run_dir),
-            stop=StopConfig(),
-            engine=EngineConfig(
-                name="simulated",
-                processes=processes,
-                speed_spread=measured.speed_spread,
-                seconds_per_step=train / config.eval_interval,
-                seconds_per_evaluation=evaluate,
-                seconds_per_copy=measured.copy_seconds,
-                seconds_per_save=measured.save_seconds,
-            ),
-        )
-        result = api.start(played, _stand_in(measured.metrics), observer=_Progress(steps, say))
-        journal = Journal.open(run_dir)
-        timings = journal.timings()
-        journal.close()
-        other = sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".pt")
+    evolution, timings, other = _play(_played(config, measured, processes, steps), measured, say)
     share = steps / config.steps
     hosts = int(timings[-1]["processes"]) if timings else processes
     taken = sum(timing["seconds"] for timing in timings) / share
@@ -95,15 +72,51 @@ def forecast(
         shares=by_part,
         disk_bytes=round(other / share) + (2 * workers + 2) * measured.state_bytes,  # the last generation, the next one
         memory_bytes=_memory(measured, workers, hosts),
-        evolution=dict(result.figures["evolution"]),
+        evolution=evolution,
         played=share,
     )
+
+
+def _played(config: RunConfig, measured: Probe, processes: int, steps: int) -> RunConfig:
+    """The run as it is played: a modelled learner, virtual time, the probe's costs; its folder is yet to be named."""
+    train, evaluate = measured.interval_seconds(config.steps // config.eval_interval)
+    return replace(
+        modelled(config, **_model(config, measured)),
+        steps=steps,
+        stop=StopConfig(),  # all steps: the plan says that it does not count them
+        engine=EngineConfig(
+            name="simulated",
+            processes=processes,
+            speed_spread=measured.speed_spread,
+            seconds_per_step=train / config.eval_interval,
+            seconds_per_evaluation=evaluate,
+            seconds_per_copy=measured.copy_seconds,
+            seconds_per_save=measured.save_seconds,
+        ),
+    )
+
+
+def _play(
+    config: RunConfig, measured: Probe, say: Callable[[str], None]
+) -> tuple[dict[str, Any], list[dict[str, float]], int]:
+    """Play it in a folder of its own: what evolution did, the timings, the bytes of all but checkpoints."""
+    from firerl import api
+    from firerl.journal_db import Journal
+
+    with TemporaryDirectory(prefix="firerl-plan-") as folder:
+        run_dir = Path(folder) / "run"
+        played = replace(config, run_dir=str(run_dir))
+        result = api.start(played, _stand_in(measured.metrics), observer=_Progress(played.steps, say))
+        with closing(Journal.open(run_dir)) as journal:
+            timings = journal.timings()
+        other = sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".pt")
+    return dict(result.figures["evolution"]), timings, other
 
 
 def shares(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Of all process-seconds in a journal's ``timings``, by part; idle is the rest."""
     total = sum(timing["processes"] * timing["seconds"] for timing in timings)
-    parts = {part: sum(timing.get(part, 0.0) for timing in timings) / total for part in PARTS[:-1]}
+    parts = {part: sum(timing.get(part, 0.0) for timing in timings) / total for part in PARTS}
     return {**parts, "idle": max(0.0, 1.0 - sum(parts.values()))}
 
 

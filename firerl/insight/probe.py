@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from firerl import curves
 from firerl.config import RunConfig
 from firerl.errors import FirerlError, SettingError
+from firerl.settings import build, convert, setting
 
 Say = Callable[[str], None]
 ROUNDS = 60  # at most: enough for the noise
@@ -32,24 +33,29 @@ class Probe:
     """What was measured; seconds are those of one process, bytes those of one worker unless said otherwise."""
 
     learner: str
-    settings: Mapping[str, Any]  # the learner's
-    eval_interval: int  # steps
-    processes: int
-    members: int
-    start_seconds: float  # until all processes have their libraries, once
-    create_seconds: float  # one learner
-    rounds: list[list[float]]  # [round] mean seconds of (training, evaluating) one interval
-    speed_spread: float  # of the times of single intervals: fastest minus slowest, in means, if they were uniform
-    save_seconds: float  # one state
-    copy_seconds: float  # one copy of weights
-    report_seconds: float  # the figures about the winner at the end
-    state_bytes: int
-    base_bytes: int | None  # of a process without learners; None: cannot be measured here
-    member_bytes: int | None  # of each learner in it
-    metrics: dict[str, float]  # that train() returned last
-    curves: list[list[float]]  # [member] objectives
-    same_network: list[float]  # objectives of one network under different seeds; [] if the seed changes nothing
-    failures: int  # learners that failed
+    settings: dict[str, Any]  # the learner's
+    device: str
+    eval_interval: int = setting(minimum=1)  # steps
+    processes: int = setting(minimum=1)
+    members: int = setting(minimum=1)
+    start_seconds: float = setting(minimum=0)  # until all processes have their libraries, once
+    create_seconds: float = setting(minimum=0)  # one learner
+    # [round] mean seconds of (training, evaluating) one interval
+    rounds: tuple[tuple[float, ...], ...] = setting(minimum=0, shortest=1)
+    # of the times of single intervals: fastest minus slowest, in means, if they were uniform
+    speed_spread: float = setting(minimum=0, below=2)
+    save_seconds: float = setting(minimum=0)  # one state
+    copy_seconds: float = setting(minimum=0)  # one copy of weights
+    report_seconds: float = setting(minimum=0)  # the figures about the winner at the end
+    state_bytes: int = setting(minimum=0)
+    base_bytes: int | None = setting(minimum=0)  # of a process without learners; None: cannot be measured here
+    member_bytes: int | None = setting(minimum=0)  # of each learner in it
+    metrics: dict[str, float] = setting()  # that train() returned last
+    curves: tuple[tuple[float, ...], ...] = setting()  # [member] objectives
+    same_network: tuple[float, ...] = (
+        setting()
+    )  # objectives of one network under different seeds; () if all are the same
+    failures: int = setting(minimum=0)  # learners that failed
 
     def noise(self) -> float | None:
         """Standard deviation of one evaluation: of the curves, or where these are short of one network's evaluations.
@@ -114,13 +120,7 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
         chosen = everyone[: max(4, 2 * processes)]
         orders = [Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id)) for w in chosen]
         run = _Run(config, engine, {order.worker: order.hyperparameters for order in orders})
-        cold = run.create(orders[:processes])
-        run.round()
-        first = run.memory()
-        more = len(orders) - processes
-        warm = run.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
-        run.train(time.perf_counter() + seconds, say)
-        memory = _memory(first, run.memory(), processes, more)
+        cold, warm, memory = run.grow(orders, processes, seconds, say)
         say("saving and copying")
         save, size, copy = run.save_and_copy()
         say("evaluating one network")
@@ -128,12 +128,13 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
         return Probe(
             learner=config.learner,
             settings=dict(config.settings),
+            device=config.engine.device,
             eval_interval=config.eval_interval,
             processes=processes,
             members=len(orders),
             start_seconds=started + max(0.0, cold - warm),
             create_seconds=warm,
-            rounds=run.rounds,
+            rounds=tuple(map(tuple, run.rounds)),
             speed_spread=run.spread(),
             save_seconds=save,
             copy_seconds=copy,
@@ -142,8 +143,8 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
             base_bytes=memory[0],
             member_bytes=memory[1],
             metrics=run.metrics,
-            curves=list(run.curves.values()),
-            same_network=same,
+            curves=tuple(map(tuple, run.curves.values())),
+            same_network=tuple(same),
             failures=len(run.failures),
         )
     finally:
@@ -169,6 +170,21 @@ class _Run:
         self.engine.create(orders)
         self.alive += [order.worker for order in orders]
         return time.perf_counter() - began
+
+    def grow(
+        self, orders: Sequence[Any], processes: int, seconds: float, say: Say
+    ) -> tuple[float, float, tuple[int | None, int | None]]:
+        """Build one learner a process, then the others, and train them all.
+
+        Returns the seconds of the first learner and of a later one, and the bytes of a process and of a learner.
+        """
+        cold = self.create(orders[:processes])
+        self.round()
+        first = self.memory()
+        more = len(orders) - processes
+        warm = self.create(orders[processes:]) / max(1, -(-more // processes)) if more else cold
+        self.train(time.perf_counter() + seconds, say)
+        return cold, warm, _memory(first, self.memory(), processes, more)
 
     def train(self, deadline: float, say: Say) -> None:
         """Round after round, at least two, until the next would end too late."""
@@ -234,11 +250,14 @@ class _Run:
                 began = time.perf_counter()
                 saved = self.engine.save(Path(folder), f"p{number}", self.alive)
                 times.append(time.perf_counter() - began)
-        source, target = self.alive[0], self.alive[-1]
+        source = self.alive[0]
+        others = [w for w in (*self.values, *self.alive[1:]) if w != source]  # a lone survivor's copy revives another
+        target = others[-1] if others else source
+        seed = None if target in self.alive else 0
         copies = []
         for _ in range(3):
             began = time.perf_counter()
-            self.engine.transfer([Transfer(source, target, self.values[target])])
+            self.engine.transfer([Transfer(source, target, self.values[target], seed)])
             copies.append(time.perf_counter() - began)
         return min(times) / shares, max(s.size for s in saved), min(copies)
 
@@ -293,12 +312,20 @@ def write(path: Path, measured: Probe) -> None:
 def read(path: Path, config: RunConfig) -> Probe:
     """A kept probe, for this run. Raises SettingError on a file that is none, or of another learner or settings."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        kept = Probe(**{f.name: plain[f.name] for f in fields(Probe)})
-    except (KeyError, TypeError, ValueError) as error:
-        raise SettingError(f"--probe {path} holds no probe: {type(error).__name__}: {error}") from error
+        kept = build(Probe, json.loads(path.read_text(encoding="utf-8")))
+        if any(len(times) != 2 for times in kept.rounds):
+            raise SettingError("rounds must be a list of pairs of seconds")
+        kept = replace(kept, metrics={name: _number(f"metrics.{name}", v) for name, v in kept.metrics.items()})
+    except OSError as error:
+        raise SettingError(f"--probe {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # SettingError is one
+        raise SettingError(f"--probe {path} holds no probe: {error}") from error
     if kept.learner != config.learner:
         raise SettingError(f"--probe {path} was made with learner={kept.learner}, not {config.learner}")
+    if kept.device != config.engine.device:
+        raise SettingError(
+            f"--probe {path} was made with engine.device={kept.device}, not {config.engine.device}: make another"
+        )
     now = json.loads(json.dumps(config.settings))
     differing = sorted(k for k in {*now, *kept.settings} if now.get(k) != kept.settings.get(k))
     if differing:
@@ -306,6 +333,11 @@ def read(path: Path, config: RunConfig) -> Probe:
         was, wanted = kept.settings.get(name), now.get(name)
         raise SettingError(f"--probe {path} was made with learner.{name}={was}, not {wanted}: make another")
     return kept
+
+
+def _number(name: str, value: Any) -> float:
+    """A metric, which may be NaN or infinite."""
+    return value if isinstance(value, float) else float(convert(name, value, float))
 
 
 def scaled(kept: Probe, eval_interval: int, over_interval: bool) -> Probe:
@@ -321,6 +353,6 @@ def scaled(kept: Probe, eval_interval: int, over_interval: bool) -> Probe:
     longer = []
     for curve in kept.curves:
         smooth = curves.smooth(curve) if curve else np.array([])
-        longer.append((smooth * factor + (np.array(curve) - smooth) * by).tolist())
-    rounds = [[train * factor, evaluate] for train, evaluate in kept.rounds]
-    return replace(kept, eval_interval=eval_interval, rounds=rounds, curves=longer)
+        longer.append(tuple((smooth * factor + (np.array(curve) - smooth) * by).tolist()))
+    rounds = tuple((train * factor, evaluate) for train, evaluate in kept.rounds)
+    return replace(kept, eval_interval=eval_interval, rounds=rounds, curves=tuple(longer))

@@ -42,6 +42,7 @@ class Prospect:
     statistics: Statistics | None
     why_none: str  # why there are no statistics
     target: Target
+    unkept: str = ""  # why the probe could not be written
 
     def to_plain(self, seeds: int = 1) -> dict[str, Any]:
         """For ``--json``."""
@@ -53,6 +54,7 @@ class Prospect:
             "workers": sum(self.config.sizes) + self.config.evaluators,
             "seeds": seeds,
             "cost": cost,
+            "not_counted": not_counted(self.config),
             "statistics": None,
             "why_no_statistics": self.why_none,
             "probe": {k: v for k, v in asdict(self.probe).items() if k not in ("settings", "curves", "rounds")},
@@ -84,17 +86,26 @@ def prospect(
     workers = sum(config.sizes) + config.evaluators
     cores = usable_cores()
     processes = 1 if config.engine.name == "inline" else min(config.engine.processes or cores, workers)
+    unkept = ""
     if kept is not None and kept.exists():
         measured = probing.scaled(probing.read(kept, config), config.eval_interval, freedom.over_interval)
     else:
         measured = probing.probe(config, learner, min(processes, cores), seconds, say)
         if kept is not None:
-            probing.write(kept, measured)
+            try:
+                probing.write(kept, measured)
+            except OSError as error:  # what was paid for with minutes of training is told all the same
+                unkept = error.strerror or str(error)
     longest = longest_evaluation(config, measured)
     cost = forecast(config, measured, processes, readies=4 if quick else None, longest=longest, say=say)
     target = Target()
     statistics, why = _statistics(config, measured, freedom, target, quick, say)
-    return Prospect(config, measured, cost, statistics, why, target)
+    return Prospect(config, measured, cost, statistics, why, target, unkept)
+
+
+def not_counted(config: RunConfig) -> dict[str, float]:
+    """What may end the run before its last step: the plan is of all steps."""
+    return {f"stop.{name}": value for name, value in asdict(config.stop).items() if value is not None}
 
 
 def longest_evaluation(config: RunConfig, measured: Probe) -> float:
@@ -156,6 +167,14 @@ def table(found: Prospect, seeds: int = 1) -> list[str]:
             f"  assumed       {found.cost.processes} cores, each as fast as one of the "
             f"{measured.processes} here with all of them busy"
         )
+    elif found.cost.processes < measured.processes:
+        lines.append(
+            f"  assumed       {found.cost.processes} cores as fast as one of the probe's {measured.processes} with all "
+            "of them busy; alone they may be faster"
+        )
+    if stops := not_counted(config):
+        given = ", ".join(f"{name}={value:g}" for name, value in stops.items())
+        lines.append(f"  not counted   {given}: the plan is of all steps, the run may end before")
     return [*lines, "", *_cost_lines(found, seeds), "", *_statistics_lines(found)]
 
 
