@@ -7,7 +7,7 @@ failures live in tables of their own, outside the promise. ``store.py`` writes i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from firerl import files
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
-from firerl.evolution.population import Decision, Report, State
+from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
 
 FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
@@ -77,6 +77,17 @@ def better(
         return best
     values = state.workers[leader.worker].hyperparameters
     return BestEver(leader.worker, leader.network_step, leader.objective, values, file(leader.holder))
+
+
+def holders(initial: State, points: Iterable[Point]) -> set[int]:
+    """Who had a learner, and so a state to save, at the last of these points: before its decisions are applied, and
+    without those that failed there."""
+    built, begun = {w.id for w in initial.workers if not w.is_evaluator}, set[int]()
+    for point in points:
+        built |= begun
+        built -= {report.worker for report in point.reports if report.failure is not None}
+        begun = {d.worker for d in point.decisions if isinstance(d, Copy | StartEvaluator)}
+    return built
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from firerl.journal_db import (
     check_is_run,
     connect,
     first_hash,
+    holders,
     next_hash,
 )
 
@@ -176,7 +177,12 @@ class Store:
             raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
 
     def check_files(self, generation: Generation) -> None:
-        """Raise RunFolderError if a checkpoint of this generation is missing or damaged."""
+        """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
+        journal = self.journal()
+        expected = holders(journal.initial_state(), journal.points()) if generation.number else set()
+        for worker in sorted(expected - generation.files.keys()):
+            which = f"worker {worker} at generation {generation.number}"
+            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
         for file in generation.files.values():
             check_file(self.checkpoints / file.name, file.sha256)
 

@@ -162,7 +162,7 @@ def big_run(run_dir: Path) -> Path:
     state = api.initial_state_of(config)
     levels = dict.fromkeys(range(22), 0.0)
     with Store.create(run_dir, whole, promised, state) as store:
-        generation, points, best = store.last(), list[Point](), None
+        generation, points, best, begun = store.last(), list[Point](), None, set[int]()
         for index in range(1, 201):
             active = [w for w in state.workers if w.evaluation or not w.is_evaluator]
             for w in active:
@@ -172,9 +172,8 @@ def big_run(run_dir: Path) -> Path:
             points.append(Point(reports, decisions))
             if index % 4 == 0:
                 best = better(best, state, decisions, lambda w, n=index // 4: f"g{n:06d}-w{w}.pt")
-                new = best is not None and best.file.startswith(f"g{index // 4:06d}")
-                name = best.file if best and new else f"g{index // 4:06d}-w0.pt"
-                files = [File(int(name[9:-3]), index // 4, name, 0, digest(b""))]
+                begun |= {w.id for w in active}  # who has a learner, and so a state
+                files = [File(w, index // 4, f"g{index // 4:06d}-w{w}.pt", 0, digest(b"")) for w in begun]
                 for file in files:
                     (store.checkpoints / file.name).touch()
                 generation = store.commit(generation, index * 10, points, state, files, best, {"seconds": 0.0})
