@@ -19,7 +19,6 @@ from firerl.learner import Learner
 from firerl.seeding import Purpose, integer_seed
 from firerl.store import Store
 
-
 NOT_TOLD = ("fresh", "stopped")  # of result.json: what is no function of the journal
 
 

@@ -167,14 +167,7 @@ class Store:
 
     def result(self) -> dict[str, Any] | None:
         """What ``result.json`` holds, if the run has finished at its last generation; RunFolderError: damaged."""
-        path = self.run_dir / "result.json"
-        if not path.exists():
-            return None
-        try:
-            result = dict(plain.loads(path.read_text()))
-            return result if result["hash"] == self.last().hash else None
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
+        return self.journal().result()
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""

@@ -146,7 +146,7 @@ SQL_EDITS = {
     "a report gone": "DELETE FROM reports WHERE point = 20 AND worker = 4",
     "a decision gone": "DELETE FROM decisions WHERE point = 1 AND position = 1",
     "a member's checkpoint gone": "DELETE FROM checkpoints WHERE worker = 3 AND name LIKE 'g000015-%'",
-    "an evaluator's checkpoint gone": "DELETE FROM checkpoints WHERE name = (SELECT max(name) FROM checkpoints WHERE worker > 7)",
+    "an evaluator's checkpoint gone": "DELETE FROM checkpoints WHERE name = 'g000015-w8.pt'",
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
-from firerl.evolution.population import Decision, contenders
+from firerl.evolution.population import Decision, extinct
 from firerl.insight.history import reading
 from firerl.journal_db import (
     BestEver,
@@ -228,7 +228,7 @@ class _Replay:
             what = f"{type(error).__name__}: {error}"
             self.found.differences.append(f"step {step:,}: the rules cannot take these reports: {what}")
             return False
-        self.died = all(w.failed for w in contenders(self.state))
+        self.died = extinct(self.state)
         taken, rules = (_keyed(all) for all in (point.decisions, self.decided))
         for key in {**taken, **rules}:
             self._decision(step, taken.get(key), rules.get(key))
