@@ -13,9 +13,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.errors import SettingError
 from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
@@ -91,44 +91,18 @@ def run_folders(given: Sequence[str]) -> Iterator[Path]:
 
 def read_run(folder: Path) -> Run:
     """A run as it is at this moment. Raises RunFolderError where there is none, or it is damaged."""
-    import sqlite3
     from contextlib import closing
 
     from firerl.insight.comparison import Run
-    from firerl.insight.history import read
+    from firerl.insight.history import read, reading
     from firerl.insight.trajectory import trajectory
     from firerl.journal_db import Journal
 
-    try:
-        with closing(Journal.open(folder)) as journal:
-            *_, (_, _, last_hash) = journal.hashes()  # first: a run that goes on may end meanwhile
-            config, history = read(journal)
+    with closing(Journal.open(folder)) as journal, reading(folder):
+        *_, (_, _, last_hash) = journal.hashes()  # first: a run that goes on may end meanwhile
+        config, history = read(journal)
         path = trajectory(config, history)
-    except SettingError as error:
-        raise RunFolderError(f"{folder} was made by another version of firerl: {error}") from error
-    except FirerlError:
-        raise
-    except (sqlite3.Error, LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise RunFolderError(f"{folder / 'journal.sqlite'} is damaged: {what}") from error
-    return Run(str(folder), config, path, history.step, _result(folder, last_hash))
-
-
-def _result(folder: Path, last_hash: str) -> Mapping[str, Any] | None:
-    """What result.json holds if the run has ended with this generation."""
-    from firerl.evolution.plain import loads
-
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        result = dict(loads(path.read_text(encoding="utf-8")))
-        figures = result.get("fresh") or {}
-        if not all(isinstance(value, int | float) for value in figures.values()):
-            raise ValueError("its fresh figures are no numbers")
-        return result if result["hash"] == last_hash else None
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RunFolderError(f"{path} is damaged: {error}") from error
+        return Run(str(folder), config, path, history.step, journal.result(last_hash))
 
 
 def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None:

@@ -12,7 +12,7 @@ from firerl.config import RunConfig, setup_of, window_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
-from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, contenders
+from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, extinct
 from firerl.evolution.winner import winner
 from firerl.journal_db import File, Generation, Point, better
 from firerl.learner import Learner
@@ -87,7 +87,7 @@ class Controller:
                 state, decisions = self.algorithm.decide(self.setup, self.settings, state, reports)
             points.append(Point(reports, decisions))
             step = max(report.step for report in reports)
-            died = all(w.failed for w in contenders(state))
+            died = extinct(state)
             if ready := died or step % self.setup.ready_interval == 0:
                 with clock.part("save"):
                     generation = self._commit(engine, generation, step, points, state, clock)
@@ -130,7 +130,7 @@ class Controller:
     def _stopped(self, generation: Generation) -> str:
         """Why the run ends with this generation; "" if it goes on."""
         stop = self.config.stop
-        if all(w.failed for w in contenders(generation.state)):
+        if extinct(generation.state):
             raise PopulationDied(f"no healthy member is left in P1 at step {generation.step}")
         if generation.step >= self.config.steps:
             return "steps"

@@ -22,6 +22,11 @@ class PopulationDied(FirerlError):
     """No healthy member is left in P1: the run cannot go on. The commands exit with 1."""
 
 
+def reason(error: OSError) -> str:
+    """Why the operating system refused, without its number."""
+    return error.strerror or str(error)
+
+
 def unknown(what: str, name: object, allowed: Iterable[object]) -> SettingError:
     """The error for a name that is not one of ``allowed``, with the nearest match first."""
     choices = sorted(str(choice) for choice in allowed)

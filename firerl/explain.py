@@ -6,17 +6,14 @@ What every decision was and why, from the journal alone. ``--plot`` draws one ev
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from firerl.errors import SettingError, unknown
 from firerl.main import Parser, guarded
-
-if TYPE_CHECKING:
-    from firerl.config import RunConfig
-    from firerl.insight.history import History
 
 NARROW = ("worker", "step")
 
@@ -54,13 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
     run_dir = Path(arguments.run_dir)
     if arguments.verify:
         return _verify(run_dir)
-    config, history, finished = _read(run_dir)
-    if arguments.plot:
-        return _plot(config, history, Path(arguments.plot), **narrow)
-
-    from firerl.insight.story import tell
-
-    for line in tell(config, history, finished=finished, **narrow):
+    for line in _lines(run_dir, Path(arguments.plot) if arguments.plot else None, narrow):
         print(line)
     return 0
 
@@ -72,23 +63,29 @@ def _narrow(given: Sequence[str]) -> dict[str, int]:
         name, _, number = text.partition("=")
         if name not in NARROW:
             raise unknown("argument", name, NARROW)
-        if not number.replace(",", "").replace("_", "").isdecimal():
+        if not re.fullmatch(r"\d+([,_]\d+)*", number):
             raise SettingError(f"{text}: must be a whole number, as in {name}=2")
+        if name in result:
+            raise SettingError(f"{text}: {name}= is given twice")
         result[name] = int(number.replace(",", ""))
     return result
 
 
-def _read(run_dir: Path) -> tuple[RunConfig, History, bool]:
-    """Settings, history, and whether the run has finished at its last generation."""
-    from firerl.insight.history import finished, read
+def _lines(run_dir: Path, plot: Path | None, narrow: dict[str, int]) -> Iterator[str]:
+    """What is told, or what was drawn. Raises RunFolderError where the journal is damaged."""
+    from firerl.insight.history import finished, read, reading
     from firerl.journal_db import Journal
 
-    journal = Journal.open(run_dir)
-    try:
+    with closing(Journal.open(run_dir)) as journal, reading(run_dir):
         config, history = read(journal)
-        return config, history, finished(journal)
-    finally:
-        journal.close()
+        if plot:
+            from firerl.insight.verdict_plot import draw, pick
+
+            yield from draw(config, pick(config, history, **narrow), plot)
+        else:
+            from firerl.insight.story import tell
+
+            yield from tell(config, history, finished=finished(journal), **narrow)
 
 
 def _verify(run_dir: Path) -> int:
@@ -98,15 +95,6 @@ def _verify(run_dir: Path) -> int:
     for line in found.lines():
         print(line)
     return 1 if found.differences else 0
-
-
-def _plot(config: RunConfig, history: History, out: Path, worker: int | None = None, step: int | None = None) -> int:
-    from firerl.insight.verdict_plot import draw, pick
-
-    measurement = pick(config, history, worker, step)
-    for line in draw(config, measurement, out):
-        print(line)
-    return 0
 
 
 if __name__ == "__main__":

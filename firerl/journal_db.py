@@ -7,16 +7,16 @@ failures live in tables of their own, outside the promise. ``store.py`` writes i
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from firerl import files
-from firerl.errors import RunFolderError
+from firerl.errors import RunFolderError, reason
 from firerl.evolution import plain
-from firerl.evolution.population import Decision, Report, State
+from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
 
 FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
@@ -77,6 +77,17 @@ def better(
         return best
     values = state.workers[leader.worker].hyperparameters
     return BestEver(leader.worker, leader.network_step, leader.objective, values, file(leader.holder))
+
+
+def holders(initial: State, points: Iterable[Point]) -> set[int]:
+    """Who had a learner, and so a state to save, at the last of these points: before its decisions are applied, and
+    without those that failed there."""
+    built, begun = {w.id for w in initial.workers if not w.is_evaluator}, set[int]()
+    for point in points:
+        built |= begun
+        built -= {report.worker for report in point.reports if report.failure is not None}
+        begun = {d.worker for d in point.decisions if isinstance(d, Copy | StartEvaluator)}
+    return built
 
 
 @dataclass(frozen=True)
@@ -175,6 +186,23 @@ class Journal:
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
         return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
+
+    def result(self, digest: str | None = None) -> dict[str, Any] | None:
+        """What ``result.json`` holds, if the run has finished at the generation with this hash, else at the last one.
+        Raises RunFolderError where the file is damaged or cannot be read."""
+        path = self.run_dir / "result.json"
+        try:
+            result = dict(plain.loads(path.read_text(encoding="utf-8")))
+            fresh = result.get("fresh") or {}
+            if not all(isinstance(value, int | float) for value in fresh.values()):
+                raise ValueError("its fresh figures are no numbers")
+            return result if result["hash"] == (digest or self.hashes()[-1][2]) else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be read: {reason(error)}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
 
     def read_file(self, name: str) -> Any:
         """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""

@@ -4,19 +4,59 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from firerl import checkpoint
 from firerl.config import RunConfig, window_of
 from firerl.evolution import lineage, plain
-from firerl.evolution.population import counts
+from firerl.evolution.population import Decision, State, counts
 from firerl.evolution.winner import Leader, winner
 from firerl.journal_db import Generation
 from firerl.learner import Learner
 from firerl.seeding import Purpose, integer_seed
 from firerl.store import Store
+
+NOT_TOLD = ("fresh", "stopped")  # of result.json: what is no function of the journal
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a journal alone gives of a run's result."""
+
+    leader: Leader
+    schedule: dict[str, Any]  # what schedule.yaml holds
+    result: dict[str, Any]  # what result.json holds, but for NOT_TOLD
+
+
+def told(config: RunConfig, initial: State, decisions: Sequence[Decision], generation: Generation) -> Told | None:
+    """The result of a run that ends with ``generation``, the last; None: nobody in P1 is healthy."""
+    leader = winner(generation.state, generation.decisions, window_of(config))
+    if leader is None:
+        return None
+    path = lineage.segments(initial, decisions, leader.worker, leader.network_step)
+    schedule = lineage.schedule(path)
+    # What it has trained with; a decision at the end may have changed what would come next.
+    last = schedule[-1] if schedule else {"hyperparameters": generation.state.workers[leader.worker].hyperparameters}
+    head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
+    best_ever = None
+    if generation.best_ever is not None:
+        best_ever = {key: value for key, value in plain.encode(generation.best_ever).items() if key != "file"}
+    result = {
+        **head,
+        "algo": config.algo.name,
+        "seed": config.seed,
+        "steps": generation.step,
+        "hash": generation.hash,
+        "objective": leader.objective,
+        "hyperparameters": dict(last["hyperparameters"]),
+        "lineage": [plain.encode(segment) for segment in path],
+        "best_ever": best_ever,
+        "evolution": counts(decisions),
+    }
+    return Told(leader, {**head, "schedule": schedule}, result)
 
 
 def write(
@@ -26,15 +66,12 @@ def write(
 
     A function of the journal and the checkpoints alone: it holds no times and no paths.
     """
+    from firerl import checkpoint  # loads torch, which whoever verifies a journal does not need
+
     journal = store.journal()
-    decisions = journal.decisions()
-    leader = winner(generation.state, generation.decisions, window_of(config))
-    assert leader is not None, "the controller ends a run whose P1 is dead before it gets here"
-    path = lineage.segments(journal.initial_state(), decisions, leader.worker, leader.network_step)
-    schedule = lineage.schedule(path)
-    best = {**_network(config, store, generation, leader), **_facts(config, learner, store)}
-    if schedule:  # what it has trained with; a decision at the end may have changed what would come next
-        best["hyperparameters"] = schedule[-1]["hyperparameters"]
+    found = told(config, journal.initial_state(), journal.decisions(), generation)
+    assert found is not None, "the controller ends a run whose P1 is dead before it gets here"
+    best = {**_network(config, store, generation, found), **_facts(config, learner, store)}
     store.write_result_file("best.pt", checkpoint.dumps(best))
     if generation.best_ever is not None:
         ever = {**best, "weights": store.journal().read_file(generation.best_ever.file)["weights"]}
@@ -44,25 +81,8 @@ def write(
             hyperparameters=dict(generation.best_ever.hyperparameters),
         )
         store.write_result_file("best_ever.pt", checkpoint.dumps(ever))
-    head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
-    store.write_result_file("schedule.yaml", yaml.safe_dump({**head, "schedule": schedule}, sort_keys=False).encode())
-    best_ever = None
-    if generation.best_ever is not None:
-        best_ever = {key: value for key, value in plain.encode(generation.best_ever).items() if key != "file"}
-    result = {
-        **head,
-        "algo": config.algo.name,
-        "seed": config.seed,
-        "steps": generation.step,
-        "stopped": stopped,
-        "hash": generation.hash,
-        "objective": leader.objective,
-        "hyperparameters": dict(best["hyperparameters"]),
-        "fresh": fresh_figures(config, learner, best, store),
-        "lineage": [plain.encode(segment) for segment in path],
-        "best_ever": best_ever,
-        "evolution": counts(decisions),
-    }
+    store.write_result_file("schedule.yaml", yaml.safe_dump(found.schedule, sort_keys=False).encode())
+    result = {**found.result, "stopped": stopped, "fresh": fresh_figures(config, learner, best, store)}
     store.write_result_file("result.json", json.dumps(plain.encode(result), indent=1).encode())
     return result
 
@@ -84,6 +104,8 @@ def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any
 
 def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str, Any]:
     """What a policy needs besides settings and weights; a learner that fails here costs its policy, not the run."""
+    from firerl import checkpoint
+
     try:
         facts = learner.facts_of(config.settings)
         checkpoint.dumps(facts, "facts_of()")
@@ -93,14 +115,14 @@ def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str,
         return {}
 
 
-def _network(config: RunConfig, store: Store, generation: Generation, leader: Leader) -> dict[str, Any]:
-    file = generation.files[leader.holder]
+def _network(config: RunConfig, store: Store, generation: Generation, found: Told) -> dict[str, Any]:
+    file = generation.files[found.leader.holder]
     return {
         "task": config.task,
         "learner": config.learner,
         "settings": dict(config.settings),
-        "hyperparameters": dict(generation.state.workers[leader.worker].hyperparameters),
-        "objective": leader.objective,
-        "network_step": leader.network_step,
+        "hyperparameters": found.result["hyperparameters"],
+        "objective": found.leader.objective,
+        "network_step": found.leader.network_step,
         "weights": store.journal().read_file(file.name)["weights"],
     }

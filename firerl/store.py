@@ -39,6 +39,7 @@ from firerl.journal_db import (
     check_is_run,
     connect,
     first_hash,
+    holders,
     next_hash,
 )
 
@@ -184,14 +185,7 @@ class Store:
 
     def result(self) -> dict[str, Any] | None:
         """What ``result.json`` holds, if the run has finished at its last generation; RunFolderError: damaged."""
-        path = self.run_dir / "result.json"
-        if not path.exists():
-            return None
-        try:
-            result = dict(plain.loads(path.read_text()))
-            return result if result["hash"] == self.last().hash else None
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
+        return self.journal().result()
 
     def initial_weights(self, sha256: str) -> Path:
         """The file of the weights that the run started from. Raises RunFolderError if it is missing or damaged."""
@@ -199,7 +193,12 @@ class Store:
         return self.run_dir / "init.pt"
 
     def check_files(self, generation: Generation) -> None:
-        """Raise RunFolderError if a checkpoint of this generation is missing or damaged."""
+        """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
+        journal = self.journal()
+        expected = holders(journal.initial_state(), journal.points()) if generation.number else set()
+        for worker in sorted(expected - generation.files.keys()):
+            which = f"worker {worker} at generation {generation.number}"
+            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
         for file in generation.files.values():
             check_file(self.checkpoints / file.name, file.sha256)
 

@@ -42,6 +42,7 @@ def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         population=[4, 4],
         evaluators=3,
         steps=600,
+        ready_interval=40,
         seed=2,
         engine="inline",
         progress=False,

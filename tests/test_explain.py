@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from test_journal import config_for, fire_points, make_run
 
-from firerl import api, explain
+from firerl import api, explain, report
 from firerl.config import AlgoConfig, from_plain, setup_of, to_plain
 from firerl.evolution import fire
 from firerl.evolution.plain import dumps, loads
@@ -77,6 +77,10 @@ def test_a_run_without_evaluators(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["{run}", "workr=2"], "did you mean 'worker'"),
         (["{run}", "worker=two"], "whole number"),
         (["{run}", "worker=99"], "0 to 10"),
+        (["{run}", "step=1__0"], "whole number"),
+        (["{run}", "step=_1"], "whole number"),
+        (["{run}", "step=1,"], "whole number"),
+        (["{run}", "worker=1", "worker=2"], "worker= is given twice"),
         (["{run}", "step=15"], "nearest: 10 and 20"),
         (["{run}", "worker=2", "--verify"], "takes no worker="),
         (["{run}", "--plot", "{}/x.jpg"], ".png, .svg, .pdf"),
@@ -125,6 +129,39 @@ def test_a_corrupt_or_foreign_journal_is_one_line(
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.unverified("journals damaged on purpose")
+@pytest.mark.parametrize("field", ["p_value", "best_score_diff"])
+def test_damage_that_only_the_telling_meets_is_one_line(
+    tmp_path: Path, told_run: Path, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    shutil.copy(told_run / "journal.sqlite", tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute("UPDATE decisions SET data = json_set(data, ?, 'x') WHERE kind = 'promote'", (f"$.{field}",))
+    db.close()
+    assert explain.main([str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "journal.sqlite is damaged: " in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.unverified("a torn result")
+def test_a_torn_result_is_one_line_for_every_command(
+    tmp_path: Path, told_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(told_run / "journal.sqlite", tmp_path)
+    path = tmp_path / "result.json"
+    for command in (explain, report):
+        for text in ('{"hash": ', "[1]", "{}"):
+            path.write_text(text)
+            assert command.main([str(tmp_path)]) == 2
+            assert capsys.readouterr().err.startswith(f"firerl: {path} is damaged: ")
+        path.unlink()
+        path.mkdir()
+        assert command.main([str(tmp_path)]) == 2
+        assert capsys.readouterr().err == f"firerl: {path} cannot be read: Is a directory\n"
+        path.rmdir()
+
+
 def test_a_reader_that_leaves_early_sees_no_traceback(told_run: Path) -> None:
     command = f"{sys.executable} -m firerl.explain {told_run} | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
@@ -162,7 +199,7 @@ def big_run(run_dir: Path) -> Path:
     state = api.initial_state_of(config)
     levels = dict.fromkeys(range(22), 0.0)
     with Store.create(run_dir, whole, promised, state) as store:
-        generation, points, best = store.last(), list[Point](), None
+        generation, points, best, begun = store.last(), list[Point](), None, set[int]()
         for index in range(1, 201):
             active = [w for w in state.workers if w.evaluation or not w.is_evaluator]
             for w in active:
@@ -172,9 +209,8 @@ def big_run(run_dir: Path) -> Path:
             points.append(Point(reports, decisions))
             if index % 4 == 0:
                 best = better(best, state, decisions, lambda w, n=index // 4: f"g{n:06d}-w{w}.pt")
-                new = best is not None and best.file.startswith(f"g{index // 4:06d}")
-                name = best.file if best and new else f"g{index // 4:06d}-w0.pt"
-                files = [File(int(name[9:-3]), index // 4, name, 0, digest(b""))]
+                begun |= {w.id for w in active}  # who has a learner, and so a state
+                files = [File(w, index // 4, f"g{index // 4:06d}-w{w}.pt", 0, digest(b"")) for w in begun]
                 for file in files:
                     (store.checkpoints / file.name).touch()
                 generation = store.commit(generation, index * 10, points, state, files, best, {"seconds": 0.0})

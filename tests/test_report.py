@@ -17,7 +17,7 @@ import pytest
 from test_journal import config_for, fire_points, make_run, members_of
 
 import firerl
-from firerl import files, report
+from firerl import explain, files, launch, report
 from firerl.config import to_plain
 from firerl.evolution.population import Copy, Fail, Report
 from firerl.insight import report_words
@@ -103,6 +103,36 @@ def test_a_population_that_died_has_a_page(tmp_path: Path) -> None:
     store.close()
     assert report.main([str(tmp_path)]) == 0
     assert "No member of P1 is healthy." in page_of(tmp_path)
+
+
+def test_a_dead_population_ends_the_run_for_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        f"learner=modelled learner.of=quadratic engine=inline learner.failure_rate=0.003 population.sizes=[2,2] "
+        f"population.evaluators=2 logger=[] run_dir={tmp_path / 'r'}"
+    )
+    assert launch.main(arguments.split()) == 1
+    step = read(tmp_path / "r").history.step
+    capsys.readouterr()
+    assert report.main([str(tmp_path / "r"), "--watch"]) == 0
+    assert f", ended: P1 died at step {step:,}: " in capsys.readouterr().out
+    assert explain.main([str(tmp_path / "r")]) == 0
+    told = capsys.readouterr().out
+    assert f"The run has ended at step {step:,}: no healthy member of P1 is left." in told
+    assert told.endswith(f"the end, step {step:,}: no healthy member of P1 is left\n")
+
+
+def test_a_run_that_was_stopped_says_by_what(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = f"learner=quadratic engine=inline stop.objective=1.0 logger=[] run_dir={tmp_path / 'r'}"
+    assert launch.main(arguments.split()) == 0
+    run = read(tmp_path / "r")
+    assert report_words.state(run) == f"finished at step {run.history.step:,}, ended by stop.objective"
+
+
+def test_a_replayed_schedule_has_its_name_and_no_copies(tmp_path: Path) -> None:
+    make_run(config_for(tmp_path, "retrace"), [Point([Report(i, 20, float(i)) for i in range(5)], [])])
+    run = read(tmp_path)
+    assert report_words.algorithm(run) == "a schedule replayed"
+    assert "copies" not in [what for _, what, _ in report_words.figures(run)]
 
 
 @pytest.mark.parametrize(("algo", "copies"), [("pbt", 1), ("random", 0)])

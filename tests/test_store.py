@@ -18,7 +18,7 @@ from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 
-SETUP = Setup((2, 2), 1, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 20)
+SETUP = Setup((2,), 1, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 20)
 CONFIG = {"seed": 3, "space": {"lr": {"log_uniform": (1e-3, 1.0)}}}
 
 

@@ -145,6 +145,8 @@ SQL_EDITS = {
     "a checkpoint's time": "UPDATE checkpoints SET generation = 2 WHERE name = (SELECT max(name) FROM checkpoints)",
     "a report gone": "DELETE FROM reports WHERE point = 20 AND worker = 4",
     "a decision gone": "DELETE FROM decisions WHERE point = 1 AND position = 1",
+    "a member's checkpoint gone": "DELETE FROM checkpoints WHERE worker = 3 AND name LIKE 'g000015-%'",
+    "an evaluator's checkpoint gone": "DELETE FROM checkpoints WHERE name = 'g000015-w8.pt'",
 }  # fmt: skip
 
 
@@ -216,6 +218,8 @@ def forge(run_dir: Path) -> None:
         digest = next_hash(digest, step, made[number]) if number else digest
         db.execute("UPDATE generations SET hash = ? WHERE number = ?", (digest, number))
     db.close()
+    path = run_dir / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hash": digest}))
 
 
 def test_forging_nothing_changes_nothing(run: Path) -> None:
@@ -290,6 +294,38 @@ def test_a_checkpoint_that_is_not_the_one_saved_is_found(run: Path) -> None:
     path.unlink()
     (line,) = verify_folder(run).differences
     assert "cannot be read" in line
+
+
+RESULT_EDITS: dict[str, list[Any]] = {
+    "objective": ["objective"],
+    "hyperparameters": ["hyperparameters", "lr"],
+    "worker": ["worker"],
+    "lineage": ["lineage", 0, "end"],
+    "evolution": ["evolution", "copies"],
+    "best_ever": ["best_ever", "objective"],
+    "hash": ["hash"],
+}
+
+
+@pytest.mark.parametrize("name", RESULT_EDITS)
+def test_an_edited_result_is_found(run: Path, name: str) -> None:
+    path, *inside, last = run / "result.json", *RESULT_EDITS[name]
+    value = result = json.loads(path.read_text())
+    for step in inside:
+        value = value[step]
+    value[last] = "0" if name == "hash" else more(value[last])
+    path.write_text(json.dumps(result))
+    (line,) = verify_folder(run).differences
+    assert line.startswith(f"result.json: {name}")
+
+
+def test_an_edited_schedule_is_found(run: Path) -> None:
+    path = run / "schedule.yaml"
+    path.write_text(path.read_text().replace("to: ", "to: 1", 1))
+    (line,) = verify_folder(run).differences
+    assert line.startswith("schedule.yaml: schedule[0].to is ")
+    path.unlink()
+    assert verify_folder(run).differences == ["schedule.yaml cannot be read: No such file or directory"]
 
 
 def test_an_algorithm_that_is_not_there_is_one_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

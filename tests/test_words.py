@@ -87,3 +87,9 @@ def test_changes_say_by_which_factor() -> None:
 
 def test_a_run_that_tunes_nothing() -> None:
     assert words.hyperparameters({}) == "no hyperparameters"
+
+
+def test_a_small_change_is_not_a_factor_of_1() -> None:
+    assert words.changes({"lr": 0.01}, {"lr": 0.010001}, DIMENSIONS) == "lr 0.01 -> 0.010001 (x 1.0001)"
+    text = words.changes({"discount": 0.99}, {"discount": 0.990001}, DIMENSIONS)
+    assert text == "discount 0.99 -> 0.990001 (1 - discount x 0.9999)"

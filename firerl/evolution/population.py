@@ -181,6 +181,11 @@ def contenders(state: State) -> list[Worker]:
     return [w for w in state.workers if not w.is_evaluator and (others or w.population == 1)]
 
 
+def extinct(state: State) -> bool:
+    """Whether no contender is healthy: such a run has ended."""
+    return all(w.failed for w in contenders(state))
+
+
 def counts(decisions: Sequence[Decision]) -> dict[str, Any]:
     """How often evolution did what."""
     reasons = Counter(d.reason for d in decisions if isinstance(d, StopEvaluator))

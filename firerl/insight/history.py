@@ -14,7 +14,6 @@ from pathlib import Path
 
 from firerl.config import RunConfig, from_plain
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.evolution import plain
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -28,6 +27,7 @@ from firerl.evolution.population import (
     StopEvaluator,
     Values,
     Worker,
+    contenders,
 )
 from firerl.journal_db import Journal, Point
 
@@ -98,6 +98,11 @@ class History:
         return max(self.steps.values(), default=0)
 
     @property
+    def died(self) -> bool:
+        """As ``extinct``, of the last state."""
+        return all(self.stretches[w.id][-1].failure for w in contenders(self.initial))
+
+    @property
     def decisions(self) -> list[Decision]:
         """All decisions, in order."""
         return [decision for point in self.points for decision in point.decisions]
@@ -136,21 +141,22 @@ def reading(run_dir: Path) -> Iterator[None]:
 def read(journal: Journal) -> tuple[RunConfig, History]:
     """Settings and history of a run at one moment, also while it goes on. Raises RunFolderError where it is damaged."""
     with reading(journal.run_dir), journal.moment():
-        try:
-            config = from_plain(journal.config())
-        except SettingError as error:
-            raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
-        return config, tell(journal.initial_state(), journal.points())
+        return gather(journal)
+
+
+def gather(journal: Journal) -> tuple[RunConfig, History]:
+    """As ``read``, for whoever holds the moment and is ``reading``."""
+    try:
+        config = from_plain(journal.config())
+    except SettingError as error:
+        raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
+    return config, tell(journal.initial_state(), journal.points())
 
 
 def finished(journal: Journal) -> bool:
     """Whether ``result.json`` stands beside the journal, of its last generation."""
     with reading(journal.run_dir):
-        try:
-            result = plain.loads((journal.run_dir / "result.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # not yet; or torn, and then a resume writes it anew
-            return False
-        return isinstance(result, dict) and result.get("hash") == journal.hashes()[-1][2]
+        return journal.result() is not None
 
 
 def tell(initial: State, points: Iterable[Point]) -> History:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,11 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from firerl.config import RunConfig, from_plain
-from firerl.errors import RunFolderError, SettingError
-from firerl.evolution.population import Worker
+from firerl.config import RunConfig, window_of
+from firerl.evolution.population import Worker, extinct
 from firerl.evolution.winner import Leader, winner
-from firerl.insight.history import History, Leg, tell
+from firerl.insight.history import History, Leg, gather, reading
 from firerl.journal_db import Journal
 from firerl.space import Space
 from firerl.view import Tally, is_number
@@ -82,20 +79,14 @@ def group_of(worker: Worker) -> str:
 
 def read(run_dir: Path) -> Run:
     """The run in this folder, finished or not. Raises RunFolderError where there is none or it is damaged."""
-    with closing(Journal.open(run_dir)) as journal:
-        try:
-            with journal.moment():
-                config = from_plain(journal.config())
-                history = tell(journal.initial_state(), journal.points())
-                generation, timings = journal.last(), journal.timings()
-            _check(history, Space.parse(config.space))
-            window = int(config.algo.settings.get("fitness_window", 1))
-            leader = winner(generation.state, generation.decisions, window)
-            seconds = sum(float(timing.get("seconds", 0.0)) for timing in timings)
-        except (sqlite3.Error, SettingError, AttributeError, LookupError, TypeError, ValueError) as error:
-            reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
-            raise RunFolderError(f"the journal in {run_dir} is damaged: {reason}") from error
-    return Run(config, history, generation.number, leader, _result(run_dir, generation.hash), seconds)
+    with closing(Journal.open(run_dir)) as journal, reading(run_dir):
+        with journal.moment():
+            config, history = gather(journal)
+            generation, timings = journal.last(), journal.timings()
+        _check(history, Space.parse(config.space))
+        leader = winner(generation.state, generation.decisions, window_of(config))
+        seconds = sum(float(timing.get("seconds", 0.0)) for timing in timings)
+        return Run(config, history, generation.number, leader, journal.result(generation.hash), seconds)
 
 
 def _check(history: History, space: Space) -> None:
@@ -112,18 +103,6 @@ def _check(history: History, space: Space) -> None:
 
 def progress(run_dir: Path) -> tuple[int, bool]:
     """The last committed generation and whether the run has ended there, at the price of one query."""
-    with closing(Journal.open(run_dir)) as journal:
-        try:
-            *_, (number, _, digest) = journal.hashes()
-        except sqlite3.Error as error:
-            raise RunFolderError(f"the journal in {run_dir} is damaged: {error}") from error
-    return number, _result(run_dir, digest) is not None
-
-
-def _result(run_dir: Path, digest: str) -> dict[str, Any] | None:
-    """What result.json holds, if it belongs to the generation with this hash."""
-    try:
-        result = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or damaged: the journal knows better
-        return None
-    return result if isinstance(result, dict) and result.get("hash") == digest else None
+    with closing(Journal.open(run_dir)) as journal, reading(run_dir):
+        last = journal.last()
+        return last.number, extinct(last.state) or journal.result(last.hash) is not None

@@ -15,6 +15,7 @@ from firerl.view import duration_text, objective_text, value_text
 ALGORITHMS = {
     "fire": "FIRE PBT", "fire_lean": "FIRE PBT, lean", "pbt": "PBT", "pb2": "PB2", "mfpbt": "MF-PBT",
     "random": "random search", "constant": "constant hyperparameters", "cosine": "cosine schedule",
+    "retrace": "a schedule replayed",
 }  # fmt: skip
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -27,10 +28,12 @@ def algorithm(run: Run) -> str:
 def state(run: Run) -> str:
     """How far the run has come."""
     done, whole = f"{run.history.step:,}", f"{run.config.steps:,}"
+    if run.history.died:
+        return f"ended: {'P1' if EVALUATOR in run.groups else 'the population'} died at step {done}"
     if run.result is None:
         return f"unfinished: step {done} of {whole}" if run.history.points else "unfinished: no generation yet"
     stopped = run.result.get("stopped", "steps")
-    return f"finished at step {done}" + ("" if stopped == "steps" else f", ended by stop.{stopped}")
+    return f"finished at step {done}" + ("" if stopped == "steps" else f", ended by {stopped}")
 
 
 def summary(run: Run) -> list[str]:
@@ -60,7 +63,7 @@ def figures(run: Run) -> list[tuple[str, str, str]]:
         (f"{run.history.step:,}", "steps per worker", f"{workers} workers, {_trained(run):,} in all"),
         (duration_text(run.seconds), "training time", "h:mm:ss" if run.seconds >= 3600 else "m:ss"),
     ]
-    if run.config.algo.name not in ("random", "constant", "cosine"):
+    if run.tally.copies or run.config.algo.name not in ("random", "constant", "cosine", "retrace"):
         rows.append((f"{run.tally.copies:,}", "copies", "losers that took a winner's weights"))
     if EVALUATOR in run.groups:
         share = f"of {run.tally.starts:,} evaluations"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from firerl.config import RunConfig, setup_of
+from firerl.config import RunConfig, setup_of, window_of
 from firerl.errors import SettingError
 from firerl.evolution import lineage
 from firerl.evolution.population import (
@@ -85,7 +85,9 @@ def _head(config: RunConfig, history: History, finished: bool) -> Iterator[str]:
         f"Workers are evaluated every {config.eval_interval:,} steps; "
         f"exploit and explore comes every {config.ready_interval:,}."
     )
-    if not finished:
+    if history.died:
+        yield f"The run has ended at step {history.step:,}: no healthy member of P1 is left."
+    elif not finished:
         yield f"The run has not finished: it is told up to its last generation, at step {history.step:,}."
     yield ""
 
@@ -119,7 +121,7 @@ class _Story:
         self.config, self.history = config, history
         self.setup = setup_of(config)
         self.settings = evaluator_settings(config.algo.settings)
-        self.window = int(config.algo.settings.get("fitness_window", 1))
+        self.window = window_of(config)
         self.dimensions = {d.name: d for d in self.setup.space.dimensions}
         self.teller = Teller(history.initial)
         self.population = {w.id: w.population for w in history.initial.workers}
@@ -225,11 +227,11 @@ class _Story:
         state = State(tuple(workers.values()))
         last = self.history.points[-1].decisions if self.history.points else []
         best = winner(state, last, self.window)
-        heading = f"{'the end' if finished else 'so far'}, step {self.history.step:,}"
+        heading = f"{'the end' if finished or best is None else 'so far'}, step {self.history.step:,}"
         if worker is not None:
             yield f"{heading}: {self._state_of(workers[worker])}"
         elif best is None:
-            yield f"{heading}: no healthy member is left"
+            yield f"{heading}: no healthy member of P1 is left"
             return
         else:
             score = "no objective yet" if best.objective is None else f"an objective of {words.number(best.objective)}"

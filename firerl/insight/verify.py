@@ -6,6 +6,9 @@ journalled reports to the algorithm again, from the first draws on, and compares
 
 On another kind of processor, or with other library versions, the replay may differ in last digits (promise 1). Numbers
 that differ by less than a billionth are counted as rounded, not as different, where a hash covers them.
+
+``result.json`` and ``schedule.yaml`` of a finished run are compared with what the journal gives, but for the learner's
+``fresh`` figures and why the run ended.
 """
 
 from __future__ import annotations
@@ -20,14 +23,27 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from firerl import files
+import yaml
+
+from firerl import files, results
 from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
-from firerl.evolution.population import Decision, contenders
+from firerl.evolution.population import Decision, extinct
 from firerl.insight.history import reading
-from firerl.journal_db import BestEver, Journal, Point, Rows, better, first_hash, next_hash, read_report
+from firerl.journal_db import (
+    BestEver,
+    Generation,
+    Journal,
+    Point,
+    Rows,
+    better,
+    first_hash,
+    holders,
+    next_hash,
+    read_report,
+)
 from firerl.settings import build
 
 ROUNDING = 1e-9  # relative
@@ -64,8 +80,10 @@ def verify_folder(run_dir: Path) -> Findings:
                 rows = journal.rows()
                 found = verify(rows)
                 wrong = list(_files(rows, run_dir / "checkpoints"))
+                if not found.differences:  # else it is told where they come from
+                    wrong += _results(rows, run_dir)
                 if wrong and journal.hashes()[-1][0] != rows.generations[-1][0]:
-                    continue  # the run went on meanwhile, and those files are gone
+                    continue  # the run went on meanwhile, and those files are gone or new
                 found.differences += wrong
                 return found
     finally:
@@ -210,7 +228,7 @@ class _Replay:
             what = f"{type(error).__name__}: {error}"
             self.found.differences.append(f"step {step:,}: the rules cannot take these reports: {what}")
             return False
-        self.died = all(w.failed for w in contenders(self.state))
+        self.died = extinct(self.state)
         taken, rules = (_keyed(all) for all in (point.decisions, self.decided))
         for key in {**taken, **rules}:
             self._decision(step, taken.get(key), rules.get(key))
@@ -301,6 +319,11 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
     kept = json.loads(best)["file"] if best else ""
     if kept and kept not in {row[0] for row in rows.checkpoints}:
         yield f"checkpoint {kept} of the best ever has no row"
+    state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
+    points = [point for inside in _points(rows)[0].values() for point in inside]
+    listed = {worker for _, worker, generation, _, _ in rows.checkpoints if generation == number}
+    for worker in sorted(holders(state, points) - listed) if number else ():
+        yield f"checkpoint {_name(number, worker)} has no row"
     for name, worker, generation, size, sha256 in rows.checkpoints:
         if name != _name(generation, worker) or (generation != number and name != kept):
             yield f"checkpoint {name} is filed under worker {worker} and generation {generation}"
@@ -313,3 +336,32 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
             yield f"checkpoint {name} has {len(data):,} bytes, {size:,} in the journal"
         elif files.digest(data) != sha256:
             yield f"checkpoint {name} is not the one that was saved"
+
+
+def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
+    """What ``result.json`` and ``schedule.yaml`` say and the journal does not, if the run has finished."""
+    if not (run_dir / "result.json").exists():
+        return
+    config = from_plain(plain.loads(rows.meta["config"]))
+    state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
+    points = [point for inside in _points(rows)[0].values() for point in inside]
+    number, step, digest, text, best = rows.generations[-1]
+    last = plain.state_from_plain(plain.loads(text or ""))
+    ever = None if best is None else BestEver(**plain.loads(best))
+    generation = Generation(number, step, digest, last, points[-1].decisions if points else [], {}, ever)
+    told = results.told(config, state, [d for point in points for d in point.decisions], generation)
+    if told is None:
+        yield "result.json is there, and no healthy member is left in P1"
+        return
+    readers = {"result.json": (json.loads, told.result), "schedule.yaml": (yaml.safe_load, told.schedule)}
+    for name, (read, expected) in readers.items():
+        try:
+            found = read((run_dir / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            yield f"{name} cannot be read: {' '.join(str(getattr(error, 'strerror', None) or error).split())}"
+            continue
+        if isinstance(found, dict) and name == "result.json":
+            found = {key: value for key, value in found.items() if key not in results.NOT_TOLD}
+        for path, a, b in _differing(found, json.loads(json.dumps(plain.encode(expected)))):
+            if not _rounded(a, b):
+                yield f"{name}: {path or 'it'} is {_show(a)}, {_show(b)} by the journal"

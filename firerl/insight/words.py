@@ -77,9 +77,9 @@ def _change(name: str, old: Any, new: Any, d: Dimension | None) -> str:
     if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in (old, new)) or (d and d.choices):
         return f"{name} {value(old)} -> {value(new)}"
     if d and d.kind == "one_minus_log_uniform":
-        how = f"1 - {name} x {number((1 - new) / (1 - old))}"
+        how = f"1 - {name} x {apart((1 - new) / (1 - old), 1.0)[0]}"
     else:
-        how = f"x {number(new / old)}" if old else f"{signed(new - old)}"
+        how = f"x {apart(new / old, 1.0)[0]}" if old else f"{signed(new - old)}"
     bound = ", its bound" if d and new in (d.lower, d.upper) else ""
     texts = apart(old, new) if isinstance(new, float) else (value(old), value(new))
     return f"{name} {texts[0]} -> {texts[1]} ({how}{bound})"
