@@ -13,8 +13,10 @@ from firerl import checkpoint
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import RunConfig, resolve
+from firerl.engine import make_engine
+from firerl.engine.base import Create, LearnerSpec
 from firerl.errors import FirerlError, SettingError
-from firerl.insight.probe import Probe, curve_noise, probe, read, resident, scaled, write
+from firerl.insight.probe import Probe, _Run, curve_noise, probe, read, resident, scaled, write
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 
@@ -92,6 +94,15 @@ def test_one_network_is_evaluated_under_many_seeds_where_they_matter() -> None:
 def test_a_probe_whose_members_all_fail_says_so() -> None:
     with pytest.raises(FirerlError, match=r"all 4 members of the probe have failed.*ZeroDivisionError"):
         probe(config_of(), Failing, 1, 0.2)
+
+
+def test_a_lone_survivors_copy_moves_weights() -> None:
+    engine = make_engine("inline", LearnerSpec(Quadratic, CONFIG.settings), 1, None)
+    run = _Run(CONFIG, engine, {worker: {"lr": 0.1} for worker in range(2)})
+    run.create([Create(0, {"lr": 0.1}, 0)])  # 1 has failed
+    run.round()
+    run.save_and_copy()
+    assert checkpoint.dumps(engine.weights(1)) == checkpoint.dumps(engine.weights(0))
 
 
 def test_memory_is_that_of_the_processes() -> None:

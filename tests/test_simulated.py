@@ -276,7 +276,10 @@ def test_the_documents_command_works_as_pasted(tmp_path: Path, monkeypatch: pyte
     (command,) = re.findall(r"^python -m firerl.launch (.*)$", text, re.MULTILINE)
     assert main(command.split()) == 0
     timing = Journal.open(tmp_path / "runs" / "simulated").timings()[-1]
-    assert timing["seconds"] == pytest.approx(4 * 7 * (10 * 0.5 + 1), rel=0.1)  # 4 intervals, 7 workers in a process
+    config = made(*command.split())
+    intervals = config.ready_interval // config.eval_interval
+    expected = intervals * 7 * (config.eval_interval * 0.5 + 1)  # 7 workers in a process
+    assert timing["seconds"] == pytest.approx(expected, rel=0.1)
 
 
 def test_a_person_sees_that_it_is_simulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
