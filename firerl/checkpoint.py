@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import RunFolderError, SettingError, reason
 
 _MAGIC = ("firerl checkpoint", 1)  # the first words of every file, and the version of this encoding
 _NUMPY_KINDS = "biufc"  # bool, integers, unsigned, floats, complex: arrays of objects or text are refused
@@ -58,7 +58,8 @@ def read(path: Path) -> Any:
     except FileNotFoundError:
         raise RunFolderError(f"checkpoint {path} is missing") from None
     except (OSError, ValueError) as error:
-        raise RunFolderError(f"checkpoint {path} cannot be read: {error}") from error
+        why = reason(error) if isinstance(error, OSError) else error
+        raise RunFolderError(f"checkpoint {path} cannot be read: {why}") from error
 
 
 def _encode(value: Any, place: str, words: dict[str, str]) -> Any:

@@ -8,7 +8,6 @@ learners, environments, evaluation intervals or lengths are refused, unless ``--
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,7 +106,7 @@ def read_run(folder: Path) -> Run:
 
 def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None:
     """Refuse, before anything is read, what cannot be written."""
-    from firerl.insight.comparison_plot import FORMATS
+    from firerl import files as output
 
     if json == csv == STDOUT:
         raise SettingError("--json - and --csv - cannot both print: give one of them a file")
@@ -115,19 +114,13 @@ def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None
     files = {option: Path(name) for option, name in given.items() if name is not None and name != STDOUT}
     if plot is not None:
         files["--plot"] = plot
-        if plot.suffix[1:].lower() not in FORMATS:
-            allowed = ", ".join(f".{ending}" for ending in FORMATS)
-            raise SettingError(f"--plot {plot}: the name must end with one of {allowed}")
     if len({path.resolve() for path in files.values()}) < len(files):
         raise SettingError(f"{' and '.join(files)} must be different files")
     for option, path in files.items():
-        instead = "; --no-plot draws none" if option == "--plot" else ""
-        if path.is_dir():
-            raise SettingError(f"{option} {path} is a folder, it must be a file{instead}")
-        if not path.parent.is_dir():
-            raise SettingError(f"{option} {path}: there is no folder {path.parent}{instead}")
-        if not os.access(path.parent, os.W_OK):
-            raise SettingError(f"{option} {path}: the folder {path.parent} cannot be written{instead}")
+        try:
+            output.check_output(option, path, output.PICTURES if option == "--plot" else ())
+        except SettingError as error:
+            raise SettingError(f"{error}{'; --no-plot draws none' if option == '--plot' else ''}") from error
 
 
 def _with_progress(folders: Sequence[Path]) -> Iterator[Path]:
@@ -146,10 +139,7 @@ def _write(outputs: Mapping[Path, bytes]) -> None:
     from firerl import files
 
     for path, data in outputs.items():
-        try:
-            files.write(path, data)
-        except OSError as error:
-            raise SettingError(str(error)) from error
+        files.write_output(path, data)
 
 
 def _print(shown: str, written: Iterable[Path], beside: TextIO) -> None:

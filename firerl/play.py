@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _writer(video: Path, fps: int) -> Iterator[Any]:
             yield writer
         os.replace(temporary, video)
     except OSError as error:
-        raise FirerlError(f"--video {video} cannot be written: {error}") from error
+        raise FirerlError(f"--video {video} cannot be written: {reason(error)}") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

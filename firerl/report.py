@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from firerl.errors import FirerlError, SettingError
+from firerl import files
 from firerl.main import Parser, guarded
 
 NAME = "report.html"  # in the run folder
@@ -38,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     out = arguments.out or arguments.run_dir / NAME
     if arguments.out:
-        _check(out)
+        files.check_output("--out", out)
     if arguments.watch:
         watch(arguments.run_dir, out)
     else:
@@ -48,7 +48,6 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def write(run_dir: Path, out: Path, refresh: int | None = None) -> str:
     """Write the page of the run as it is now; returns a line that says so. Raises RunFolderError, FirerlError."""
-    from firerl import files
     from firerl.insight.report_films import films
     from firerl.insight.report_page import page
     from firerl.insight.report_run import read
@@ -58,10 +57,7 @@ def write(run_dir: Path, out: Path, refresh: int | None = None) -> str:
     bare = page(run, run_dir, refresh=refresh)
     shown = films(run_dir, out, PAGE_BYTES - len(bare.encode()))
     data = (page(run, run_dir, shown, refresh) if shown else bare).encode()
-    try:
-        files.write(out, data)
-    except OSError as error:
-        raise FirerlError(error.strerror or str(error)) from error
+    files.write_output(out, data)
     return f"{run.config.task}, {state(run)}: {out} ({len(data) / 1e6:.1f} MB)"
 
 
@@ -83,14 +79,6 @@ def watch(run_dir: Path, out: Path) -> None:
         print(write(run_dir, out))
         raise
     print(write(run_dir, out))
-
-
-def _check(out: Path) -> None:
-    """Raise SettingError where no page could be written, before the run is read."""
-    if not out.absolute().parent.is_dir():
-        raise SettingError(f"--out {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise SettingError(f"--out {out}: is a folder; give the name of a file")
 
 
 if __name__ == "__main__":

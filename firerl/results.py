@@ -38,8 +38,9 @@ def told(config: RunConfig, initial: State, decisions: Sequence[Decision], gener
         return None
     path = lineage.segments(initial, decisions, leader.worker, leader.network_step)
     schedule = lineage.schedule(path)
-    # What it has trained with; a decision at the end may have changed what would come next.
-    last = schedule[-1] if schedule else {"hyperparameters": generation.state.workers[leader.worker].hyperparameters}
+    values = generation.state.workers[leader.worker].hyperparameters
+    if path:  # what it has trained with; a decision at the end may have changed what would come next
+        values = path[-1].hyperparameters
     head = {"task": config.task, "learner": config.learner, "worker": leader.worker}
     best_ever = None
     if generation.best_ever is not None:
@@ -51,7 +52,7 @@ def told(config: RunConfig, initial: State, decisions: Sequence[Decision], gener
         "steps": generation.step,
         "hash": generation.hash,
         "objective": leader.objective,
-        "hyperparameters": dict(last["hyperparameters"]),
+        "hyperparameters": dict(values),
         "lineage": [plain.encode(segment) for segment in path],
         "best_ever": best_ever,
         "evolution": counts(decisions),

@@ -281,7 +281,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(
     assert Path("x.json").read_text() == "old"
 
 
-@pytest.mark.unverified("its result is edited")
+@pytest.mark.unverified("results changed on purpose")
 def test_a_result_of_an_older_generation_does_not_count(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "pbt/seed-0", tmp_path / "again")
     path = tmp_path / "again/result.json"

@@ -11,7 +11,7 @@ import pytest
 
 from firerl import curves, explain
 from firerl.config import RunConfig
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import FirerlError, SettingError
 from firerl.evolution.population import Promote
 from firerl.insight import verdict_plot
 from firerl.insight.history import PROMOTION, History, Measurement, read
@@ -114,9 +114,9 @@ def test_odd_curves_are_drawn_too(
 def test_what_cannot_be_written_leaves_what_was_there(run: tuple[RunConfig, History], tmp_path: Path) -> None:
     m = verdict_plot.pick(*run)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(RunFolderError, match="is a folder"):
+    with pytest.raises(SettingError, match="is a folder"):
         verdict_plot.draw(run[0], m, tmp_path / "folder.png")
-    with pytest.raises(RunFolderError, match="there is no folder"):
+    with pytest.raises(SettingError, match="there is no folder"):
         verdict_plot.draw(run[0], m, tmp_path / "none" / "x.png")
     with pytest.raises(SettingError, match="must end with"):
         verdict_plot.draw(run[0], m, tmp_path / "x.bmp")
@@ -127,7 +127,7 @@ def test_what_cannot_be_written_leaves_what_was_there(run: tuple[RunConfig, Hist
 def test_a_folder_without_permission(run: tuple[RunConfig, History], tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(RunFolderError, match="cannot write"):
+        with pytest.raises(SettingError, match="cannot be written"):
             verdict_plot.draw(run[0], verdict_plot.pick(*run), tmp_path / "x.png")
     finally:
         tmp_path.chmod(0o700)
@@ -139,6 +139,6 @@ def test_a_disk_that_is_full(run: tuple[RunConfig, History], tmp_path: Path, mon
 
     (tmp_path / "x.png").write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFolderError, match="cannot write"):
+    with pytest.raises(FirerlError, match=r"^cannot write"):
         verdict_plot.draw(run[0], verdict_plot.pick(*run), tmp_path / "x.png")
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("x.png", b"old")]

@@ -12,7 +12,6 @@ from firerl.insight.comparison import Comparison, GroupFigures
 from firerl.insight.statistics import LEAST, bootstrap
 from firerl.insight.trajectory import Array, Trajectory
 
-FORMATS = ("png", "svg", "pdf")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#8c6d31", "#444444")  # told apart by all eyes
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)))  # and in black and white
 LONGEST = 24  # characters beside a line
@@ -21,7 +20,7 @@ RESAMPLES = 1_000  # of a band: one at every point
 
 
 def picture(comparison: Comparison, trajectories: Mapping[str, Trajectory], format: str) -> bytes:
-    """The picture in one of ``FORMATS``; ``trajectories`` are by the names of runs.
+    """The picture as png, svg or pdf; ``trajectories`` are by the names of runs.
 
     Thick lines are medians over the runs of a group, thin ones the runs, bands the 95 % intervals of the medians,
     point by point.

@@ -34,18 +34,19 @@ def medians(run: Run, workers: Sequence[int]) -> Points:
 
 def trainers(run: Run) -> list[str]:
     """Who trained at each point of ``stitched``."""
-    return [
-        f"trained by {'evaluator' if run.workers[leg.stretch.worker].is_evaluator else 'worker'} {leg.stretch.worker}"
-        for leg in run.winner_path
-        for step in leg.stretch.steps
-        if leg.start < step <= leg.end
-    ]
+    kinds = {w.id: "evaluator" if w.is_evaluator else "worker" for w in run.workers}
+    return [f"trained by {kinds[worker]} {worker}" for *_, worker in _told(run)]
 
 
 def stitched(run: Run) -> Points:
     """The objectives of the winner's network along its path, in the steps of who trained it."""
+    return [(step, objective) for step, objective, _ in _told(run)]
+
+
+def _told(run: Run) -> list[tuple[int, float, int]]:
+    """(step, objective, who trained it) along the path of the winner's network."""
     return [
-        (step, objective)
+        (step, objective, leg.stretch.worker)
         for leg in run.winner_path
         for step, objective in zip(leg.stretch.steps, leg.stretch.objectives, strict=True)
         if leg.start < step <= leg.end

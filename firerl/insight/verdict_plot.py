@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import files
 from firerl.config import RunConfig
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import SettingError
 from firerl.insight import words
 from firerl.insight.history import PROMOTION, RUNNING, History, Measurement
 from firerl.insight.verdict import Comparison, chosen, compare, evaluator_settings, outcome, seen, trained
@@ -21,7 +21,6 @@ from firerl.insight.verdict import Comparison, chosen, compare, evaluator_settin
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FORMATS = (".png", ".svg", ".pdf")
 ETA, RHO, SHADE = "#0072b2", "#d55e00", "#f0e442"  # Okabe and Ito's colours, told apart by nearly everybody
 
 
@@ -52,20 +51,12 @@ def pick(config: RunConfig, history: History, worker: int | None = None, step: i
 
 def draw(config: RunConfig, m: Measurement, out: Path) -> list[str]:
     """Write the picture of a measurement, whole or not at all; returns what it shows. Raises SettingError on another
-    format, RunFolderError where ``out`` cannot be written."""
-    if out.suffix.lower() not in FORMATS:
-        raise SettingError(f"--plot {out}: must end with {', '.join(FORMATS)}")
-    if not out.parent.is_dir():
-        raise RunFolderError(f"--plot {out}: there is no folder {out.parent}")
-    if out.is_dir():
-        raise RunFolderError(f"--plot {out}: is a folder")
+    format or where ``out`` cannot be written, FirerlError where writing fails."""
+    files.check_output("--plot", out, files.PICTURES)
     settings = evaluator_settings(config.algo.settings)
     verdict = f"{seen(m, settings)}: {outcome(m, settings)}"
     data = _render(config, m, compare(m, settings), verdict, out.suffix.lower()[1:])
-    try:
-        files.write(out, data)
-    except OSError as error:
-        raise RunFolderError(str(error)) from error
+    files.write_output(out, data)
     return [f"{trained(m)}; {verdict}", f"drawn: {out}"]
 
 

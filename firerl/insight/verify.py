@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby, zip_longest
@@ -353,6 +353,7 @@ def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
     if told is None:
         yield "result.json is there, and no healthy member is left in P1"
         return
+    readers: dict[str, tuple[Callable[[str], Any], dict[str, Any]]]
     readers = {"result.json": (json.loads, told.result), "schedule.yaml": (yaml.safe_load, told.schedule)}
     for name, (read, expected) in readers.items():
         try:
