@@ -14,6 +14,7 @@ import pytest
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.engine.host import one_thread
 from firerl.errors import FirerlError
 from firerl.insight.verify import verify_folder
 
@@ -31,6 +32,12 @@ class Told(Quadratic):
 
     def evaluate(self, seed: int) -> float:
         return math.nan if seed % 150 == 0 else super().evaluate(seed)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As in every process of an engine: with more threads torch adds up in another order, on other machines."""
+    one_thread()
 
 
 @pytest.fixture(scope="session")

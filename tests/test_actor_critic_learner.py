@@ -266,13 +266,20 @@ def test_hyperparameters_override_settings_and_change_without_a_rebuild(kind: ty
 # ---- it learns
 
 
+def best_of_three(one: ActorCritic) -> float:
+    """The best mean return of ten episodes after 8,000, 16,000 and 24,000 steps: a small task's policy may dip."""
+    means = []
+    for _ in range(3):
+        one.train(8_000)
+        means.append(np.mean([value for value, _ in one.episodes(10, 1)]))
+    return float(max(means))
+
+
 def test_it_learns_a_discrete_task(kind: type[ActorCritic]):
     one = learner(kind, "CartPole-v1", num_envs=8, unroll=25, hidden=[64, 64], epochs=4, minibatches=4)
-    one.train(16_000)
-    assert np.mean([value for value, _ in one.episodes(10, 1)]) > 200
+    assert best_of_three(one) > 400
 
 
 def test_it_learns_a_continuous_task(kind: type[ActorCritic]):
     one = learner(kind, "InvertedPendulum", num_envs=8, unroll=25, hidden=[64, 64], epochs=4, minibatches=4)
-    one.train(16_000)
-    assert np.mean([value for value, _ in one.episodes(10, 1)]) > 300
+    assert best_of_three(one) > 800
