@@ -378,7 +378,10 @@ def _algo_settings(algorithm: ModuleType, given: Mapping[str, Any], offered: Map
     for name, value in given.items():
         both = isinstance(value, Mapping) and isinstance(settings.get(name), Mapping)
         settings[name] = {**settings[name], **value} if both else value
-    return build(algorithm.Settings, settings, "algo.")
+    built = build(algorithm.Settings, settings, "algo.")
+    if getattr(built, "schedule", "") is None and "anneal_steps" not in given:
+        built = replace(built, anneal_steps=None)  # no schedule: the run's length is no part of the algorithm
+    return built
 
 
 def usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -200,6 +200,11 @@ def test_the_usual_values_are_offered_to_algorithms_that_ask() -> None:
 def test_the_length_of_the_run_is_offered_to_algorithms_that_ask() -> None:
     assert made("learner=quadratic", "algo=cosine", "steps=600").algo.settings["anneal_steps"] == 600
     assert made("learner=quadratic", "algo=cosine", "algo.anneal_steps=90").algo.settings["anneal_steps"] == 90
+    assert made("learner=quadratic", "algo=random", "steps=600").algo.settings["anneal_steps"] is None
+    assert (
+        made("learner=quadratic", "algo=random", "algo.schedule=goyal", "steps=600").algo.settings["anneal_steps"]
+        == 600
+    )
 
 
 def test_settings_of_other_algorithms_are_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 from simulate import INTERVAL, LR, Simulation, make_setup
 
 from firerl.errors import SettingError
-from firerl.evolution import constant, cosine, lineage
+from firerl.evolution import constant, cosine, lineage, schedule
 from firerl.evolution.population import Fail, Report, Set, Values
 
 SPEC = {"decay": {"uniform": [0.0, 1.0]}, "lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-4, 1.0]}}
@@ -19,6 +19,11 @@ VALUES = {"decay": 0.5, "lr": 0.8}
 
 def settings(**changes: Any) -> cosine.Settings:
     return cosine.Settings(**{"hyperparameters": VALUES, "anneal_steps": 40, **changes})
+
+
+def value(options: cosine.Settings, step: int) -> float:
+    d = schedule.scheduled_dimension(make_setup((2,), spec=SPEC), options)
+    return float(d.clip(VALUES["lr"] * schedule.share_of_first(options, step)))
 
 
 def simulation(options: cosine.Settings, size: int = 3) -> Simulation:
@@ -32,18 +37,16 @@ def simulation(options: cosine.Settings, size: int = 3) -> Simulation:
 
 def test_values_worked_out_by_hand() -> None:
     """0.8 at the start, half of it half-way, cos(pi / 4) = 0.7071 at a quarter, the lower bound at the end."""
-    d = cosine.annealed(make_setup((2,), spec=SPEC), settings())
-    found = [cosine.scheduled(d, settings(), step) for step in (0, 10, 20, 40, 70)]
+    found = [value(settings(), step) for step in (0, 10, 20, 40, 70)]
     assert found == pytest.approx([0.8, 0.4 * (1 + math.sqrt(0.5)), 0.4, 1e-4, 1e-4])
-    assert [cosine.scheduled(d, settings(final=0.5), step) for step in (0, 20, 40)] == pytest.approx([0.8, 0.6, 0.4])
+    assert [value(settings(final=0.5), step) for step in (0, 20, 40)] == pytest.approx([0.8, 0.6, 0.4])
 
 
 def test_every_member_trains_each_interval_with_the_value_at_its_start() -> None:
     run = simulation(settings())
     log = run.run(6)
-    d = cosine.annealed(run.setup, run.settings)
-    expected = [({**VALUES, "lr": cosine.scheduled(d, run.settings, step)}, INTERVAL) for step in (0, 10, 20, 30)]
-    expected.append(({**VALUES, "lr": cosine.scheduled(d, run.settings, 40)}, 2 * INTERVAL))  # its end stays
+    expected = [({**VALUES, "lr": value(run.settings, step)}, INTERVAL) for step in (0, 10, 20, 30)]
+    expected.append(({**VALUES, "lr": value(run.settings, 40)}, 2 * INTERVAL))  # its end stays
     for network in run.networks.values():
         assert network.history() == expected
     assert [len(t.of(Set)) for t in log] == [3, 3, 3, 3, 0, 0]
@@ -76,7 +79,7 @@ def test_who_did_not_report_or_failed_is_left_alone() -> None:
     ],
 )
 def test_which_hyperparameter(spec: dict[str, Any], anneal: str | None, chosen: str) -> None:
-    assert cosine.annealed(make_setup((2,), spec=spec), settings(anneal=anneal)).name == chosen
+    assert schedule.scheduled_dimension(make_setup((2,), spec=spec), settings(anneal=anneal)).name == chosen
 
 
 @pytest.mark.parametrize(

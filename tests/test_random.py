@@ -21,7 +21,7 @@ def test_nothing_ever_changes_but_that_the_failed_stay_out(scenario: Scenario) -
     sizes, evaluators = random.arrange(scenario.setup.sizes, scenario.setup.evaluators)
     assert (sizes, evaluators) == ((sum(scenario.setup.sizes) + scenario.setup.evaluators,), 0)
     setup = replace(scenario.setup, sizes=sizes, evaluators=evaluators)
-    options = random.Settings(scenario.settings.fitness_window)
+    options = random.Settings(fitness_window=scenario.settings.fitness_window)
     random.validate(setup, options)
     simulation = Simulation(random, setup, options, scenario.learn)
     log = simulation.run(scenario.rounds, scenario.subset_seed)

@@ -1,6 +1,7 @@
 """Constant: every member trains with the same hyperparameters, repeated over as many seeds.
 
 What a user would otherwise run; the best repeat is the result, as a population's winner is. A failed member stays out.
+With ``algo.schedule`` one of them, the learning rate, follows a schedule.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from firerl.errors import SettingError
-from firerl.evolution import pbt, random
+from firerl.evolution import pbt, random, schedule
 from firerl.evolution.population import Decision, Report, Setup, State, initial_state
 from firerl.settings import setting, show
 
@@ -18,9 +19,12 @@ arrange = pbt.arrange
 
 
 @dataclass(frozen=True)
-class Settings(random.Settings):
-    """The schedule's settings."""
+class FixedSettings:
+    """Which values all members begin with."""
 
+    fitness_window: int = setting(
+        1, "the winner is best by the mean of this many last objectives", "evaluations", minimum=1
+    )
     hyperparameters: dict[str, Any] = setting(
         {},
         "what all members train with; what is left out: the first of the space's initial values, else the value that "
@@ -28,7 +32,18 @@ class Settings(random.Settings):
     )
 
 
+@dataclass(frozen=True)
+class Settings(schedule.ScheduleSettings, FixedSettings):
+    """Constant's settings."""
+
+
 def validate(setup: Setup, settings: Settings) -> None:
+    """Raise SettingError where the values are not those of one point of the space, or no schedule can be followed."""
+    validate_values(setup, settings)
+    schedule.check(setup, settings)
+
+
+def validate_values(setup: Setup, settings: FixedSettings) -> None:
     """Raise SettingError where the values are not those of one point of the space."""
     for d in setup.space.dimensions:
         value = settings.hyperparameters.get(d.name)
@@ -41,9 +56,12 @@ def validate(setup: Setup, settings: Settings) -> None:
 def initial(setup: Setup, settings: Settings) -> State:
     """All members start with the same hyperparameters."""
     state, values = initial_state(setup), setup.space.clip(settings.hyperparameters)
-    return replace(state, workers=tuple(replace(w, hyperparameters=values) for w in state.workers))
+    state = replace(state, workers=tuple(replace(w, hyperparameters=values) for w in state.workers))
+    return schedule.begin(setup, settings, state)
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
-    """One evaluation point, at which nothing changes; see ``fire.decide``."""
-    return random.decide(setup, random.Settings(settings.fitness_window), state, reports)
+    """One evaluation point, at which nothing changes but what follows a schedule."""
+    decided = random.unchanged(setup, settings.fitness_window, state, reports)
+    values = setup.space.clip(settings.hyperparameters)
+    return schedule.follow(setup, settings, lambda worker: values, decided, reports)

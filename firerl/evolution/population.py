@@ -155,15 +155,18 @@ class Set:
 Decision = Copy | Fail | StartEvaluator | StopEvaluator | Promote | Set
 
 
+def first_values(setup: Setup, worker: int) -> Values:
+    """A member's first draw: it depends on its id and the seed alone, so that all algorithms start alike."""
+    return setup.space.sample(generator(setup.seed, Purpose.SAMPLE, worker), worker)
+
+
 def initial_state(setup: Setup) -> State:
-    """The population before its first step. A member's first draw depends on its id and the seed alone, so that
-    all algorithms start alike."""
+    """The population before its first step."""
     workers: list[Worker] = []
     for population, size in enumerate(setup.sizes, start=1):
         for _ in range(size):
-            worker = len(workers)
-            values = setup.space.sample(generator(setup.seed, Purpose.SAMPLE, worker), worker)
-            workers.append(Worker(worker, population, is_evaluator=False, hyperparameters=values))
+            values = first_values(setup, len(workers))
+            workers.append(Worker(len(workers), population, is_evaluator=False, hyperparameters=values))
     for index in range(setup.evaluators):
         population = 2 + index % max(1, len(setup.sizes) - 1)
         workers.append(Worker(len(workers), population, is_evaluator=True))

@@ -1,19 +1,22 @@
-"""Random search: every member trains with its first hyperparameters to the end. A failed member stays out."""
+"""Random search: every member trains with its first hyperparameters to the end. A failed member stays out.
+
+With ``algo.schedule`` one of them, the learning rate, follows a schedule from the value that was drawn.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firerl.evolution import fire, pbt
-from firerl.evolution.population import Decision, Report, Setup, State
+from firerl.evolution import fire, pbt, schedule
+from firerl.evolution.population import Decision, Report, Setup, State, first_values, initial_state
 from firerl.settings import setting
 
 arrange = pbt.arrange
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(schedule.ScheduleSettings):
     """Random search's settings."""
 
     fitness_window: int = setting(
@@ -22,9 +25,23 @@ class Settings:
 
 
 def validate(setup: Setup, settings: Settings) -> None:
-    """Every population can be searched."""
+    """Every population can be searched; raise SettingError on a schedule of nothing."""
+    schedule.check(setup, settings)
+
+
+def initial(setup: Setup, settings: Settings) -> State:
+    """Each member with its draw from the space, at the start of its schedule if there is one."""
+    return schedule.begin(setup, settings, initial_state(setup))
+
+
+def unchanged(
+    setup: Setup, fitness_window: int, state: State, reports: Sequence[Report]
+) -> tuple[State, list[Decision]]:
+    """One evaluation point at which no hyperparameter changes; see ``fire.decide``."""
+    return fire.decide(setup, fire.Settings(fitness_window=fitness_window), state, reports, exploit=False)
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
-    """One evaluation point; see ``fire.decide``."""
-    return fire.decide(setup, fire.Settings(fitness_window=settings.fitness_window), state, reports, exploit=False)
+    """One evaluation point: nothing changes but what follows a schedule."""
+    decided = unchanged(setup, settings.fitness_window, state, reports)
+    return schedule.follow(setup, settings, lambda worker: first_values(setup, worker), decided, reports)

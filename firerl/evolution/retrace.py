@@ -19,7 +19,7 @@ arrange = constant.arrange
 
 
 @dataclass(frozen=True)
-class Settings(constant.Settings):
+class Settings(constant.FixedSettings):
     """The schedule: rows of ``from`` and ``to`` (in steps of the network) and ``hyperparameters``, without gaps."""
 
     schedule: tuple[dict[str, Any], ...] = setting(
@@ -29,7 +29,7 @@ class Settings(constant.Settings):
 
 def validate(setup: Setup, settings: Settings) -> None:
     """Raise SettingError where the schedule has gaps, or values and steps that a run cannot have."""
-    constant.validate(setup, settings)
+    constant.validate_values(setup, settings)
     expected = 0
     for number, row in enumerate(settings.schedule, start=1):
         name = f"algo.schedule, row {number}"
@@ -74,7 +74,7 @@ def initial(setup: Setup, settings: Settings) -> State:
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
     """One evaluation point: who has reported trains its next interval with the schedule's values."""
-    after, decisions = random.decide(setup, random.Settings(settings.fitness_window), state, reports)
+    after, decisions = random.unchanged(setup, settings.fitness_window, state, reports)
     reported = {report.worker for report in reports}
 
     def moved(worker: Worker) -> Worker:
