@@ -16,60 +16,51 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
+import evidence
+import evidence_tables as tables
+import numpy as np
 import rl_evidence_grid as grid
+from evidence_runs import run_cell
+from evidence_tables import Figure
 from rl_evidence_grid import GROUPS, TASKS, Cell, cells
-from rl_evidence_runs import run_cell
+
+from firerl.learners import find_learner
+from firerl.seeding import Purpose, integer_seed
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "rl_evidence.jsonl"
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
 WORK = HERE.parent / "runs" / "rl-evidence"
+EPISODES = 50
+FIGURES: dict[str, Figure] = {
+    "mean action": lambda row: row["winner"]["mean"],
+    "sampled": lambda row: row["winner"]["sample"],
+    "objective": lambda row: row["objective"],
+    "bias": lambda row: row["objective"] - row["winner"]["sample"],
+    "best, mean of run": lambda row: row["auc"],
+    "median member": lambda row: row["curves"]["median_all"][-1],
+    "retrace": lambda row: float(np.median([r["mean"] for r in row["retraces"]])) if row.get("retraces") else None,
+}
+TESTED = ("mean action", "sampled", "best, mean of run", "retrace")  # fire against pbt
 
 
-def load(path: Path) -> dict[str, dict[str, Any]]:
-    """The finished runs by key. A last line that a crash cut off is left out."""
-    rows = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[row["key"]] = row
-    return rows
-
-
-def append(path: Path, row: dict[str, Any]) -> None:
-    """One line more, durably."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def run_missing(missing: Sequence[Cell], results: Path, work: Path, hours: float, processes: int | None) -> int:
-    """Run the cells until the time is over; returns how many were finished."""
-    end, done = time.monotonic() + 3600 * hours, 0
-    for number, cell in enumerate(missing):
-        if time.monotonic() > end:
-            print(f"{hours:g} hours are over: {len(missing) - number} runs are left")
-            break
-        begun = time.monotonic()
-        row = run_cell(cell, work, processes)
-        append(results, row)
-        done += 1
-        print(f"{describe(row)}   {(time.monotonic() - begun) / 60:.1f} min", flush=True)
-    return done
+def fresh_episodes(config: Any, hyperparameters: Any, weights: Any) -> dict[str, float]:
+    """Return over whole episodes that nobody selected by, for the mean action and for sampled ones."""
+    seed = integer_seed(config.seed, Purpose.REPORT, 1)  # not the episodes of result.json
+    learner: Any = find_learner(config.learner)(config.settings, hyperparameters, seed, "cpu")
+    learner.load(weights=weights)
+    figures = {}
+    for policy in ("mean", "sample"):
+        returns = [value for value, _ in learner.episodes(EPISODES, seed, mean=policy == "mean")]
+        figures[policy], figures[f"{policy}_sd"] = float(np.mean(returns)), float(np.std(returns, ddof=1))
+    return figures
 
 
 def describe(row: dict[str, Any]) -> str:
@@ -86,23 +77,16 @@ def describe(row: dict[str, Any]) -> str:
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
     """Put the tables into docs/evidence.md at their marks, and draw the figures."""
-    import rl_evidence_tables as tables
-    from rl_evidence_figures import DOCS, write_figures
+    from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
-    page = DOCS / "evidence.md"
-    text = page.read_text()
-    for name, lines in (
-        ("rl results", tables.results(found)),
-        ("rl differences", tables.differences(found)),
-        ("rl evolution", tables.evolution(found)),
-    ):
-        print(f"\n{name}\n" + "\n".join(lines))
-        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, marked, after = text.partition(begin)
-        if marked:
-            text = before + begin + "\n".join(lines) + "\n" + end + after.partition(end)[2]
-    page.write_text(text)
+    evidence.put_tables(
+        {
+            "rl results": tables.results(found, FIGURES),
+            "rl differences": tables.differences(found, FIGURES, TESTED),
+            "rl evolution": tables.evolution(found),
+        }
+    )
     print("\n".join(map(str, write_figures(found))))
 
 
@@ -110,7 +94,7 @@ def quick(work: Path) -> dict[str, Any]:
     """A pair that takes two minutes in all, to see that the whole works."""
     short = grid.Task(24_000, 1_000, 4_000, 8_000, 3, 1, 1)
     TASKS["InvertedPendulum"] = short
-    rows = [run_cell(Cell("InvertedPendulum", arm, 100), work, None) for arm in (grid.FIRE, grid.PBT)]
+    rows = [run_cell(Cell("InvertedPendulum", arm, 100), work, None, fresh_episodes) for arm in (grid.FIRE, grid.PBT)]
     for row in rows:
         print(describe(row))
     return {row["arm"]: row["winner"]["mean"] for row in rows}
@@ -136,14 +120,18 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(quick(Path(folder))))
         return
-    rows = load(arguments.results)
+    rows = evidence.load(arguments.results)
     arms = [ARMS[name] for name in arguments.arms] or [arm for group in arguments.groups for arm in GROUPS[group]]
     wanted = list(cells(arguments.tasks, arms, arguments.first_seed, arguments.goal))
     missing = [cell for cell in wanted if cell.key() not in rows]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
     if arguments.plot:
         plot(
-            [rows[cell.key()] for cell in cells([*TASKS], [*GROUPS], arguments.first_seed, True) if cell.key() in rows]
+            [
+                rows[cell.key()]
+                for cell in cells([*TASKS], [*ARMS.values()], arguments.first_seed, True)
+                if cell.key() in rows
+            ]
         )
     elif arguments.list:
         for cell in wanted:
@@ -151,10 +139,11 @@ def main() -> None:
             print(describe(row) if row else f"{cell.name:<30} missing")
     else:
         try:
-            run_missing(missing, arguments.results, arguments.work, arguments.hours, arguments.processes)
+            run = partial(run_cell, work=arguments.work, processes=arguments.processes, measure=fresh_episodes)
+            evidence.run_missing(missing, arguments.results, arguments.hours, run, describe)
         except KeyboardInterrupt:
             print("\ninterrupted: the same command goes on", file=sys.stderr)
-    rows = load(arguments.results)
+    rows = evidence.load(arguments.results)
     there = sum(cell.key() in rows for cell in wanted)
     print(json.dumps({"runs": there, "missing": len(wanted) - there}))
 

@@ -1,50 +1,85 @@
-"""One cell of the RL evidence: the run, its winner on fresh episodes, the retraces, and the line that is kept."""
+"""One cell of a grid of evidence: the run, its winner on what nobody selected by, the retraces, the line that is kept.
+
+``rl_evidence.py`` and ``images_evidence.py`` say what a cell is and how a winner is measured.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import yaml
-from rl_evidence_grid import Cell
 
 import firerl
 from firerl.config import RunConfig
 from firerl.insight.history import History, read
 from firerl.journal_db import Journal
-from firerl.learners import find_learner
 from firerl.progress import Round, Silent
 from firerl.seeding import Purpose, integer_seed
 
-EPISODES = 50
 RETRACES = 3
 POINTS = 100  # that a kept curve has at most
 LIBRARIES = ("torch", "numpy", "mujoco", "gymnasium", "scipy", "scikit-learn")
+Measure = Callable[[RunConfig, Mapping[str, Any], Any], dict[str, float]]  # config, hyperparameters, weights
+
+
+class Arm(Protocol):
+    """One thing that is compared."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def algo(self) -> str: ...
+    @property
+    def retraced(self) -> bool: ...
+
+
+class Cell(Protocol):
+    """One run of a grid. ``options()`` is the run as ``firerl.run`` takes it, ``key()`` what it is found by again."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def arm(self) -> Arm: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    def options(self) -> dict[str, Any]: ...
+    def key(self) -> str: ...
 
 
 class Watcher(Silent):
-    """One line of progress on stderr; waits while the file ``pause`` exists, for the sake of timings elsewhere."""
+    """Progress on stderr: one line that is overwritten, in a file one line a minute. Waits while the file ``pause``
+    exists, for the sake of timings elsewhere."""
 
     def __init__(self, title: str, steps: int, pause: Path):
         self.title, self.steps, self.pause = title, steps, pause
+        self.told = -math.inf  # when the last line was written
 
     def round_done(self, round: Round) -> None:
         left = f"{round.eta_seconds / 60:5.1f} min left"
-        print(f"\r{self.title:<40} {round.step:>9,}/{self.steps:,} {left}  ", end="", file=sys.stderr, flush=True)
+        line = f"{self.title:<40} {round.step:>9,}/{self.steps:,} {left}  "
+        if sys.stderr.isatty():
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() > self.told + 60:
+            self.told = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
         while self.pause.exists():
             time.sleep(5)
 
 
-def run_cell(cell: Cell, work: Path, processes: int | None) -> dict[str, Any]:
+def run_cell(cell: Cell, work: Path, processes: int | None, measure: Measure) -> dict[str, Any]:
     """The cell's line; a run that was interrupted goes on from its folder."""
     pause = work / "pause"
     config, history, figures = _run(cell.name, cell.options(), work / cell.name, processes, pause)
@@ -58,13 +93,14 @@ def run_cell(cell: Cell, work: Path, processes: int | None) -> dict[str, Any]:
         "commit": commit(),
         "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
         "processor": processor(),
-        **_figures(config, history, figures, work / cell.name),
+        **_figures(config, history, figures, work / cell.name, measure),
     }
     if cell.arm.algo == "constant":
-        row["members"] = _fresh_of_all(work / cell.name, policies=("mean",))
+        row["members"] = _all_measured(work / cell.name, measure)
     if cell.arm.retraced:
-        row["retraces"] = _retrace(cell, work, processes, pause)
-    print(f"\r{'':90}\r", end="", file=sys.stderr)
+        row["retraces"] = _retrace(cell, work, processes, pause, measure)
+    if sys.stderr.isatty():
+        print(f"\r{'':90}\r", end="", file=sys.stderr)
     return row
 
 
@@ -81,7 +117,7 @@ def _run(
         return *read(journal), done.figures
 
 
-def _retrace(cell: Cell, work: Path, processes: int | None, pause: Path) -> list[dict[str, float]]:
+def _retrace(cell: Cell, work: Path, processes: int | None, pause: Path, measure: Measure) -> list[dict[str, float]]:
     """The winner's schedule again from scratch, with fresh seeds."""
     name = f"{cell.name}-retrace"
     options = cell.options() | {
@@ -92,11 +128,11 @@ def _retrace(cell: Cell, work: Path, processes: int | None, pause: Path) -> list
         "seed": integer_seed(cell.seed, Purpose.RETRACE),
     }
     _run(name, options, work / name, processes, pause)
-    return _fresh_of_all(work / name)
+    return _all_measured(work / name, measure)
 
 
-def _fresh_of_all(folder: Path, policies: Sequence[str] = ("mean", "sample")) -> list[dict[str, float]]:
-    """Every member's last objective and its fresh episodes; a member that failed is left out."""
+def _all_measured(folder: Path, measure: Measure) -> list[dict[str, float]]:
+    """Every member's last objective and its measurement; a member that failed is left out."""
     with closing(Journal.open(folder)) as journal:
         config, history = read(journal)
         last = journal.last()
@@ -105,26 +141,14 @@ def _fresh_of_all(folder: Path, policies: Sequence[str] = ("mean", "sample")) ->
             if worker.failed or not worker.curve:
                 continue
             weights = journal.read_file(last.files[worker.id].name)["weights"]
-            fresh = fresh_episodes(config, worker.hyperparameters, weights, policies)
-            rows.append({"objective": history.curves[worker.id][-1], **fresh})
+            measured = measure(config, worker.hyperparameters, weights)
+            rows.append({"objective": history.curves[worker.id][-1], **measured})
     return rows
 
 
-def fresh_episodes(
-    config: RunConfig, hyperparameters: Mapping[str, Any], weights: Any, policies: Sequence[str] = ("mean", "sample")
-) -> dict[str, float]:
-    """Return over whole episodes that nobody selected by, for the mean action and for sampled ones."""
-    seed = integer_seed(config.seed, Purpose.REPORT, 1)  # not the episodes of result.json
-    learner: Any = find_learner(config.learner)(config.settings, hyperparameters, seed, "cpu")
-    learner.load(weights=weights)
-    figures = {}
-    for policy in policies:
-        returns = [value for value, _ in learner.episodes(EPISODES, seed, mean=policy == "mean")]
-        figures[policy], figures[f"{policy}_sd"] = float(np.mean(returns)), float(np.std(returns, ddof=1))
-    return figures
-
-
-def _figures(config: RunConfig, history: History, figures: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _figures(
+    config: RunConfig, history: History, figures: Mapping[str, Any], folder: Path, measure: Measure
+) -> dict[str, Any]:
     """What is kept of a finished run beside its settings."""
     from firerl import checkpoint
 
@@ -147,7 +171,7 @@ def _figures(config: RunConfig, history: History, figures: Mapping[str, Any], fo
         "seconds": sum(timing["seconds"] for timing in timings),
         "train_seconds": sum(timing.get("train", 0.0) for timing in timings),
         "objective": figures["objective"],
-        "winner": fresh_episodes(config, best["hyperparameters"], best["weights"]),
+        "winner": measure(config, best["hyperparameters"], best["weights"]),
         "auc": float(np.mean([value for value in curves["best"] if value is not None])),
         "evolution": figures["evolution"],
         "promotions_in_lineage": sum(segment["origin"] == "promotion" for segment in lineage),
@@ -217,7 +241,7 @@ def evaluation_steps(history: History) -> int:
 def thin(values: list[Any]) -> list[Any]:
     """At most POINTS of them, evenly spread, the last among them."""
     keep = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int))
-    return [values[k] if values[k] is None or isinstance(values[k], int) else round(values[k], 2) for k in keep]
+    return [values[k] if values[k] is None or isinstance(values[k], int) else float(f"{values[k]:.5g}") for k in keep]
 
 
 def commit() -> str:

@@ -1,4 +1,4 @@
-"""The tables of the RL evidence, from its results alone."""
+"""The tables of a grid of evidence, from its results alone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,7 @@ from firerl.insight.statistics import Estimate
 Row = dict[str, Any]
 Found = Mapping[str, Mapping[str, Mapping[int, Row]]]  # task -> arm -> seed -> row
 
-FIGURES: dict[str, Callable[[Row], float | None]] = {
-    "mean action": lambda row: row["winner"]["mean"],
-    "sampled": lambda row: row["winner"]["sample"],
-    "objective": lambda row: row["objective"],
-    "bias": lambda row: row["objective"] - row["winner"]["sample"],
-    "best, mean of run": lambda row: row["auc"],
-    "median member": lambda row: row["curves"]["median_all"][-1],
-    "retrace": lambda row: float(np.median([r["mean"] for r in row["retraces"]])) if row.get("retraces") else None,
-}
-TESTED = ("mean action", "sampled", "best, mean of run", "retrace")  # fire against pbt
+Figure = Callable[[Row], float | None]
 STOPS = ("no-improvement", "replaced", "no-overlap", "timeout")
 POWER = 0.8
 
@@ -38,33 +29,37 @@ def group(rows: Sequence[Row]) -> dict[str, dict[str, dict[int, Row]]]:
     return found
 
 
-def values(rows: Mapping[int, Row], figure: str) -> dict[int, float]:
+def values(rows: Mapping[int, Row], figure: Figure) -> dict[int, float]:
     """The figure by seed, where the run has it."""
-    read = {seed: FIGURES[figure](row) for seed, row in rows.items()}
+    read = {seed: figure(row) for seed, row in rows.items()}
     return {seed: value for seed, value in read.items() if value is not None}
 
 
-def results(found: Found) -> list[str]:
+def results(found: Found, figures: Mapping[str, Figure]) -> list[str]:
     """Every arm on every task: medians over seeds with 95 % bootstrap intervals."""
-    lines = ["| task | arm | seeds | " + " | ".join(FIGURES) + " | million steps | hours |"]
-    lines.append("|---|---|--:|" + "--:|" * (len(FIGURES) + 2))
+    lines = ["| task | arm | seeds | " + " | ".join(figures) + " | million steps | hours |"]
+    lines.append("|---|---|--:|" + "--:|" * (len(figures) + 2))
     for task, arms in found.items():
         for arm, rows in arms.items():
-            cells = [show(statistics.median(list(v.values()))) if (v := values(rows, f)) else "-" for f in FIGURES]
+            cells = [
+                show(statistics.median(list(v.values()))) if (v := values(rows, f)) else "-" for f in figures.values()
+            ]
             steps = np.median([row["steps_total"] + row["evaluation_steps"] for row in rows.values()]) / 1e6
             hours = np.median([row["seconds"] for row in rows.values()]) / 3600
             lines.append(f"| {task} | {arm} | {len(rows)} | {' | '.join(cells)} | {steps:.2f} | {hours:.2f} |")
     return lines
 
 
-def differences(found: Found, ours: str = "fire", theirs: str = "pbt") -> list[str]:
+def differences(
+    found: Found, figures: Mapping[str, Figure], tested: Sequence[str], ours: str = "fire", theirs: str = "pbt"
+) -> list[str]:
     """``ours`` minus ``theirs``, paired by seed, and pooled over tasks on normalised scores."""
     lines = [f"| figure | task | pairs | {ours} minus {theirs} | p | smallest difference that could have been found |"]
     lines.append("|---|---|--:|--:|--:|--:|")
-    for figure in TESTED:
+    for figure in tested:
         pooled: list[float] = []
         for task, arms in found.items():
-            difference, spread = paired(arms, figure, ours, theirs)
+            difference, spread = paired(arms, figures[figure], ours, theirs)
             if not difference:
                 continue
             pooled += [d / spread for d in difference]
@@ -74,7 +69,7 @@ def differences(found: Found, ours: str = "fire", theirs: str = "pbt") -> list[s
     return lines
 
 
-def paired(arms: Mapping[str, Mapping[int, Row]], figure: str, ours: str, theirs: str) -> tuple[list[float], float]:
+def paired(arms: Mapping[str, Mapping[int, Row]], figure: Figure, ours: str, theirs: str) -> tuple[list[float], float]:
     """The differences by seed, and the standard deviation of the scores inside the two arms."""
     x, y = (values(arms.get(arm, {}), figure) for arm in (ours, theirs))
     seeds = sorted(x.keys() & y.keys())
@@ -123,7 +118,12 @@ def evolution(found: Found) -> list[str]:
 
 def show(estimate: Estimate, sign: bool = False) -> str:
     """A figure with its interval, as precise as its size."""
-    form = (lambda v: f"{v:+,.0f}" if sign else f"{v:,.0f}") if abs(estimate.value) >= 10 else lambda v: f"{v:+.2f}"
+    size = abs(estimate.value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2
+
+    def form(value: float) -> str:
+        return f"{value:{'+' if sign else ''},.{digits}f}"
+
     if estimate.low is None or estimate.high is None:
         return form(estimate.value)
     return f"{form(estimate.value)} [{form(estimate.low)}, {form(estimate.high)}]"

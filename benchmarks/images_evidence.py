@@ -1,0 +1,217 @@
+"""Does FIRE PBT find better learning-rate schedules than PBT? The classifier on `shapes`, 22 workers an arm.
+
+    python benchmarks/images_evidence.py             what benchmarks/results/images_evidence.jsonl lacks; some hours
+    python benchmarks/images_evidence.py --list      what is there and what is missing; runs nothing
+    python benchmarks/images_evidence.py --plot      table and figure of docs/evidence.md, from the results alone
+    python benchmarks/images_evidence.py --quick     one short pair on digits, kept nowhere; a minute
+
+Arms: random search over the first rate of the usual schedule (Goyal et al. 2017), PBT, FIRE; the winner's schedule of
+each again from scratch with three fresh seeds. Every finished run is one line of the results file and never computed
+again; a run that was interrupted goes on from its folder in ``--work``. The grid waits while a file ``pause`` lies
+there. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import evidence
+import evidence_tables as tables
+import numpy as np
+from evidence_runs import run_cell
+from evidence_tables import Figure
+
+from firerl.learners import find_learner
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "images_evidence.jsonl"
+WORK = HERE.parent / "runs" / "images-evidence"
+SEEDS = 5
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set's budget and cadence, in optimiser steps of one worker; the same for every arm."""
+
+    steps: int
+    eval_interval: int
+    ready_interval: int
+    max_eval_steps: int  # of evaluators
+
+
+TASKS = {"shapes": Task(4_000, 20, 160, 480)}
+SHORT = {"digits": Task(240, 10, 40, 120)}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One thing that is compared; all have 22 workers and spend the same steps."""
+
+    name: str
+    algo: str
+    sizes: tuple[int, ...] = (22,)
+    evaluators: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    retraced: bool = True
+
+
+ARMS = (
+    Arm("fire", "fire", (8, 8), 6),
+    Arm("pbt", "pbt"),
+    Arm("hand schedule", "random", settings={"schedule": "goyal"}),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid, its retraces included."""
+
+    task: str
+    arm: Arm
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """For folders and tables."""
+        return f"{self.task}-{self.arm.name.replace(' ', '')}-{self.seed}"
+
+    def options(self) -> dict[str, Any]:
+        """The run as ``firerl.run`` takes it: all that decides its journal."""
+        task, arm = {**TASKS, **SHORT}[self.task], self.arm
+        return {
+            "learner": "classifier",
+            "settings": {"data": self.task},
+            "algo": arm.algo,
+            "algo_settings": {**arm.settings, **({"max_eval_steps": task.max_eval_steps} if arm.evaluators else {})},
+            "population": list(arm.sizes),
+            "evaluators": arm.evaluators,
+            "steps": task.steps,
+            "eval_interval": task.eval_interval,
+            "ready_interval": task.ready_interval,
+            "seed": self.seed,
+        }
+
+    def key(self) -> str:
+        """What a finished run is found by: its settings, not its name."""
+        return json.dumps(self.options(), sort_keys=True)
+
+
+def cells(seeds: int, first: int) -> Iterator[Cell]:
+    """Seed by seed over all arms, so that a partial grid is balanced."""
+    for seed in range(first, first + seeds):
+        for task in TASKS:
+            for arm in ARMS:
+                yield Cell(task, arm, seed)
+
+
+def unseen(config: Any, hyperparameters: Any, weights: Any) -> dict[str, float]:
+    """Accuracy on the part of validation that no search saw."""
+    learner: Any = find_learner(config.learner)(config.settings, hyperparameters, 0, "cpu")
+    learner.load(weights=weights)
+    return {"accuracy": learner.report(0)["accuracy"]}
+
+
+def retraced(row: dict[str, Any]) -> float:
+    """Per cent: the mean over the fresh networks that followed the winner's schedule."""
+    return 100 * float(np.mean([again["accuracy"] for again in row["retraces"]]))
+
+
+FIGURES: dict[str, Figure] = {
+    "winner, unseen images": lambda row: 100 * row["winner"]["accuracy"],
+    "retrace, unseen images": retraced,
+    "objective": lambda row: 100 * row["objective"],
+    "bias": lambda row: 100 * (row["objective"] - row["winner"]["accuracy"]),
+    "best, mean of run": lambda row: 100 * row["auc"],
+    "median member at the end": lambda row: 100 * row["curves"]["median_all"][-1],
+}
+TESTED = ("winner, unseen images", "retrace, unseen images", "best, mean of run")
+
+
+def describe(row: dict[str, Any]) -> str:
+    """A finished run on one line."""
+    again = ", ".join(f"{one['accuracy']:.3f}" for one in row["retraces"])
+    starts, successes = (row["evolution"][f"evaluator_{what}"] for what in ("starts", "successes"))
+    rates = [part["hyperparameters"]["learning_rate"] for part in row["schedule"]]
+    return (
+        f"{row['task']} {row['arm']:<14} seed {row['seed']:<3} objective {row['objective']:.3f}  unseen "
+        f"{row['winner']['accuracy']:.3f}  retraces {again}  rate {max(rates):.2g} to {rates[-1]:.2g}  "
+        f"evaluators {successes}/{starts}"
+    )
+
+
+def plot(rows: Sequence[dict[str, Any]]) -> None:
+    """Put the tables into docs/evidence.md at their marks, and draw the figure."""
+    from images_evidence_figure import write_figure
+
+    found = tables.group(rows)
+    evidence.put_tables(
+        {
+            "images results": tables.results(found, FIGURES),
+            "images fire pbt": tables.differences(found, FIGURES, TESTED),
+            "images fire hand": tables.differences(found, FIGURES, TESTED, theirs="hand schedule"),
+            "images evolution": tables.evolution(found),
+        }
+    )
+    print(write_figure(found))
+
+
+def quick(work: Path) -> dict[str, float]:
+    """All arms in a minute, to see that the whole works; accuracies on unseen images."""
+    rows = [run_cell(Cell("digits", arm, 100), work, None, unseen) for arm in ARMS]
+    for row in rows:
+        print(describe(row))
+    return {row["arm"]: row["winner"]["accuracy"] for row in rows}
+
+
+def main() -> None:
+    """Run what is missing, print a line a run and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=1000.0, help="start no run after this time")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first-seed", type=int, default=0, help="pilots take 100 and up")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of the runs under way")
+    parser.add_argument("--processes", type=int, default=None, help="of a run; default: one a core")
+    parser.add_argument("--list", action="store_true", help="run nothing")
+    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
+    parser.add_argument("--quick", action="store_true", help="one short pair, kept nowhere")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(quick(Path(folder))))
+        return
+    rows = evidence.load(arguments.results)
+    wanted = list(cells(arguments.seeds, arguments.first_seed))
+    missing = [cell for cell in wanted if cell.key() not in rows]
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
+    if arguments.plot:
+        plot([rows[cell.key()] for cell in wanted if cell.key() in rows])
+    elif arguments.list:
+        for cell in wanted:
+            row = rows.get(cell.key())
+            print(describe(row) if row else f"{cell.name:<30} missing")
+    else:
+        run = partial(run_cell, work=arguments.work, processes=arguments.processes, measure=unseen)
+        try:
+            evidence.run_missing(missing, arguments.results, arguments.hours, run, describe)
+        except KeyboardInterrupt:
+            print("\ninterrupted: the same command goes on", file=sys.stderr)
+    rows = evidence.load(arguments.results)
+    there = [rows[cell.key()] for cell in wanted if cell.key() in rows]
+    means = {
+        arm: {name: float(np.mean([figure(row) for row in some.values()])) for name, figure in FIGURES.items()}
+        for arm, some in tables.group(there).get("shapes", {}).items()
+    }
+    print(json.dumps({"runs": len(there), "missing": len(wanted) - len(there), "per_cent": means}))
+
+
+if __name__ == "__main__":
+    main()

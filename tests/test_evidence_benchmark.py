@@ -1,0 +1,108 @@
+"""The grids of evidence: which runs, what is kept, and tables against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def module(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def row(arm: str, seed: int, score: float, **more: Any) -> dict[str, Any]:
+    stops = {"no-improvement": 2, "timeout": 1}
+    evolution = {"evaluator_starts": 4 if arm == "fire" else 0, "evaluator_successes": seed, "evaluator_stops": stops}
+    return {"task": "t", "arm": arm, "seed": seed, "score": score, "evolution": evolution, **more}
+
+
+ROWS = [row("fire", 0, 12.0), row("fire", 1, 16.0), row("pbt", 0, 10.0), row("pbt", 1, 11.0), row("pbt", 2, 90.0)]
+FIGURES = {"score": lambda found: found["score"]}
+
+
+def test_pairs_are_those_seeds_that_both_arms_have() -> None:
+    tables = module("evidence_tables")
+    differences, spread = tables.paired(tables.group(ROWS)["t"], FIGURES["score"], "fire", "pbt")
+    assert differences == [2.0, 5.0]
+    assert spread == pytest.approx(((8.0 + 0.5) / 2) ** 0.5)  # variances 8 of 12, 16 and 0.5 of 10, 11
+
+
+def test_tables_of_the_same_rows() -> None:
+    tables = module("evidence_tables")
+    found = tables.group(ROWS)
+    task, pooled = tables.differences(found, FIGURES, ("score",))[2:]
+    assert task.startswith("| score | t | 2 | +3.50 | 0.500 | ")  # two pairs: one of four signs is as extreme, twice
+    assert pooled.startswith(f"| score | all, in standard deviations | 2 | {3.5 / 4.25**0.5:+.2f} | 0.500 | ")
+    more = {"evaluators_share": 0.25, "evaluators_in_lineage": 0.1, "promotions_in_lineage": 1}
+    acted = tables.evolution(tables.group([{**r, **more} for r in ROWS]))[2:]
+    assert acted == ["| t | fire | 2 | 1 | 8 | 1 | 4 | 0 | 0 | 2 | 25 % | 1.0 | 10 % |"]
+
+
+def test_the_smallest_difference_is_found_four_times_in_five() -> None:
+    """By simulation: paired t-tests on differences with that mean and the same spread."""
+    tables = module("evidence_tables")
+    seen = np.array([1.0, 2.0, 4.0, 7.0, 1.5])
+    least = tables.smallest(seen)
+    draws = np.random.default_rng(0).normal(least, seen.std(ddof=1), size=(20_000, 5))
+    share = np.mean(stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05)
+    assert 0.72 < share < 0.84  # the usual formula is an approximation for so few
+
+
+@pytest.mark.parametrize("value", [4614.6, 72.34, 0.123, -5.0])
+def test_figures_have_three_digits_or_more(value: float) -> None:
+    tables, statistics = module("evidence_tables"), importlib.import_module("firerl.insight.statistics")
+    shown = tables.show(statistics.Estimate(value, value - 1, value + 1, 2))
+    assert shown.split()[0] == {4614.6: "4,615", 72.34: "72.3", 0.123: "0.12", -5.0: "-5.00"}[value]
+
+
+def test_a_line_that_a_crash_cut_off_is_computed_again(tmp_path: Path) -> None:
+    evidence, file = module("evidence"), tmp_path / "new" / "results.jsonl"
+    evidence.append(file, {"key": "a", "x": 1})
+    evidence.append(file, {"key": "b", "x": 2})
+    file.write_text(file.read_text()[:-5])
+    assert evidence.load(file) == {"a": {"key": "a", "x": 1}}
+
+
+def test_no_run_starts_after_the_time(tmp_path: Path) -> None:
+    evidence, ran = module("evidence"), []
+
+    def run(cell: Any) -> dict[str, Any]:
+        ran.append(cell)
+        return {"key": cell}
+
+    assert evidence.run_missing(["a", "b"], tmp_path / "r", 1.0, run, str) == 2
+    assert evidence.run_missing(["c"], tmp_path / "r", -1.0, run, str) == 0
+    assert (ran, list(evidence.load(tmp_path / "r"))) == (["a", "b"], ["a", "b"])
+
+
+def test_grids_are_balanced_and_every_cell_is_another_run() -> None:
+    images, rl = module("images_evidence"), module("rl_evidence_grid")
+    cells = list(images.cells(5, 0))
+    assert [(c.arm.name, c.seed) for c in cells[:4]] == [("fire", 0), ("pbt", 0), ("hand schedule", 0), ("fire", 1)]
+    for grid in (cells, list(rl.cells([*rl.TASKS], [*rl.MAIN, *rl.EXTRA], 0, True))):
+        assert len({c.key() for c in grid}) == len(grid) == len({c.name for c in grid})
+        for c in grid:
+            assert sum(c.options()["population"]) + c.options()["evaluators"] in (14, 22, 33)
+            assert c.options() == json.loads(c.key())
+
+
+def test_a_schedule_is_drawn_as_it_was_trained() -> None:
+    rates = module("images_evidence_figure").rates_at
+    schedule = [
+        {"from": 0, "to": 20, "hyperparameters": {"learning_rate": 0.3}},
+        {"from": 20, "to": 60, "hyperparameters": {"learning_rate": 0.1}},
+    ]
+    assert rates(schedule, [20, 40, 60]) == [0.3, 0.1, 0.1]
