@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from firerl.cores import share_of_cores
 from firerl.envs.images.base import Batch, Scale, Shape
-from firerl.envs.images.reading import DRAWS, Piece, Pixels
 from firerl.envs.images.readers import PIECE, Readers
+from firerl.envs.images.reading import DRAWS, Piece, Pixels
 from firerl.envs.images.split import stratified
 from firerl.errors import FirerlError, SettingError
 from firerl.settings import setting
@@ -178,8 +178,8 @@ class FolderData:
         return sum(one.images.nbytes for one in (*self._kept, batch)) <= 1_000_000 * self.settings.keep
 
     def _ahead(self, begun: Iterator[_Reading]) -> Iterator[Batch]:
-        """The batches of ``begun``; as many are under way behind the first as give every reader two pieces to do."""
-        enough = 2 * PIECE * self.readers.count
+        """The batches of ``begun``; so many are under way behind the first that no reader has to wait."""
+        enough = 2 * PIECE * self.readers.lanes
         waiting: deque[_Reading] = deque()
         behind = 0  # images
         for one in begun:

@@ -14,11 +14,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection, Pipe
-from typing import Any, TypeVar
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,6 +29,15 @@ from firerl.errors import MachineError
 T = TypeVar("T")
 
 PIECE = 16  # images that a reader is given at once
+LANES = 2  # pieces that a reader process has at once: one to read, one to go on with
+# Memory is kept from image to image: given back and taken again for each, it costs a third of the time in page faults.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+    "PILLOW_BLOCKS_MAX": "4",
+}
 DEATHS = 3  # of readers over one piece, after which it is no accident
 
 
@@ -35,13 +45,13 @@ class Readers:
     """So many reader ``processes``, or with 0 of them so many ``threads``; started when they are first needed."""
 
     def __init__(self, processes: int, threads: int, size: int):
-        self.count = processes or threads
+        self.lanes = LANES * processes or threads  # pieces that can be under way at once
         self._size = size
-        self._pool = ThreadPoolExecutor(self.count, "firerl-reader")  # one thread waits for each process
-        self._idle: queue.SimpleQueue[_Process | None] = queue.SimpleQueue()  # None: not started yet
+        self._pool = ThreadPoolExecutor(self.lanes, "firerl-reader")  # with processes, a thread waits for each lane
+        self._idle: queue.SimpleQueue[_Lane | None] = queue.SimpleQueue()  # None: a process to start
         self._started: list[_Process] = []
-        self._processes = processes > 0
-        for _ in range(self.count):
+        self._by_threads = processes == 0
+        for _ in range(processes):
             self._idle.put(None)
         self._end = weakref.finalize(self, _end, self._pool, self._started)
 
@@ -52,7 +62,7 @@ class Readers:
     def read(self, piece: Piece, out: Pixels) -> list[str]:
         """As ``reading.read``, by a reader that is free. Raises MachineError on trouble that is not the images'."""
         try:
-            return self._by_process(piece, out) if self._processes else read(piece, out)
+            return read(piece, out) if self._by_threads else self._by_process(piece, out)
         except OSError as error:
             raise MachineError(f"images cannot be read: {error}") from error
 
@@ -61,78 +71,111 @@ class Readers:
         self._end()
 
     def _by_process(self, piece: Piece, out: Pixels) -> list[str]:
-        code = None
-        for _ in range(DEATHS):
-            reader = self._idle.get()
+        deaths = 0
+        while True:
+            lane = self._idle.get() or self._start()
             try:
-                if reader is None:
-                    reader = _Process(self._size)
-                    self._started.append(reader)
-                return reader.read(piece, out)
+                answer = lane.read(piece, out)
             except EOFError:  # what it did is done again: reading is a function of the piece
-                assert reader is not None
-                code = reader.end()
-                self._started.remove(reader)
-                reader = None
-            finally:
-                self._idle.put(reader)
-        hint = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
-        raise MachineError(f"{DEATHS} processes that read images have died, the last with exit code {code}{hint}")
+                if (code := lane.process.end()) is not None:
+                    self._started.remove(lane.process)
+                    self._idle.put(None)
+                    deaths += 1
+                if deaths == DEATHS:
+                    hint = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
+                    raise MachineError(
+                        f"{DEATHS} processes that read images have died, the last with exit code {code}{hint}"
+                    ) from None
+            else:
+                self._idle.put(lane)
+                if isinstance(answer, OSError):
+                    raise answer
+                return answer
+
+    def _start(self) -> _Lane:
+        """A lane of a new process; the others are idle."""
+        try:
+            process = _Process(self._size)
+        except BaseException:
+            self._idle.put(None)
+            raise
+        self._started.append(process)
+        for lane in process.lanes[1:]:
+            self._idle.put(lane)
+        return process.lanes[0]
+
+
+class _Lane(NamedTuple):
+    """A way to a reader process. It has several, so that it never waits between two pieces."""
+
+    process: _Process
+    pipe: Any
+    pixels: Pixels  # [PIECE, size, size, 3], shared with the process
+
+    def read(self, piece: Piece, out: Pixels) -> list[str] | OSError:
+        """As ``reading.read``; what it raised comes back. Raises EOFError where the process has died."""
+        try:
+            self.pipe.send(piece)
+            answer: list[str] | OSError = self.pipe.recv()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise EOFError from error
+        out[:] = self.pixels[: len(out)]
+        return answer
 
 
 class _Process:
-    """One reader process, seen from here."""
+    """A reader process, seen from here."""
 
     def __init__(self, size: int):
-        shape = (PIECE, size, size, 3)
-        memory = _shared_file(int(np.prod(shape)))
-        with memory:
-            self._pixels: Pixels = np.frombuffer(mmap.mmap(memory.fileno(), 0), np.uint8).reshape(shape)
-            self._pipe, theirs = Pipe()
-            fds = (theirs.fileno(), memory.fileno())
-            code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve{(*fds, size)}"
+        pipes = [Pipe() for _ in range(LANES)]
+        theirs = [end.fileno() for _, end in pipes]
+        with _shared_file(LANES * PIECE * size * size * 3) as memory:
+            pixels = _pixels(memory.fileno(), size)
+            call = f"serve({theirs}, {memory.fileno()}, {size})"
             with _no_interrupt():
                 self._child = subprocess.Popen(
-                    [sys.executable, "-c", code],
+                    [
+                        sys.executable,
+                        "-c",
+                        f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; {call}",
+                    ],
                     stdin=subprocess.DEVNULL,
-                    pass_fds=fds,
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                    pass_fds=[*theirs, memory.fileno()],
+                    env={**os.environ, **ENVIRONMENT},
                 )
-            theirs.close()
+        for _, end in pipes:
+            end.close()
+        self.lanes = [_Lane(self, ours, pixels[i]) for i, (ours, _) in enumerate(pipes)]
+        self._ending = threading.Lock()
 
-    def read(self, piece: Piece, out: Pixels) -> list[str]:
-        """As ``reading.read``. Raises EOFError where the process has died."""
-        try:
-            self._pipe.send(piece)
-            answer = self._pipe.recv()
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise EOFError from error
-        if isinstance(answer, OSError):
-            raise answer
-        out[:] = self._pixels[: len(out)]
-        return list(answer)
-
-    def end(self) -> int:
-        """Kill it, if it still lives; returns its exit code."""
-        self._pipe.close()
+    def end(self) -> int | None:
+        """Kill it, if it still lives; returns its exit code, the first time."""
+        if not self._ending.acquire(blocking=False):
+            return None
         self._child.kill()
         return self._child.wait()
 
 
-def serve(pipe: int, memory: int, size: int) -> None:
-    """The life of a reader process: read pieces into the shared memory until the pipe ends."""
+def _pixels(memory: int, size: int) -> Pixels:
+    """The shared memory, [LANES, PIECE, size, size, 3]."""
+    return np.frombuffer(mmap.mmap(memory, 0), np.uint8).reshape(LANES, PIECE, size, size, 3)
+
+
+def serve(pipes: list[int], memory: int, size: int) -> None:
+    """The life of a reader process: read pieces into the shared memory until the pipes end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
-    pixels = np.frombuffer(mmap.mmap(memory, 0), np.uint8).reshape(PIECE, size, size, 3)
-    connection: Connection[Any, Any] = Connection(pipe)
+    pixels = _pixels(memory, size)
+    lanes: dict[Any, Pixels] = {Connection(pipe): pixels[i] for i, pipe in enumerate(pipes)}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            piece = connection.recv()
-            answer: Any
-            try:
-                answer = read(piece, pixels)
-            except OSError as error:
-                answer = error
-            connection.send(answer)
+            for pipe in wait(list(lanes)):
+                piece = pipe.recv()
+                answer: Any
+                try:
+                    answer = read(piece, lanes[pipe])
+                except OSError as error:
+                    answer = error
+                pipe.send(answer)
 
 
 def _end(pool: ThreadPoolExecutor, started: list[_Process]) -> None:
