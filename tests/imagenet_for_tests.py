@@ -10,7 +10,6 @@ from PIL import Image
 
 CLASSES = 12
 TRAIN, VAL = 10, 4  # good images of each class; two classes have odd ones besides
-BROKEN_VAL = 2  # of the validation images: text called .JPEG, and one cut short
 
 
 def picture(label: int, number: int, size: tuple[int, int] = (48, 36)) -> Image.Image:

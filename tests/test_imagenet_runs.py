@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -15,13 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import imagenet_for_tests
+import numpy as np
 import pytest
+import torch
 from test_promises import files, finish, group_members, journal, launch
 
 from firerl import api, compose, config
+from firerl.agents.classifier import Classifier
+from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
+from firerl.engine.host import Host
 from firerl.envs import images
 from firerl.envs.images import folder
+from firerl.envs.images.folder import FolderData, ImageNetSettings
 from firerl.envs.images.readers import Readers
+from firerl.launch import main
 from firerl.progress import Silent
 
 OBJECTIVE = 24
@@ -90,7 +98,7 @@ def test_a_killed_run_on_folders_resumes_identically(tmp_path: Path, root: Path,
 
 
 def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Run to the end in this process: the learner's settings, the validation files that were read during the search, and after it."""
+    """Run to the end in this process: its settings, the validation files read during the search, and after it."""
     read: list[str] = []
     ends: list[int] = []
     real = Readers.read
@@ -110,3 +118,116 @@ def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[
     root = made.settings["data"]["root"]
     below = [path.removeprefix(f"{root}/") for path in read]
     return dict(made.settings), below[: ends[-1]], below[ends[-1] :]
+
+
+PRESETS = {"paper22": ((8, 8), 6), "paper36": ((8, 8, 8), 12), "paper50": ((8, 8, 8, 8), 18)}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_give_the_papers_numbers(tmp_path: Path, preset: str) -> None:
+    """With 50,000 validation images of 1,000 classes, as ImageNet's; the files are empty: nothing is read yet."""
+    root = empty_imagenet(tmp_path)
+    given = ["learner=classifier", "data=imagenet", f"data.root={root}", f"preset={preset}", "run_dir=r"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.util, "find_spec", lambda name: object())  # as if torchvision were installed
+        made = config.resolve(compose.compose(given))
+    assert (made.sizes, made.evaluators) == PRESETS[preset]
+    assert (made.eval_interval, made.ready_interval) == (200, 2400)
+    assert made.steps == 47 * 2400
+    algo = made.algo.settings
+    assert (made.algo.name, algo["max_eval_steps"], algo["truncation"]) == ("fire", 7200, 0.25)
+    assert tuple(algo["explore_factors"]) == (0.5, 0.8, 1.25, 2.0)
+    settings = made.settings
+    assert (settings["model"], settings["batch_size"], settings["micro_batch"]) == ("resnet50", 1024, 128)
+    assert (settings["momentum"], settings["weight_decay"], settings["nesterov"]) == (0.9, 1e-4, False)
+    assert list(made.space) == ["learning_rate"]
+    assert settings["data"]["objective"] == 10_000
+    _, val, _ = folder.listings(str(root))
+    parts = FolderData(ImageNetSettings(str(root)))._parts
+    assert (len(parts["objective"]), len(parts["report"])) == (10_000, 40_000)
+    assert np.bincount(val.labels[parts["objective"]]).tolist() == [10] * 1000
+    assert not set(parts["objective"]) & set(parts["report"])
+
+
+def empty_imagenet(root: Path) -> Path:
+    """ImageNet's validation part in names alone, and one training image a class."""
+    for label in range(1000):
+        for part, count in (("train", 1), ("val", 50)):
+            place = root / part / f"n{label:04}"
+            place.mkdir(parents=True)
+            for number in range(count):
+                os.mknod(place / f"{number}.JPEG")
+    return root
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("damage", "more", "words"),
+    [
+        (lambda root: None, ["data.root=/nowhere"], "data.root=/nowhere: there is no such folder"),
+        (lambda root: shutil.rmtree(root / "val" / "n02"), [], "classes of train and val differ: n02 only in train"),
+        (lambda root: None, ["data.objective=55"], "data.objective=55: val/ of data.root="),
+        (lambda root: None, ["data.keep=-1"], "data.keep=-1: must be an integer >= 0"),
+        (lambda root: None, ["data.processes=many"], "data.processes=many: must be an integer >= 0"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_exit_2(
+    tmp_path: Path, capfd: Any, damage: Any, more: list[str], words: str
+) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    damage(root)
+    folder.listings.cache_clear()
+    given = [
+        one
+        for one in arguments(root, "cnn", "paper22")
+        if one.partition("=")[0] not in [m.partition("=")[0] for m in more]
+    ]
+    assert main([*given, *more, f"run_dir={tmp_path / 'r'}"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_resume_without_the_data_is_one_line_and_exit_2(tmp_path: Path, capfd: Any) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    given = arguments(root, "cnn", "paper22", "engine=inline", f"run_dir={tmp_path / 'r'}")
+    assert main([*(one for one in given if one != "steps=24"), "steps=12"]) == 0
+    root.rename(tmp_path / "elsewhere")
+    for forget in (folder.listings.cache_clear, images._load.cache_clear):
+        forget()
+    before = journal(tmp_path / "r")
+    capfd.readouterr()
+    assert main([f"resume={tmp_path / 'r'}", "steps=24", "engine=inline"]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert (
+        lines == [f"firerl: data.root={root}: there is no such folder; it must hold train/<class>/ and val/<class>/"]
+        or lines
+    )
+    assert f"data.root={root}: there is no such folder" in lines[-1]
+    assert journal(tmp_path / "r") == before
+
+
+def test_broken_images_over_the_limit_are_the_learners_failure(tmp_path: Path) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    given = arguments(root, "cnn", "paper22", "engine=inline", "data.max_broken=0", f"run_dir={tmp_path / 'r'}")
+    assert main(given) == 1  # every worker meets one: the population dies, which the journal says
+    assert "FirerlError" in journal(tmp_path / "r")
+
+
+def test_too_little_memory_on_the_device_says_which_setting_to_lower() -> None:
+    settings = Classifier.resolve({"model": "mlp", "width": 1, "batch_size": 32, "micro_batch": 16})
+    host = Host(LearnerSpec(Classifier, settings), durable=False)
+    host.create([Create(0, {}, 0)])
+
+    def full(pixels: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
+
+    host._learners[0].network.forward = full  # type: ignore[attr-defined]
+    with pytest.raises(MachineFailure) as caught:
+        host.advance([Advance(0, 1, 0)], lambda outcome: None)
+    assert "learner.micro_batch=16 images at once are too many for cpu" in str(caught.value)
+    assert "Tried to allocate 2.00 GiB" in str(caught.value)
+    assert "\n" not in str(caught.value)

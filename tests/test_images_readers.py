@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,19 @@ def test_readers_that_always_die_are_the_machines_trouble(load: Any, monkeypatch
     data = load(processes=1)
     with pytest.raises(MachineError, match="3 processes that read images have died, the last with exit code 1"):
         data.train(np.arange(3), np.zeros((3, DRAWS)))
+
+
+def test_readers_that_are_closed_with_work_under_way_end_and_keep_nobody_waiting(load: Any) -> None:
+    data = load(processes=2)
+    begun = [data._begin(*wanted) for wanted in Order(data.count, 3).parts(0, 10, 320, 320, DRAWS)]
+    begun[0].finish()
+    pids = [process._child.pid for process in data.readers._started]
+    data.readers.close()
+    data.readers._pool.shutdown(wait=True)  # its threads end
+    with pytest.raises((MachineError, CancelledError)):
+        begun[-1].finish()
+    assert pids
+    assert not any(map(lives, pids))
 
 
 def test_readers_end_with_their_owner_even_under_sigkill(root: Path) -> None:

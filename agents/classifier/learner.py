@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,8 +80,9 @@ class Classifier(Learner):
         part = self.config["micro_batch"] or size
         batches = self.data.stream(self.order.parts(self.taken, steps, size, part, self.data.draws))
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, right answers
-        for _ in range(steps):
-            sums += self._step(itertools.islice(batches, size // part))
+        with self._within_memory(part):
+            for _ in range(steps):
+                sums += self._step(itertools.islice(batches, size // part))
         loss, right = (sums / (steps * size)).tolist()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss}: training diverged")
@@ -102,6 +104,19 @@ class Classifier(Learner):
         self.optimiser.step()
         self.taken += size
         return sums
+
+    @contextlib.contextmanager
+    def _within_memory(self, part: int) -> Iterator[None]:
+        """Where the device has too little memory: say which setting to lower."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            given = self.config["micro_batch"] or f"null ({part})"
+            raise torch.OutOfMemoryError(
+                f"learner.micro_batch={given} images at once are too many for {self.device}: start a new run with less "
+                f"(a divisor of learner.batch_size={self.config['batch_size']}), or give a device fewer of "
+                f"engine.processes; {str(error).splitlines()[0]}"
+            ) from error
 
     def _losses(self, batch: images.Batch) -> tuple[Tensor, Tensor]:
         """The sum of losses over a batch, and the number of right answers, both float32."""

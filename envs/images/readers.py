@@ -53,7 +53,8 @@ class Readers:
         self._by_threads = processes == 0
         for _ in range(processes):
             self._idle.put(None)
-        self._end = weakref.finalize(self, _end, self._pool, self._started)
+        self._closed = threading.Event()
+        self._end = weakref.finalize(self, _end, self._pool, self._started, self._closed)
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Run ``task``, which calls ``read``, on a thread of its own."""
@@ -77,6 +78,8 @@ class Readers:
             try:
                 answer = lane.read(piece, out)
             except EOFError:  # what it did is done again: reading is a function of the piece
+                if self._closed.is_set():
+                    raise MachineError("the readers of these images were closed") from None
                 if (code := lane.process.end()) is not None:
                     self._started.remove(lane.process)
                     self._idle.put(None)
@@ -178,9 +181,10 @@ def serve(pipes: list[int], memory: int, size: int) -> None:
                 pipe.send(answer)
 
 
-def _end(pool: ThreadPoolExecutor, started: list[_Process]) -> None:
+def _end(pool: ThreadPoolExecutor, started: list[_Process], closed: threading.Event) -> None:
+    closed.set()
     pool.shutdown(wait=False, cancel_futures=True)
-    for reader in started:
+    for reader in list(started):
         reader.end()
 
 
