@@ -99,6 +99,7 @@ def test_a_killed_run_on_folders_resumes_identically(tmp_path: Path, root: Path,
 
 def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[str], list[str]]:
     """Run to the end in this process: its settings, the validation files read during the search, and after it."""
+    images._load.cache_clear()  # an earlier test's run has kept its objective images
     read: list[str] = []
     ends: list[int] = []
     real = Readers.read

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.envs.images.base import Batch, Shape
+from firerl.envs.images.base import Batch, Scale, Shape
 
 CHUNK = 500  # images in one batch of an evaluation
 
@@ -28,7 +28,7 @@ class ArrayData:
     """
 
     max_broken = 0
-    scale = None  # images are normalised here
+    scale: Scale | None = None  # images are normalised here
     draws = 2  # uniform numbers that the augmentation of one image takes
 
     def __init__(self, train: Part, objective: Part, report: Part, classes: int, shift: int):

@@ -132,7 +132,7 @@ class FolderData:
     """One set of folders, read when it is needed; the objective images stay in memory as far as ``keep`` allows."""
 
     draws = DRAWS
-    scale = SCALE
+    scale: Scale | None = SCALE
 
     def __init__(self, settings: ImageNetSettings):
         check(settings)

@@ -168,10 +168,11 @@ def serve(pipes: list[int], memory: int, size: int) -> None:
     """The life of a reader process: read pieces into the shared memory until the pipes end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
     pixels = _pixels(memory, size)
-    lanes: dict[Any, Pixels] = {Connection(pipe): pixels[i] for i, pipe in enumerate(pipes)}
+    lanes: dict[Connection[Any, Any], Pixels] = {Connection(pipe): pixels[i] for i, pipe in enumerate(pipes)}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            for pipe in wait(list(lanes)):
+            for ready in wait(list(lanes)):
+                pipe: Any = ready
                 piece = pipe.recv()
                 answer: Any
                 try:

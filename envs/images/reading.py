@@ -57,7 +57,8 @@ def _read_one(path: str, draws: NDArray[np.float64] | None, piece: Piece, out: P
 
 def random_part(image: Any, draws: NDArray[np.float64], piece: Piece) -> Pixels:
     """A random part of an image, resized to [size, size, 3] and mirrored in half of all cases."""
-    box = random_box(*image.size, draws[:-1].reshape(CROP_TRIES, 4))
+    width, height = image.size
+    box = random_box(width, height, draws[:-1].reshape(CROP_TRIES, 4))
     pixels = _resized(image, box, piece)
     return pixels[:, ::-1] if draws[-1] < 0.5 else pixels
 
