@@ -47,8 +47,8 @@ def test_speeds_are_measured(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     told: list[str] = []
     run = made(root, "data.size=32", "learner.width=2", "steps=2400")
     found = cost.measure(run)
-    assert found.read > 20
-    assert 1e-6 < found.evaluate < found.train < 1
+    assert found.read > 1
+    assert all(1e-6 < seconds < 5 for seconds in (found.train, found.evaluate))
     monkeypatch.setattr(cost, "measure", lambda config: found)
     said = cost.line(run, told.append)
     assert said is not None
