@@ -19,7 +19,7 @@ import imagenet_for_tests
 import numpy as np
 import pytest
 import torch
-from test_promises import files, finish, group_members, journal, launch
+from test_promises import files, group_members, journal, launch
 
 from firerl import api, compose, config
 from firerl.agents.classifier import Classifier
@@ -76,13 +76,16 @@ def kill_after_a_generation(run_dir: Path, *given: str) -> None:
     assert not group_members(process.pid)
 
 
+@pytest.mark.timeout(1800)  # a generation of ResNets is a gigabyte, which takes long on a busy machine
 @pytest.mark.parametrize(("model", "preset"), CASES)
 def test_a_killed_run_on_folders_resumes_identically(tmp_path: Path, root: Path, model: str, preset: str) -> None:
     given = arguments(root, model, preset)
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     settings, search, report = started_here(undisturbed, given)
     kill_after_a_generation(killed, *given, "engine=local", "engine.processes=2")
-    finish(f"resume={killed}", "engine.processes=1")
+    resumed = launch(f"resume={killed}", "engine.processes=1")
+    output, _ = resumed.communicate()
+    assert resumed.returncode == 0, output
     assert journal(killed) == journal(undisturbed)
     assert files(killed) == files(undisturbed)
 
