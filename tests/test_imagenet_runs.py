@@ -10,8 +10,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +65,9 @@ def arguments(root: Path, model: str, preset: str, *more: str) -> list[str]:
 def kill_after_a_generation(run_dir: Path, *given: str) -> None:
     """SIGKILL to the controller alone: its processes, and theirs, have to notice."""
     process = launch(*given, f"run_dir={run_dir}")
-    checkpoints = run_dir / "checkpoints"
-    while not (checkpoints.exists() and any(checkpoints.iterdir())) and process.poll() is None:
+    while generations(run_dir) < 2 and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(0.5)  # into the next generation
+    time.sleep(0.3)  # into the next one
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "it had ended before it could be killed"
@@ -74,6 +75,14 @@ def kill_after_a_generation(run_dir: Path, *given: str) -> None:
     while group_members(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not group_members(process.pid)
+
+
+def generations(run_dir: Path) -> int:
+    """How many are committed, the one before the first step among them."""
+    if not (run_dir / "journal.sqlite").exists():
+        return 0
+    with closing(sqlite3.connect(run_dir / "journal.sqlite", timeout=60)) as database:
+        return int(database.execute("SELECT COUNT(*) FROM generations").fetchone()[0])
 
 
 @pytest.mark.timeout(1800)  # a generation of ResNets is a gigabyte, which takes long on a busy machine
@@ -86,6 +95,8 @@ def test_a_killed_run_on_folders_resumes_identically(tmp_path: Path, root: Path,
     resumed = launch(f"resume={killed}", "engine.processes=1")
     output, _ = resumed.communicate()
     assert resumed.returncode == 0, output
+    with closing(sqlite3.connect(killed / "journal.sqlite")) as database:
+        assert "resumed at step 12" in {text for (text,) in database.execute("SELECT text FROM notes")}
     assert journal(killed) == journal(undisturbed)
     assert files(killed) == files(undisturbed)
 
