@@ -14,6 +14,10 @@ class SettingError(FirerlError, ValueError):
     """A setting that cannot work. The text names the setting, its value, and what is allowed."""
 
 
+class MachineError(FirerlError):
+    """A learner raises this where the machine is to blame, as for a disk that has gone: no part of a run's result."""
+
+
 class RunFolderError(FirerlError):
     """A run folder that is missing, foreign, damaged, in use, or already holds a run."""
 

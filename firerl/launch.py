@@ -50,10 +50,12 @@ def _main(arguments: list[str]) -> int:
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
+    from firerl.insight import cost
     from firerl.insight.warning import warning
 
-    if said := warning(configs[0]):  # the same for all seeds
-        print(said)
+    for said in (warning(configs[0]), cost.line(configs[0], lambda text: print(text, file=sys.stderr))):
+        if said:  # the same for all seeds
+            print(said, flush=True)
     codes = []
     for config in configs:
         codes.append(_start(config))

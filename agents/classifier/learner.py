@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +38,8 @@ class Classifier(Learner):
         if self.device.type == "cuda":
             _be_deterministic()
         self.data = images.load(settings["data"])
+        scale = self.data.scale
+        self._scale = scale and [torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in scale]
         first, self.seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
         self.order = images.Order(self.data.count, self.seed)
         self.taken = 0  # training images so far: the position in the order
@@ -72,10 +76,14 @@ class Classifier(Learner):
     def train(self, steps: int) -> dict[str, float]:
         """Metrics: loss and accuracy on this call's training images, and passes through the training set so far."""
         self.network.train()
+        size = self.config["batch_size"]
+        part = self.config["micro_batch"] or size
+        batches = self.data.stream(self.order.parts(self.taken, steps, size, part, self.data.draws))
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, right answers
-        for _ in range(steps):
-            sums += self._step()
-        loss, right = (sums / (steps * self.config["batch_size"])).tolist()
+        with self._within_memory(part):
+            for _ in range(steps):
+                sums += self._step(itertools.islice(batches, size // part))
+        loss, right = (sums / (steps * size)).tolist()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss}: training diverged")
         metrics = {"loss": loss, "train_accuracy": right, "epochs": self.taken / self.data.count}
@@ -83,16 +91,12 @@ class Classifier(Learner):
             metrics["broken_images"] = float(len(self.broken))
         return metrics
 
-    def _step(self) -> Tensor:
-        """One optimiser step; returns the sum of losses and the number of right answers."""
+    def _step(self, batches: Iterable[images.Batch]) -> Tensor:
+        """One optimiser step on all of ``batches``; returns the sum of losses and the number of right answers."""
         size = self.config["batch_size"]
-        indices = self.order.indices(self.taken, size)
-        draws = self.order.draws(self.taken, size, self.data.draws)
-        part = self.config["micro_batch"] or size
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.optimiser.zero_grad()
-        for start in range(0, size, part):
-            batch = self.data.train(indices[start : start + part], draws[start : start + part])
+        for batch in batches:
             self._count_broken(batch.broken)
             loss, right = self._losses(batch)
             (loss / size).backward()
@@ -101,15 +105,36 @@ class Classifier(Learner):
         self.taken += size
         return sums
 
+    @contextlib.contextmanager
+    def _within_memory(self, part: int) -> Iterator[None]:
+        """Where the device has too little memory: say which setting to lower."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            given = self.config["micro_batch"] or f"null ({part})"
+            raise torch.OutOfMemoryError(
+                f"learner.micro_batch={given} images at once are too many for {self.device}: start a new run with less "
+                f"(a divisor of learner.batch_size={self.config['batch_size']}), or give a device fewer of "
+                f"engine.processes; {str(error).splitlines()[0]}"
+            ) from error
+
     def _losses(self, batch: images.Batch) -> tuple[Tensor, Tensor]:
         """The sum of losses over a batch, and the number of right answers, both float32."""
-        pixels = torch.from_numpy(batch.images).to(self.device, memory_format=torch.channels_last)
+        pixels = self._pixels(batch)
         labels = torch.from_numpy(batch.labels).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config["precision"] == "bfloat16"):
             logits = self.network(pixels)
         logits = logits.float()
         loss = cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
         return loss, (logits.detach().argmax(1) == labels).sum().float()
+
+    def _pixels(self, batch: images.Batch) -> Tensor:
+        """The images of a batch on the device, normalised."""
+        pixels = torch.from_numpy(batch.images).to(self.device, memory_format=torch.channels_last)
+        if self._scale is None:
+            return pixels
+        mean, deviation = self._scale
+        return pixels.float().div_(255).sub_(mean).div_(deviation)
 
     def _count_broken(self, found: tuple[int, ...]) -> None:
         self.broken.update(found)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.envs.images.base import Batch, Shape
+from firerl.envs.images.base import Batch, Scale, Shape
 
 CHUNK = 500  # images in one batch of an evaluation
 
@@ -28,6 +28,7 @@ class ArrayData:
     """
 
     max_broken = 0
+    scale: Scale | None = None  # images are normalised here
     draws = 2  # uniform numbers that the augmentation of one image takes
 
     def __init__(self, train: Part, objective: Part, report: Part, classes: int, shift: int):
@@ -46,6 +47,10 @@ class ArrayData:
         rows = (offsets[:, :1] + span)[:, :, None]
         columns = (offsets[:, 1:] + span)[:, None, :]
         return self._batch(self._padded[indices[:, None, None], rows, columns], self._labels[indices])
+
+    def stream(self, wanted: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Iterator[Batch]:
+        """``train`` for each (indices, draws) of ``wanted``."""
+        return (self.train(indices, draws) for indices, draws in wanted)
 
     def held_out(self, part: str) -> Iterator[Batch]:
         """The objective or the report half of validation, always in the same order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,10 +17,21 @@ class Shape(NamedTuple):
     classes: int
 
 
-class Batch(NamedTuple):
-    """Normalised images, float32 [B, C, H, W], and labels, int64 [B]."""
+class Scale(NamedTuple):
+    """What makes pixels of 0 to 1 to numbers of mean 0 and variance 1, by channel."""
 
-    images: NDArray[np.float32]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+
+class Batch(NamedTuple):
+    """Images [B, C, H, W] and labels, int64 [B].
+
+    Images are normalised, float32; or, where the set has a ``scale``, pixels as they are, uint8, channels last in
+    memory: a quarter of the bytes on the way to the device, which normalises them there.
+    """
+
+    images: NDArray[np.float32] | NDArray[np.uint8]
     labels: NDArray[np.int64]
     broken: tuple[int, ...] = ()  # indices of images that could not be read and are not in it
 
@@ -30,11 +41,16 @@ class ImageData(Protocol):
 
     shape: Shape
     count: int  # training images
+    scale: Scale | None  # of uint8 images; None: they are normalised already
     draws: int  # uniform numbers that the augmentation of one training image takes
     max_broken: int  # unreadable images that a learner may meet before it fails
 
     def train(self, indices: NDArray[np.int64], draws: NDArray[np.float64]) -> Batch:
         """The training images at ``indices`` [B], augmented as ``draws`` [B, draws] in [0, 1) say."""
+        ...
+
+    def stream(self, wanted: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Iterator[Batch]:
+        """``train`` for each (indices, draws) of ``wanted``, which may be asked for some batches ahead."""
         ...
 
     def held_out(self, part: str) -> Iterator[Batch]:

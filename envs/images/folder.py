@@ -1,40 +1,39 @@
 """ImageNet, and any data set in its folders: ``train/<class>/*.JPEG`` and ``val/<class>/*.JPEG``.
 
-Images are told by their content, whatever they are called, and become RGB. Training takes a random part of an image
-(8 to 100 % of its area, sides 3:4 to 4:3) and may mirror it, validation takes the middle of the image, as is usual.
-An image that cannot be read is left out: training takes the next one of the list in its place.
+Images are read while the network trains on those before, by readers that all learners of a process share; which image
+is where in a batch does not depend on them. An image that cannot be read is left out: training takes the next one of
+the list in its place. See ``reading.py`` for what is made of a file.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.envs.images.base import Batch, Shape
+from firerl.cores import share_of_cores
+from firerl.envs.images.base import Batch, Scale, Shape
+from firerl.envs.images.readers import PIECE, Readers
+from firerl.envs.images.reading import DRAWS, Piece, Pixels
 from firerl.envs.images.split import stratified
 from firerl.errors import FirerlError, SettingError
 from firerl.settings import setting
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
-MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # of ImageNet's training images, by channel
-DEVIATION = np.array([0.229, 0.224, 0.225], dtype=np.float32)
-CROP_TRIES = 10
+SCALE = Scale(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))  # of ImageNet's training images
 CHUNK = 100  # images in one batch of an evaluation
-MARGIN = 256 / 224  # the short side of a validation image, in sides of the middle that is taken
 SPLIT_SEED = 0
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,13 @@ class ImageNetSettings:
     size: int = setting(224, "height and width that the network sees", "pixels", minimum=8)
     objective: int = setting(10_000, "validation images that the objective is measured on", "images", minimum=1)
     max_broken: int = setting(20, "unreadable images that a worker leaves out before it fails", "images", minimum=0)
-    threads: int = setting(4, "that read images, in each process", "threads", minimum=1)
+    draft: bool = setting(False, "decode large JPEGs at a half, a quarter or an eighth where that is enough: faster")
+    keep: int = setting(2000, "of decoded objective images, kept by each process of the engine", "MB", minimum=0)
+    processes: int | None = setting(
+        None, "that read images for each process of the engine; null: its share of the cores; 0: its own threads",
+        "processes", minimum=0, maximum=1024,
+    )  # fmt: skip
+    threads: int = setting(4, "that read images in each process of the engine where processes=0", "threads", minimum=1)
     files: str | None = setting(None, "checksum of the list of files; null: as they are when the run begins")
 
 
@@ -116,10 +121,18 @@ def check(settings: ImageNetSettings) -> dict[str, Any]:
     return {"root": root, "files": files}
 
 
-class FolderData:
-    """Images that are read when they are needed, by several threads; the order of what comes back is fixed."""
+class _Reading(NamedTuple):
+    """A batch that is being read."""
 
-    draws = 4 * CROP_TRIES + 1  # uniform numbers that the augmentation of one image takes
+    images: int  # in it
+    finish: Callable[[], Batch]  # waits for it
+
+
+class FolderData:
+    """One set of folders, read when it is needed; the objective images stay in memory as far as ``keep`` allows."""
+
+    draws = DRAWS
+    scale: Scale | None = SCALE
 
     def __init__(self, settings: ImageNetSettings):
         check(settings)
@@ -130,100 +143,130 @@ class FolderData:
         chosen = stratified(self._val.labels, settings.objective, SPLIT_SEED)
         rest = np.setdiff1d(np.arange(len(self._val.paths)), chosen)
         self._parts = {"objective": chosen, "report": rest}
-        self._pool = ThreadPoolExecutor(settings.threads)
         self.max_broken = settings.max_broken
+        processes = share_of_cores() if settings.processes is None else settings.processes
+        self.readers = Readers(processes, settings.threads, settings.size)
+        self._kept: list[Batch] = []  # the first batches of the objective half
         self._named: set[str] = set()  # unreadable ones, told once each in this process
+        self._naming = threading.Lock()
 
     def train(self, indices: NDArray[np.int64], draws: NDArray[np.float64]) -> Batch:
-        """The training images at ``indices`` [B], each a random part; float32 [B, 3, size, size], labels [B].
+        """The training images at ``indices`` [B], each a random part; uint8 [B, 3, size, size], labels [B].
 
-        Raises FirerlError where more images than ``max_broken`` cannot be read one after the other.
+        Raises FirerlError where more images than ``max_broken`` cannot be read one after the other, MachineError.
         """
+        return self._begin(indices, draws).finish()
 
-        def one(index: int, row: NDArray[np.float64]) -> tuple[Pixels, int, list[int]]:
-            broken: list[int] = []
-            while len(broken) <= self.max_broken:
-                pixels = self._read(self._train, index, lambda image: random_part(image, row, self.settings.size))
-                if pixels is not None:
-                    return pixels, int(self._train.labels[index]), broken
-                broken.append(index)
-                index = (index + 1) % self.count
-            raise FirerlError(
-                f"data.max_broken={self.max_broken}: more images than that cannot be read, among them "
-                f"{self._train.paths[broken[0]]}"
-            )
-
-        found = list(self._pool.map(one, indices.tolist(), draws))
-        broken = tuple(sorted({index for *_, met in found for index in met}))
-        return _batch([pixels for pixels, *_ in found], [label for _, label, _ in found], broken)
+    def stream(self, wanted: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]) -> Iterator[Batch]:
+        """``train`` for each of ``wanted``; the next ones are read meanwhile."""
+        return self._ahead(self._begin(indices, draws) for indices, draws in wanted)
 
     def held_out(self, part: str) -> Iterator[Batch]:
         """``part`` "objective" or "report" of the validation images, without unreadable ones."""
         indices = self._parts[part]
-        for start in range(0, len(indices), CHUNK):
-            chunk = indices[start : start + CHUNK].tolist()
-            pixels = list(self._pool.map(lambda index: self._read(self._val, index, self._middle), chunk))
-            kept = [(one, int(self._val.labels[i])) for one, i in zip(pixels, chunk, strict=True) if one is not None]
-            broken = tuple(i for one, i in zip(pixels, chunk, strict=True) if one is None)
-            yield _batch([one for one, _ in kept], [label for _, label in kept], broken)
+        kept = self._kept if part == "objective" else []
+        done = len(kept)
+        yield from kept[:done]
+        chunks = range(done * CHUNK, len(indices), CHUNK)
+        fresh = self._ahead(self._begin_held_out(indices[start : start + CHUNK]) for start in chunks)
+        for number, batch in enumerate(fresh, start=done):
+            if part == "objective" and number == len(kept) and self._has_room(batch):
+                kept.append(batch)
+            yield batch
 
-    def _middle(self, image: Any) -> Pixels:
-        return middle(image, self.settings.size)
+    def _has_room(self, batch: Batch) -> bool:
+        return sum(one.images.nbytes for one in (*self._kept, batch)) <= 1_000_000 * self.settings.keep
 
-    def _read(self, listing: Listing, index: int, take: Callable[[Any], Pixels]) -> Pixels | None:
-        """An image's pixels, or None after a line that names it."""
-        from PIL import Image
+    def _ahead(self, begun: Iterator[_Reading]) -> Iterator[Batch]:
+        """The batches of ``begun``; so many are under way behind the first that no reader has to wait."""
+        enough = 2 * PIECE * self.readers.lanes
+        waiting: deque[_Reading] = deque()
+        behind = 0  # images
+        for one in begun:
+            behind += one.images if waiting else 0
+            waiting.append(one)
+            while waiting and behind >= enough:
+                batch = waiting.popleft().finish()
+                behind -= waiting[0].images if waiting else 0
+                yield batch
+        while waiting:
+            yield waiting.popleft().finish()
 
-        path = listing.paths[index]
-        if path in self._named:
-            return None
-        try:
-            with Image.open(listing.root / path) as image:
-                return take(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises
-            reason = " ".join(str(error).split()).replace(f"{listing.root / path}", "the file")
-        self._named.add(path)
-        print(f"firerl: {path} cannot be read and is left out: {reason}", file=sys.stderr, flush=True)
-        return None
+    def _begin(self, indices: NDArray[np.int64], draws: NDArray[np.float64]) -> _Reading:
+        """Start to read training images."""
+        pixels, labels = self._pixels(len(indices)), np.empty(len(indices), dtype=np.int64)
+        reading = [
+            self.readers.submit(partial(self._read_train, indices[p], draws[p], pixels[p], labels[p]))
+            for p in _parts(len(indices))
+        ]
+
+        def finish() -> Batch:
+            return _batch(pixels, labels, {index for future in reading for index in future.result()})
+
+        return _Reading(len(indices), finish)
+
+    def _read_train(
+        self, indices: NDArray[np.int64], draws: NDArray[np.float64], pixels: Pixels, labels: NDArray[np.int64]
+    ) -> list[int]:
+        """Fill ``pixels`` and ``labels``; returns the indices of unreadable images that were met."""
+        met = []
+        taken = indices.tolist()
+        for i, reason in enumerate(self._read(self._train, taken, draws, pixels)):
+            broken: list[int] = []
+            index = taken[i]
+            while reason:
+                self._name(self._train.paths[index], reason)
+                broken.append(index)
+                if len(broken) > self.max_broken:
+                    raise FirerlError(
+                        f"data.max_broken={self.max_broken}: more images than that cannot be read, among them "
+                        f"{self._train.paths[broken[0]]}"
+                    )
+                index = (index + 1) % self.count
+                [reason] = self._read(self._train, [index], draws[i : i + 1], pixels[i : i + 1])
+            labels[i] = self._train.labels[index]
+            met += broken
+        return met
+
+    def _begin_held_out(self, indices: NDArray[np.int64]) -> _Reading:
+        """Start to read validation images."""
+        pixels, labels = self._pixels(len(indices)), self._val.labels[indices]
+        reading = [
+            self.readers.submit(partial(self._read, self._val, indices[p].tolist(), None, pixels[p]))
+            for p in _parts(len(indices))
+        ]
+
+        def finish() -> Batch:
+            reasons = [reason for future in reading for reason in future.result()]
+            broken = [i for i, reason in enumerate(reasons) if reason]
+            if not broken:
+                return _batch(pixels, labels)
+            for i in broken:
+                self._name(self._val.paths[indices[i]], reasons[i])
+            return _batch(np.delete(pixels, broken, 0), np.delete(labels, broken), indices[broken].tolist())
+
+        return _Reading(len(indices), finish)
+
+    def _read(self, listing: Listing, indices: Sequence[int], draws: Any, out: Pixels) -> list[str]:
+        paths = [f"{listing.root}/{listing.paths[index]}" for index in indices]
+        return self.readers.read(Piece(paths, draws, self.settings.size, self.settings.draft), out)
+
+    def _pixels(self, count: int) -> Pixels:
+        return np.empty((count, self.settings.size, self.settings.size, 3), dtype=np.uint8)
+
+    def _name(self, path: str, reason: str) -> None:
+        """One line about an image that cannot be read, once."""
+        with self._naming:
+            told = path in self._named
+            self._named.add(path)
+        if not told:
+            print(f"firerl: {path} cannot be read and is left out: {reason}", file=sys.stderr, flush=True)
 
 
-def random_part(image: Any, draws: NDArray[np.float64], size: int) -> Pixels:
-    """A random part of an RGB image, enlarged to [size, size, 3] and mirrored in half of all cases."""
-    width, height = image.size
-    box = random_box(width, height, draws[:-1].reshape(CROP_TRIES, 4))
-    pixels = _resized(image, (size, size), box)
-    return pixels[:, ::-1] if draws[-1] < 0.5 else pixels
+def _parts(count: int) -> list[slice]:
+    """Cuts of ``count`` images that a reader takes at once."""
+    return [slice(start, min(start + PIECE, count)) for start in range(0, count, PIECE)]
 
 
-def random_box(width: int, height: int, draws: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom): the first of the tries ``draws`` [T, 4] that fits, else the middle of the image."""
-    for area, ratio, x, y in draws.tolist():
-        area = width * height * (0.08 + 0.92 * area)
-        ratio = math.exp(math.log(3 / 4) + ratio * 2 * math.log(4 / 3))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(x * (width - w + 1)), int(y * (height - h + 1))
-            return left, top, left + w, top + h
-    across, down = min(width, height * 4 / 3), min(height, width * 4 / 3)
-    return (width - across) / 2, (height - down) / 2, (width + across) / 2, (height + down) / 2
-
-
-def middle(image: Any, size: int) -> Pixels:
-    """The middle of an RGB image whose short side becomes 256/224 of ``size``, [size, size, 3]."""
-    width, height = image.size
-    side = min(width, height) / MARGIN
-    box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-    return _resized(image, (size, size), box)
-
-
-def _resized(image: Any, size: tuple[int, int], box: tuple[float, float, float, float]) -> Pixels:
-    from PIL import Image
-
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
-
-
-def _batch(pixels: Sequence[Pixels], labels: Sequence[int], broken: tuple[int, ...]) -> Batch:
-    if not pixels:
-        return Batch(np.empty((0, 3, 1, 1), dtype=np.float32), np.empty(0, dtype=np.int64), broken)
-    numbers = (np.stack(pixels).astype(np.float32) / 255 - MEAN) / DEVIATION
-    return Batch(np.ascontiguousarray(numbers.transpose(0, 3, 1, 2)), np.array(labels, dtype=np.int64), broken)
+def _batch(pixels: Pixels, labels: NDArray[np.int64], broken: Iterable[int] = ()) -> Batch:
+    return Batch(pixels.transpose(0, 3, 1, 2), labels, tuple(sorted(broken)))

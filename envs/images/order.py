@@ -6,6 +6,8 @@ killed in mid-epoch goes on with the very next image, and weights that are copie
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +33,15 @@ class Order:
     def draws(self, position: int, length: int, width: int) -> NDArray[np.float64]:
         """Uniform numbers in [0, 1) for the batch that starts at ``position``, [length, width]."""
         return self._rng(DRAWS, position).random((length, width))
+
+    def parts(
+        self, position: int, steps: int, size: int, part: int, width: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """``indices`` and ``draws`` of so many steps of ``size`` images from ``position`` on, ``part`` at a time."""
+        for start in range(position, position + steps * size, size):
+            indices, draws = self.indices(start, size), self.draws(start, size, width)
+            for first in range(0, size, part):
+                yield indices[first : first + part], draws[first : first + part]
 
     def _epoch(self, epoch: int) -> NDArray[np.int64]:
         if self._shuffled is None or self._shuffled[0] != epoch:

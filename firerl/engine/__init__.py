@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
 from firerl.errors import SettingError, unknown
 
@@ -44,10 +43,3 @@ def make_engine(
     from firerl.engine.local import LocalEngine
 
     return LocalEngine(spec, wanted, timeout)
-
-
-def usable_cores() -> int:
-    """How many cores this process may run on, which on a shared machine is fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -22,7 +22,7 @@ import torch
 
 from firerl import checkpoint, files
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import MachineError, RunFolderError, SettingError
 from firerl.learner import Learner
 
 ONE_THREAD = {
@@ -47,8 +47,8 @@ class Host:
     """Learners by worker. Its methods are an engine's, for the workers that live here.
 
     Whatever a learner raises in its own call is that learner's failure (but KeyboardInterrupt is the user's, and
-    lack of memory the machine's: MachineFailure). The learner is dropped, and its next Advance tells the failure.
-    Where a learner's ``state()`` is the trouble the run cannot be saved, which is a SettingError.
+    MachineError and lack of memory are the machine's: MachineFailure). The learner is dropped, and its next Advance
+    tells the failure. Where a learner's ``state()`` is the trouble the run cannot be saved, which is a SettingError.
     """
 
     def __init__(self, spec: LearnerSpec, durable: bool = True):
@@ -71,7 +71,7 @@ class Host:
 
     def load(self, orders: Sequence[Load]) -> None:
         """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file, and
-        MachineFailure where the learner does not take its state back."""
+        MachineFailure where the learner does not take its state back, SettingError where it says what is wrong."""
         for order in orders:
             state = checkpoint.read(order.path)
             if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
@@ -81,6 +81,8 @@ class Host:
                 with self._own_call(order.worker):
                     self._learner(order.worker).load(**state)
             if failure := self._failures.pop(order.worker, None):
+                if failure.kind == SettingError.__name__:  # data that is not here, say: a person can mend that
+                    raise SettingError(failure.text.splitlines()[-1].partition(": ")[2])
                 # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
                 raise MachineFailure(f"worker {order.worker} cannot be loaded again: {failure.text.splitlines()[-1]}")
 
@@ -174,7 +176,7 @@ class Host:
         try:
             yield
         except (Exception, SystemExit) as error:
-            _raise_if_out_of_memory(error, worker)
+            _raise_if_the_machines(error, worker)
             self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
 
     def _dump(self, worker: int, half: str | None = None) -> bytes:
@@ -188,7 +190,7 @@ class Host:
                 return checkpoint.dumps(state[half], f"state[{half!r}]")
             return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
         except (Exception, SystemExit) as error:
-            _raise_if_out_of_memory(error, worker)
+            _raise_if_the_machines(error, worker)
             kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
             text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
             raise SettingError(text) from error
@@ -211,7 +213,9 @@ def one_thread() -> None:
         threadpoolctl.threadpool_limits(1)
 
 
-def _raise_if_out_of_memory(error: BaseException, worker: int) -> None:
+def _raise_if_the_machines(error: BaseException, worker: int) -> None:
+    if isinstance(error, MachineError):
+        raise MachineFailure(f"worker {worker}: {error}") from error
     on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
     if on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError):
         raise MachineFailure(f"worker {worker} ran out of memory: {error}") from error

@@ -26,6 +26,7 @@ import multiprocess
 import multiprocess.connection
 import multiprocess.resource_tracker
 
+from firerl.cores import SHARERS
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
 from firerl.engine.placement import by_process, process_of
@@ -133,7 +134,7 @@ class LocalEngine:
         context = multiprocess.get_context("spawn")
         # The kernel takes the end of the *thread* that starts a process for its parent's: only the main one lasts.
         tied = threading.current_thread() is threading.main_thread()
-        with _fit_for_children():
+        with _fit_for_children(self.processes):
             for number in range(self.processes):
                 ours, theirs = context.Pipe()
                 child = context.Process(target=serve, args=(theirs, tied), name=f"firerl-{number}", daemon=True)
@@ -232,14 +233,15 @@ def _independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:
 
 
 @contextlib.contextmanager
-def _fit_for_children() -> Iterator[None]:
+def _fit_for_children(processes: int) -> Iterator[None]:
     """While children start: what they shall inherit."""
+    told = {**ONE_THREAD, SHARERS: str(processes)}
     multiprocess.resource_tracker.ensure_running()  # else it starts in between and unblocks SIGINT
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    before = {name: os.environ.get(name) for name in told}
     main = sys.modules["__main__"]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until serve() ignores it
     try:
-        os.environ.update(ONE_THREAD)  # read when numpy and torch are imported
+        os.environ.update(told)  # read when numpy and torch are imported
         # An empty __main__ keeps spawn from running the user's script again in each child, where one without
         # `if __name__ == "__main__":` would start the run once more. The learner's class does not need it.
         sys.modules["__main__"] = types.ModuleType("__main__")
