@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from firerl import checkpoint
 from firerl.engine.base import Advance, LearnerSpec
+from firerl.engine.memory import raise_if_out_of_memory
 from firerl.learner import Learner, Stack
 
 Dump = Callable[[int], bytes]  # the state of a worker
@@ -61,6 +62,7 @@ class Groups:
                 if [given is None for given in returned] != [member is None for member in members]:
                     raise TypeError(f"train() of a stack must return a list with one entry for each of {size} slots")
             except (Exception, SystemExit) as error:
+                raise_if_out_of_memory(error, f"the group of workers {workers}")
                 self._stacks.pop(group, None)
                 told = " ".join(f"{type(error).__name__}: {error}".split())
                 warnings.warn(
@@ -85,5 +87,6 @@ def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[i
         try:
             learners[worker].load(**checkpoint.loads(before.read(length)))
         except (Exception, SystemExit) as error:
+            raise_if_out_of_memory(error, f"worker {worker}")
             failed[worker] = Trained(error, 0.0)
     return failed

@@ -23,6 +23,7 @@ import torch
 from firerl import checkpoint, files
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.groups import Groups, Trained
+from firerl.engine.memory import raise_if_out_of_memory
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
 
@@ -186,7 +187,7 @@ class Host:
         try:
             yield
         except (Exception, SystemExit) as error:
-            _raise_if_out_of_memory(error, worker)
+            raise_if_out_of_memory(error, f"worker {worker}")
             self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
 
     def _dump(self, worker: int, half: str | None = None) -> bytes:
@@ -200,7 +201,7 @@ class Host:
                 return checkpoint.dumps(state[half], f"state[{half!r}]")
             return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
         except (Exception, SystemExit) as error:
-            _raise_if_out_of_memory(error, worker)
+            raise_if_out_of_memory(error, f"worker {worker}")
             kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
             text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
             raise SettingError(text) from error
@@ -221,12 +222,6 @@ def one_thread() -> None:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(1)
-
-
-def _raise_if_out_of_memory(error: BaseException, worker: int) -> None:
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
-    if on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError):
-        raise MachineFailure(f"worker {worker} ran out of memory: {error}") from error
 
 
 def _metrics(returned: Any) -> dict[str, float]:
