@@ -111,7 +111,9 @@ def test_where_only_the_group_raises_all_go_on_alone_and_a_warning_says_so(rope:
     heard: list[Outcome] = []
     for _ in range(2):  # it raises each time
         heard.clear()
-        with pytest.warns(UserWarning, match=r"workers \[0, 1, 2\] trained as one and raised .*: each trains for itself"):
+        with pytest.warns(
+            UserWarning, match=r"workers \[0, 1, 2\] trained as one and raised .*: each trains for itself"
+        ):
             host.advance([Advance(w, 10, 7) for w in range(3)], heard.append)
     usual = alone([{}] * 3, rounds=2)
     assert [(o.failure, o.objective) for o in heard] == [(None, usual[w].objective) for w in range(3)]

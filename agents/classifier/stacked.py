@@ -183,5 +183,3 @@ class StackedClassifiers:
             return member.metrics(loss / (steps * self.size), right / (steps * self.size))
         except FloatingPointError as error:
             return error
-
-
