@@ -160,11 +160,9 @@ def main() -> None:
     print(f"{'':12} {'ms a step of all':>18} {'gain':>6} {'ms an interval':>18} {'gain':>6}", flush=True)
     for data, model in cases:
         found = speed(data, model, rounds)
-        print(
-            f"\r{data + ' ' + model:12} {found['train_alone_ms']:>8.2f} -> {found['train_ms']:>6.2f} {found['gain']:>6.2f} "
-            f"{found['interval_alone_ms']:>8.0f} -> {found['interval_ms']:>6.0f} {found['interval_gain']:>6.2f}",
-            flush=True,
-        )
+        train = f"{found['train_alone_ms']:>8.2f} -> {found['train_ms']:>6.2f} {found['gain']:>6.2f}"
+        interval = f"{found['interval_alone_ms']:>8.0f} -> {found['interval_ms']:>6.0f} {found['interval_gain']:>6.2f}"
+        print(f"\r{data + ' ' + model:12} {train} {interval}", flush=True)
         name = "stacked" if (data, model) == CASES[0] else f"{data}_{model}"
         figures |= {f"{name}_gain": found["gain"], f"{name}_interval_gain": found["interval_gain"]}
     print(f"\n{'MB a member':12} {'of the first eight':>20} {'of 56 further ones':>20}", flush=True)

@@ -135,7 +135,7 @@ def test_a_copy_in_a_group_takes_the_weights_and_goes_on_alone(settings: dict[st
     fresh = made(settings)
     fresh[2].load(**checkpoint.loads(checkpoint.dumps({**fresh[0].state(), "stream": fresh[2].state()["stream"]})))
     alone = stack(settings)
-    alone.train(fresh[:1] + [None, None], 2)
+    alone.train([*fresh[:1], None, None], 2)
     fresh[2].load(weights=checkpoint.loads(checkpoint.dumps(fresh[0].state()["weights"])))
     fresh[2].load(stream={**fresh[2].state()["stream"], "taken": fresh[0].taken})
     alone.train([None, None, fresh[2]], 2)
@@ -203,7 +203,7 @@ def test_what_cannot_be_stacked_is_refused(given: dict[str, Any], words: str) ->
 
 def test_a_resnet_cannot_be_stacked() -> None:
     pytest.importorskip("torchvision")
-    with pytest.raises(SettingError, match="learner.model=resnet18 cannot be stacked, only cnn and mlp"):
+    with pytest.raises(SettingError, match=r"learner\.model=resnet18 cannot be stacked, only cnn and mlp"):
         Classifier.resolve({"stacked": 4, "model": "resnet18"})
 
 

@@ -1,4 +1,4 @@
-"""Whole runs with stacked members: one journal, with one process and two, after a kill, and with members that diverge."""
+"""Whole runs with stacked members: the journal is one, with two processes, after a kill, where members diverge."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SPACE = {"learning_rate": {"log_uniform": [0.03, 1000.0], "initial": [0.1, 1000.
 COMMON = {"population": [2, 2], "evaluators": 2, "steps": 320, "eval_interval": 20, "ready_interval": 40, "seed": 4}
 ARGUMENTS = [
     "learner=classifier", *(f"learner.{name}={value}" for name, value in SETTINGS.items()), "population.sizes=[2,2]",
-    "space.learning_rate={log_uniform: [0.03, 1000.0], initial: [0.1, 1000.0, 0.05, 0.3]}", "population.evaluators=2", "steps=320", "eval_interval=20",
-    "ready_interval=40", "seed=4",
+    "space.learning_rate={log_uniform: [0.03, 1000.0], initial: [0.1, 1000.0, 0.05, 0.3]}", "population.evaluators=2",
+    "steps=320", "eval_interval=20", "ready_interval=40", "seed=4",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""k small networks of one shape as one computation: their losses and gradients in a few large calls instead of k small ones.
+"""k small networks of one shape as one computation: losses and gradients in few large calls, not k times as many.
 
-Tensors of the k networks are stacked in the first dimension, [k, ...]: matrix products become batched ones, convolutions
-become one with k groups. What one network gets never depends on the numbers of another.
+Tensors of the k networks are stacked in the first dimension, [k, ...]: matrix products become batched ones,
+convolutions one with k groups. What one network gets never depends on the numbers of another.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class BatchedMLP:
 
 
 class BatchedCNN:
-    """k copies of ``networks.cnn``: convolutions with k groups, batch norm by channel; the backward pass is autograd's."""
+    """k copies of ``networks.cnn``: convolutions with k groups, batch norm by channel, backward by autograd."""
 
     def __init__(self, network: nn.Sequential, parameters: Stacked, gradients: Stacked, statistics: Stacked):
         self.network = network

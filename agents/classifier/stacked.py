@@ -76,7 +76,8 @@ class StackedClassifiers:
             sums = self._steps(members, steps)
         finally:
             self.parameters[still], self.momentum[loose] = kept
-        return [None if m is None else self._told(m, *s, steps) for m, s in zip(members, sums.tolist(), strict=True)]
+        means = (sums / (steps * self.size)).tolist()
+        return [None if m is None else _told(m, *mean) for m, mean in zip(members, means, strict=True)]
 
     def _steps(self, members: Sequence[Classifier | None], steps: int) -> Tensor:
         """Sums of losses and numbers of right answers, [k, 2]."""
@@ -142,7 +143,7 @@ class StackedClassifiers:
         )  # fmt: skip
 
     def _batch(self, members: Sequence[Classifier | None]) -> tuple[Tensor, Tensor]:
-        """The next images [k, B, C, H, W] and labels [k, B] of every member, in one go; a resting slot takes the first."""
+        """The next images [k, B, C, H, W] and labels [k, B] of every member, in one go; a resting slot takes any."""
         indices = np.zeros((self.slots, self.size), np.int64)
         draws = np.zeros((self.slots, self.size, self.data.draws))
         for slot, member in enumerate(members):
@@ -177,9 +178,10 @@ class StackedClassifiers:
         numbers = [0.0 if m is None else float(value(m)) for m in members]
         return torch.tensor(numbers, device=self.device)[:, None]
 
-    def _told(self, member: Classifier, loss: float, right: float, steps: int) -> dict[str, float] | Exception:
-        """A member's metrics, or its failure."""
-        try:
-            return member.metrics(loss / (steps * self.size), right / (steps * self.size))
-        except FloatingPointError as error:
-            return error
+
+def _told(member: Classifier, loss: float, right: float) -> dict[str, float] | Exception:
+    """A member's metrics, or its failure."""
+    try:
+        return member.metrics(loss, right)
+    except FloatingPointError as error:
+        return error

@@ -34,7 +34,7 @@ class Placement:
 
 
 def group_count(workers: int, stacked: int) -> int:
-    """How many groups so many workers are: no more processes can have work. The last may have slots without a worker."""
+    """How many groups so many workers are: no more processes have work. The last may have slots without a worker."""
     return -(-workers // stacked)
 
 

@@ -1,8 +1,9 @@
 """Learners in this process, time as if they were in many: virtual time instead of real time.
 
 What is learned and decided is what every engine gives, to the last bit; only the clock is another. Its model: worker w
-has a speed of its own; a process does its share of a request one worker or group after the other, all processes at once, and
-who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it takes.
+has a speed of its own; a process does its share of a request one worker or group after the other, all processes at
+once, and who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it
+takes.
 """
 
 from __future__ import annotations

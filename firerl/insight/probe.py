@@ -21,6 +21,7 @@ import numpy as np
 from firerl import curves
 from firerl.config import RunConfig
 from firerl.errors import FirerlError, SettingError
+from firerl.learner import Learner
 from firerl.settings import build, convert, setting
 
 Say = Callable[[str], None]
@@ -100,7 +101,9 @@ def curve_noise(curve: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(second**2) / 6))
 
 
-def probe(config: RunConfig, learner: type, processes: int, seconds: float, say: Say = lambda text: None) -> Probe:
+def probe(
+    config: RunConfig, learner: type[Learner], processes: int, seconds: float, say: Say = lambda text: None
+) -> Probe:
     """Measure for about so many ``seconds``, with the engine of ``config`` in so many ``processes``.
 
     Raises SettingError on a learner that cannot be sent or saved, FirerlError where all members fail.
