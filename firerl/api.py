@@ -174,14 +174,18 @@ def resume_run(
 
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
     from firerl.controller import Controller
-    from firerl.engine import make_engine
+    from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
+    from firerl.engine.placement import too_many_processes
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
-    spec = LearnerSpec(learner, config.settings, config.engine.device)
+    spec = LearnerSpec(learner, config.settings, config.engine.device, learner.stacked_of(config.settings))
     workers = sum(config.sizes) + config.evaluators
     engine = config.engine
+    idle = too_many_processes(engine.processes or usable_cores(), workers, spec.stacked)
+    if idle and engine.name != "inline":
+        observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
     start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers, costs)
     try:

@@ -187,6 +187,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
     space = Space.parse(_space(learner, settings, raw.get("space") or {}))
+    _check_stacked(learner, learner_name, settings, space)
     offered = {
         "max_eval_steps": preset.max_eval_evaluations * eval_interval,
         "fitness_window": preset.fitness_window,
@@ -259,6 +260,7 @@ def modelled(config: RunConfig, **settings: Any) -> RunConfig:
         "space": config.space,
         "granularity": 1,  # the intervals are whole already
         "eval_interval": config.eval_interval,
+        "stacked": config.settings.get("stacked"),
     }
     complete = dict(plain(learner.resolve({**stands_for, **settings})))
     return replace(config, task=learner.task_of(complete), learner="modelled", settings=complete, init=None)
@@ -325,12 +327,33 @@ def _learner_settings(
         own = learner.settings["data"]
         chosen, rest = _named("data", data, own.get("name", "") if isinstance(own, Mapping) else str(own))
         given["data"] = {"name": chosen, **rest}
+    if given.get("stacked") is not None and "stacked" not in learner.settings:
+        raise _cannot_stack(name, given["stacked"])
     try:
         return dict(plain(learner.resolve(given)))
     except FirerlError:
         raise
     except Exception as error:  # anybody's code
         raise SettingError(f"learner={name}: resolve() raised {type(error).__name__}: {error}") from error
+
+
+def _check_stacked(learner: type[Learner], name: str, settings: Mapping[str, Any], space: Space) -> None:
+    """Refuse what cannot train as one, where the learner's setting ``stacked`` asks for it."""
+    stacked = convert("learner.stacked", settings.get("stacked"), int | None, {"min": 2})
+    if stacked is None:
+        return
+    if learner.stack.__func__ is Learner.stack.__func__:  # type: ignore[attr-defined]
+        raise _cannot_stack(name, stacked)
+    for dimension in space.dimensions:
+        if dimension.name in learner.reshaping:
+            raise SettingError(
+                f"learner.stacked={stacked}: space.{dimension.name} changes the shapes of what is computed, which "
+                "members that train as one must share"
+            )
+
+
+def _cannot_stack(name: str, stacked: Any) -> SettingError:
+    return SettingError(f"learner.stacked={show(stacked)}: learner={name} has no stack(): its members train one by one")
 
 
 def _environment(default: Any, given: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ A learner trains one network with hyperparameters that may change between two ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from firerl.errors import FirerlError, SettingError, unknown
 
@@ -32,6 +32,7 @@ class Learner:
     settings: ClassVar[Mapping[str, Any]] = {}  # the workload's fixed settings and their defaults
     granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps
     eval_interval: ClassVar[int] = 100  # default distance of two evaluations, in steps
+    reshaping: ClassVar[tuple[str, ...]] = ()  # hyperparameters that change shapes: not tuned with learner.stacked
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream."""
@@ -63,6 +64,16 @@ class Learner:
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
         """Default distance of two evaluations in steps, where complete ``settings`` decide it."""
         return cls.eval_interval
+
+    @classmethod
+    def stacked_of(cls, settings: Mapping[str, Any]) -> int:
+        """How many workers with consecutive ids train as one (see ``stack``), where complete ``settings`` decide it."""
+        return settings.get("stacked") or 1
+
+    @classmethod
+    def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Stack:
+        """What trains ``slots`` learners as one computation; optional, for learners with a setting ``stacked``."""
+        raise FirerlError(f"learner {cls.__name__} has no stack(): its members train one by one")
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
@@ -117,6 +128,20 @@ class Learner:
     def load(self, weights: Any = None, stream: Any = None) -> None:
         """Take over either half of a state, or both. Copies what it is given."""
         raise NotImplementedError(f"{type(self).__name__} lacks load(weights, stream)")
+
+
+class Stack(Protocol):
+    """The training of a group of learners as one computation; made by ``Learner.stack``."""
+
+    def train(self, members: Sequence[Any], steps: int) -> Sequence[Mapping[str, float] | Exception | None]:
+        """Train the ``members`` [slots] so many steps: what their own ``train`` would do, but for rounding.
+
+        A worker has the same slot all its life. None in it: there is no such worker, or it does not train now.
+        Returns by slot what ``train`` returns, or the exception of a member that has failed; None for None. What
+        becomes of a member, bit for bit, is a function of its own state, its slot and the number of slots, never of
+        who else trains. If it raises, all members are put back and each trains for itself.
+        """
+        ...
 
 
 def check_multiple(name: str, value: int, unit: int, unit_name: str) -> None:

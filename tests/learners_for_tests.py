@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,3 +80,33 @@ class Quiet(Walk):
 
     def evaluate(self, seed: int) -> None:
         return None
+
+
+class Roped(Walk):
+    """Walks that train as one. ``rope: raise`` makes the group raise, but not the member alone."""
+
+    settings: ClassVar[Mapping[str, Any]] = {"folder": ".", "stacked": None}
+    reshaping: ClassVar[tuple[str, ...]] = ("size",)
+
+    @classmethod
+    def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Rope:
+        return Rope(slots)
+
+
+class Rope:
+    """Trains its members one after the other, and tells in a metric which slots trained."""
+
+    def __init__(self, slots: int):
+        self.slots = slots
+
+    def train(self, members: Sequence[Roped | None], steps: int) -> Any:
+        assert len(members) == self.slots
+        trained = float(sum(2**slot for slot, member in enumerate(members) if member is not None))
+        told: list[Any] = []
+        for member in members:
+            told.append(None if member is None else {**member.train(steps), "slots": trained})
+            if member is not None and member.do("rope") == "short":
+                return told[1:]
+            if member is not None and member.values.get("rope") == "fail":
+                told[-1] = ArithmeticError("it alone")
+        return told

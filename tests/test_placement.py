@@ -1,16 +1,39 @@
 from __future__ import annotations
 
+import pytest
+
 from firerl.engine.base import Advance
-from firerl.engine.placement import by_process, process_of
+from firerl.engine.placement import Placement, group_count, too_many_processes
 
 
 def test_every_item_goes_to_its_workers_process_in_order() -> None:
     orders = [Advance(worker, 1, 0) for worker in (5, 0, 3, 1, 2)]
-    split = by_process(orders, 3)
+    placement = Placement(3)
+    split = placement.split(orders)
     assert {process: [order.worker for order in mine] for process, mine in split.items()} == {
         0: [0, 3],
         1: [1],
         2: [5, 2],
     }
-    assert all(process_of(order.worker, 3) == process for process, mine in split.items() for order in mine)
-    assert by_process([4, 7, 6], 2, lambda worker: worker) == {0: [4, 6], 1: [7]}
+    assert all(placement.process_of(order.worker) == process for process, mine in split.items() for order in mine)
+    assert Placement(2).split([4, 7, 6], lambda worker: worker) == {0: [4, 6], 1: [7]}
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 9])
+def test_a_group_is_never_cut(processes: int) -> None:
+    placement = Placement(processes, stacked=4)
+    by_group: dict[int, set[int]] = {}
+    for worker in range(22):
+        by_group.setdefault(placement.group_of(worker), set()).add(placement.process_of(worker))
+    assert len(by_group) == group_count(22, 4) == 6
+    assert all(len(found) == 1 for found in by_group.values())
+    assert len(set.union(*by_group.values())) == min(processes, 6)
+
+
+def test_processes_without_work_are_told_in_one_line() -> None:
+    assert too_many_processes(64, 22, 1) == ""
+    assert too_many_processes(3, 22, 8) == ""
+    assert too_many_processes(4, 22, 8) == (
+        "learner.stacked=8: 22 workers are 3 groups, each in one process: 3 of 4 processes are used"
+    )
+    assert too_many_processes(2, 8, 8).startswith("learner.stacked=8: 8 workers are 1 group, ")

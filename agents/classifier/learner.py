@@ -18,7 +18,7 @@ from firerl.agents.classifier import networks
 from firerl.agents.classifier import settings as classifier_settings
 from firerl.envs import images
 from firerl.errors import FirerlError
-from firerl.learner import Hyperparameters, Learner
+from firerl.learner import Hyperparameters, Learner, Stack
 
 
 class Classifier(Learner):
@@ -64,6 +64,12 @@ class Classifier(Learner):
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         return str(settings["data"]["name"])
 
+    @classmethod
+    def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Stack:
+        from firerl.agents.classifier.stacked import StackedClassifiers
+
+        return StackedClassifiers(settings, slots, device)
+
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Any of ``tunable``; those not given take the value of the settings."""
         checked = classifier_settings.check_hyperparameters(values)
@@ -83,7 +89,10 @@ class Classifier(Learner):
         with self._within_memory(part):
             for _ in range(steps):
                 sums += self._step(itertools.islice(batches, size // part))
-        loss, right = (sums / (steps * size)).tolist()
+        return self.metrics(*(sums / (steps * size)).tolist())
+
+    def metrics(self, loss: float, right: float) -> dict[str, float]:
+        """What ``train`` returns, from means over its images. Raises FloatingPointError on a loss that is no number."""
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss}: training diverged")
         metrics = {"loss": loss, "train_accuracy": right, "epochs": self.taken / self.data.count}
@@ -168,7 +177,7 @@ class Classifier(Learner):
 
     def state(self) -> dict[str, Any]:
         network = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
-        buffers = [self.optimiser.state[p].get("momentum_buffer") for p in self._parameters()]
+        buffers = [self.optimiser.state[p].get("momentum_buffer") for p in self.parameters()]
         momentum = [None if buffer is None else buffer.detach().cpu().clone() for buffer in buffers]
         stream = {"seed": self.seed, "taken": self.taken, "broken": sorted(self.broken)}
         return {"weights": {"network": network, "momentum": momentum}, "stream": stream}
@@ -177,7 +186,7 @@ class Classifier(Learner):
         """Momentum comes with the weights; the learning rate and the order of images stay with the worker."""
         if weights is not None:
             self.network.load_state_dict(weights["network"])  # copies into the tensors that are there
-            for parameter, buffer in zip(self._parameters(), weights["momentum"], strict=True):
+            for parameter, buffer in zip(self.parameters(), weights["momentum"], strict=True):
                 kept = None if buffer is None else torch.empty_like(parameter).copy_(buffer)
                 self.optimiser.state[parameter] = {"momentum_buffer": kept}
         if stream is not None:
@@ -185,7 +194,7 @@ class Classifier(Learner):
             self.broken = {int(index) for index in stream["broken"]}
             self.order = images.Order(self.data.count, self.seed)
 
-    def _parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[nn.Parameter]:
         """In the optimiser's order."""
         return [p for group in self.optimiser.param_groups for p in group["params"]]
 

@@ -26,6 +26,10 @@ class Settings:
         None, "as many go through the network at once and share batch statistics; null: all", "images", minimum=2
     )
     precision: str = setting("float32", "of the forward pass; weights are float32", choices=PRECISIONS)
+    stacked: int | None = setting(
+        None, "so many workers in a row train as one computation, cnn and mlp only; null: each for itself", "workers",
+        minimum=2,
+    )  # fmt: skip
     eval_interval: int = setting(50, "distance of two evaluations", "steps", minimum=1)
     learning_rate: float = setting(0.1, "of SGD", above=0, maximum=1000)
     momentum: float = setting(0.9, "share of the last step's direction that is kept", minimum=0, below=1)
@@ -66,8 +70,23 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
             f"learner.batch_size={settings.batch_size}: must be a multiple of learner.micro_batch="
             f"{settings.micro_batch}"
         )
+    if settings.stacked:
+        _check_stacked(settings)
     result: dict[str, Any] = plain(settings)
     return result
+
+
+def _check_stacked(settings: Settings) -> None:
+    """Refuse what cannot train as one computation."""
+    name = f"learner.stacked={settings.stacked}"
+    if settings.model not in networks.OWN:
+        raise SettingError(
+            f"{name}: learner.model={settings.model} cannot be stacked, only {' and '.join(networks.OWN)}"
+        )
+    if settings.precision != "float32":
+        raise SettingError(f"{name}: learner.precision={settings.precision} cannot be stacked, only float32")
+    if settings.data["name"] == "imagenet":
+        raise SettingError(f"{name}: data=imagenet cannot be stacked: broken images make batches of different sizes")
 
 
 def check_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ evolution does are of interest. docs/simulated.md has the model in formulas.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +42,7 @@ class Modelled(Learner):
         "learning_steps": None,  # steps at the best pace to 63 % of all that can be learnt; None: 20 evaluations
         "noise": 0.02,  # standard deviation of an objective
         "failure_rate": 0.0,  # learner failures per worker and step
+        "stacked": None,  # so many workers in a row share a process, as those of a learner that trains them as one
     }
 
     tunable: ClassVar = ()  # beside that learner's space
@@ -80,6 +81,10 @@ class Modelled(Learner):
         return int(settings["eval_interval"])
 
     @classmethod
+    def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> OneByOne:
+        return OneByOne()
+
+    @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         return f"modelled-{(settings['env'] or {}).get('name') or settings['of'].rpartition('.')[2]}"
 
@@ -109,6 +114,19 @@ class Modelled(Learner):
             self.steps, self.lifetime = stream["steps"], stream["lifetime"]
 
 
+class OneByOne:
+    """The ``firerl.learner.Stack`` of learners that train nothing: it only keeps them together."""
+
+    def train(self, members: Sequence[Modelled | None], steps: int) -> list[dict[str, float] | Exception | None]:
+        return [None if member is None else self._one(member, steps) for member in members]
+
+    def _one(self, member: Modelled, steps: int) -> dict[str, float] | Exception:
+        try:
+            return member.train(steps)
+        except ModelledFailure as failure:
+            return failure
+
+
 _LIMITS: dict[str, tuple[Any, dict[str, Any]]] = {
     "of": (str, {}),
     "granularity": (int | None, {"min": 1}),
@@ -116,6 +134,7 @@ _LIMITS: dict[str, tuple[Any, dict[str, Any]]] = {
     "learning_steps": (float | None, {"above": 0}),
     "noise": (float, {"min": 0}),
     "failure_rate": (float, {"min": 0, "max": 1}),
+    "stacked": (int | None, {"min": 2}),
 }
 
 

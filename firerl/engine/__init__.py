@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
+from firerl.engine.placement import group_count
 from firerl.errors import SettingError, unknown
 
 ENGINES = ("inline", "local", "simulated")
@@ -19,7 +20,8 @@ def make_engine(
 ) -> Engine:
     """The engine ``name``, ready for ``create`` or ``load``.
 
-    ``processes`` defaults to the cores this process may use, and is never more than ``workers`` where that is given.
+    ``processes`` defaults to the cores this process may use, and is never more than ``workers``, or their groups,
+    where that is given.
     ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
     ``costs`` are simulated's.
     Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
@@ -35,7 +37,7 @@ def make_engine(
 
         return InlineEngine(spec)
     wanted = processes or usable_cores()
-    wanted = min(wanted, workers) if workers else wanted
+    wanted = min(wanted, group_count(workers, spec.stacked)) if workers else wanted
     if name == "simulated":
         from firerl.engine.simulated import SimulatedEngine
 

@@ -17,6 +17,7 @@ class LearnerSpec:
     learner: type[Learner]
     settings: Mapping[str, Any]  # complete
     device: str = "cpu"
+    stacked: int = 1  # workers with consecutive ids that train as one (learner.stacked)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ import torch
 
 from firerl import checkpoint, files
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.errors import MachineError, RunFolderError, SettingError
+from firerl.engine.failures import raise_if_the_machine_failed
+from firerl.engine.groups import Groups, Trained
+from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
 
 ONE_THREAD = {
@@ -56,6 +58,7 @@ class Host:
         self._durable = durable  # files survive a power failure
         self._learners: dict[int, Learner] = {}
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
+        self._groups = Groups(spec)
         one_thread()
 
     def create(self, orders: Sequence[Create]) -> None:
@@ -87,9 +90,11 @@ class Host:
                 raise MachineFailure(f"worker {order.worker} cannot be loaded again: {failure.text.splitlines()[-1]}")
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
-        """Train and evaluate, one worker after the other; ``on_outcome`` hears of each at its end."""
-        for order in orders:
-            on_outcome(self._advance(order))
+        """Train and evaluate, one worker or group after the other; ``on_outcome`` hears of each at its end."""
+        for together in self._groups.split(orders):
+            trained = self._train_as_one(together) if self._spec.stacked > 1 else {}
+            for order in together:
+                on_outcome(self._advance(order, trained.get(order.worker)))
 
     def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""
@@ -139,22 +144,30 @@ class Host:
             settings = copy.deepcopy(dict(self._spec.settings))
             self._learners[worker] = self._spec.learner(settings, dict(hyperparameters), seed, self._spec.device)
 
-    def _advance(self, order: Advance) -> Outcome:
+    def _train_as_one(self, orders: Sequence[Advance]) -> dict[int, Trained]:
+        healthy = {w: learner for w, learner in self._learners.items() if w not in self._failures}
+        return self._groups.train(orders, healthy, self._dump)
+
+    def _advance(self, order: Advance, trained: Trained | None = None) -> Outcome:
+        """Train and evaluate; only evaluate where the worker has ``trained`` in its group."""
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
             start = time.perf_counter()
             with self._own_call(order.worker):
-                metrics = _metrics(learner.train(order.steps))
-                trained = time.perf_counter()
+                if trained is None:
+                    trained = Trained(learner.train(order.steps), time.perf_counter() - start)
+                if isinstance(trained.returned, BaseException):
+                    raise trained.returned
+                metrics = _metrics(trained.returned)
+                start = time.perf_counter()
                 objective = _objective(learner.evaluate(order.evaluate_seed))
-                evaluated = time.perf_counter()
                 if objective is None or isfinite(objective):
                     return Outcome(
                         order.worker,
                         objective,
                         metrics,
-                        train_seconds=trained - start,
-                        evaluate_seconds=evaluated - trained,
+                        train_seconds=trained.seconds,
+                        evaluate_seconds=time.perf_counter() - start,
                     )
                 kind = "NaN" if isnan(objective) else "infinity"
                 self._fail(order.worker, Failure(kind, f"evaluate() returned {objective} after train() gave {metrics}"))
@@ -176,7 +189,7 @@ class Host:
         try:
             yield
         except (Exception, SystemExit) as error:
-            _raise_if_the_machines(error, worker)
+            raise_if_the_machine_failed(error, f"worker {worker}")
             self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
 
     def _dump(self, worker: int, half: str | None = None) -> bytes:
@@ -190,7 +203,7 @@ class Host:
                 return checkpoint.dumps(state[half], f"state[{half!r}]")
             return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
         except (Exception, SystemExit) as error:
-            _raise_if_the_machines(error, worker)
+            raise_if_the_machine_failed(error, f"worker {worker}")
             kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
             text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
             raise SettingError(text) from error
@@ -211,14 +224,6 @@ def one_thread() -> None:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(1)
-
-
-def _raise_if_the_machines(error: BaseException, worker: int) -> None:
-    if isinstance(error, MachineError):
-        raise MachineFailure(f"worker {worker}: {error}") from error
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
-    if on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError):
-        raise MachineFailure(f"worker {worker} ran out of memory: {error}") from error
 
 
 def _metrics(returned: Any) -> dict[str, float]:

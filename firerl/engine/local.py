@@ -29,7 +29,7 @@ import multiprocess.resource_tracker
 from firerl.cores import SHARERS
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
-from firerl.engine.placement import by_process, process_of
+from firerl.engine.placement import Placement
 from firerl.errors import RunFolderError, SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
@@ -53,6 +53,7 @@ class LocalEngine:
         if multiprocess.current_process().daemon:  # a child of ours, in the middle of importing the learner
             raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
+        self._placement = Placement(processes, spec.stacked)
         self._timeout = timeout
         self._busy = True  # a request is out; stays True for good once one has failed half-way
         self._started = False
@@ -77,10 +78,10 @@ class LocalEngine:
         return time.perf_counter()
 
     def create(self, orders: Sequence[Create]) -> None:
-        self._ask({p: ("create", mine) for p, mine in by_process(orders, self.processes).items()})
+        self._ask({p: ("create", mine) for p, mine in self._placement.split(orders).items()})
 
     def load(self, orders: Sequence[Load]) -> None:
-        self._ask({p: ("load", mine) for p, mine in by_process(orders, self.processes).items()})
+        self._ask({p: ("load", mine) for p, mine in self._placement.split(orders).items()})
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -89,7 +90,7 @@ class LocalEngine:
             outcomes.append(outcome)
             on_outcome(outcome)
 
-        self._ask({p: ("advance", mine) for p, mine in by_process(orders, self.processes).items()}, hear)
+        self._ask({p: ("advance", mine) for p, mine in self._placement.split(orders).items()}, hear)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
@@ -100,11 +101,11 @@ class LocalEngine:
             requests: dict[int, list[Any]] = {}
             for order in batch:
                 moved = weights[order.source] if order.moves else None
-                requests.setdefault(process_of(order.target, self.processes), []).append((order, moved))
+                requests.setdefault(self._placement.process_of(order.target), []).append((order, moved))
             self._ask({process: ("receive", mine) for process, mine in requests.items()})
 
     def weights(self, worker: int) -> Any:
-        process = process_of(worker, self.processes)
+        process = self._placement.process_of(worker)
         return unpack(worker, self._ask({process: ("weights", [worker])})[process][worker])
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
@@ -128,7 +129,7 @@ class LocalEngine:
         self.close()
 
     def _split_workers(self, workers: Sequence[int] | set[int]) -> dict[int, list[int]]:
-        return by_process(sorted(workers), self.processes, lambda worker: worker)
+        return self._placement.split(sorted(workers), lambda worker: worker)
 
     def _start(self, packed: bytes) -> None:
         context = multiprocess.get_context("spawn")

@@ -1,24 +1,49 @@
-"""Which worker lives in which process."""
+"""Which worker lives in which process, and which workers train as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-def process_of(worker: int, processes: int) -> int:
-    """The process that hosts ``worker``."""
-    return worker % processes
+@dataclass(frozen=True)
+class Placement:
+    """``stacked`` workers with consecutive ids are a group: they train as one, so they live in one process."""
+
+    processes: int
+    stacked: int = 1
+
+    def group_of(self, worker: int) -> int:
+        """The group of ``worker``."""
+        return worker // self.stacked
+
+    def process_of(self, worker: int) -> int:
+        """The process that hosts ``worker``."""
+        return self.group_of(worker) % self.processes
+
+    def split(self, items: Iterable[T], worker: Callable[[T], int] = attrgetter("worker")) -> dict[int, list[T]]:
+        """Items by the process that hosts the ``worker`` of each, in their order."""
+        split: dict[int, list[Any]] = {}
+        for item in items:
+            split.setdefault(self.process_of(worker(item)), []).append(item)
+        return split
 
 
-def by_process(
-    items: Iterable[T], processes: int, worker: Callable[[T], int] = attrgetter("worker")
-) -> dict[int, list[T]]:
-    """Items by the process that hosts the ``worker`` of each, in their order."""
-    split: dict[int, list[Any]] = {}
-    for item in items:
-        split.setdefault(process_of(worker(item), processes), []).append(item)
-    return split
+def group_count(workers: int, stacked: int) -> int:
+    """How many groups so many workers are: no more processes have work. The last may have slots without a worker."""
+    return -(-workers // stacked)
+
+
+def too_many_processes(processes: int, workers: int, stacked: int) -> str:
+    """One line where stacked members leave processes without work, else ""."""
+    count = group_count(workers, stacked)
+    if stacked == 1 or processes <= count:
+        return ""
+    return (
+        f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
+        f"{count} of {processes} processes are used"
+    )

@@ -1,8 +1,9 @@
 """Learners in this process, time as if they were in many: virtual time instead of real time.
 
 What is learned and decided is what every engine gives, to the last bit; only the clock is another. Its model: worker w
-has a speed of its own; a process does its share of a request one worker after the other, all processes at once, and
-who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it takes.
+has a speed of its own; a process does its share of a request one worker or group after the other, all processes at
+once, and who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it
+takes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from firerl.engine.base import Advance, Costs, Create, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.host import Host, unpack
-from firerl.engine.placement import process_of
+from firerl.engine.placement import Placement
 from firerl.seeding import Purpose, generator
 
 
@@ -30,6 +31,7 @@ class SimulatedEngine:
 
     def __init__(self, spec: LearnerSpec, processes: int, costs: Costs):
         self.processes = processes
+        self._placement = Placement(processes, spec.stacked)
         self._host = Host(spec, durable=False)
         self._costs = costs
         self._speeds: dict[int, float] = {}
@@ -61,7 +63,7 @@ class SimulatedEngine:
 
             def hear(outcome: Outcome) -> None:
                 timed = self._timed(outcome, steps[outcome.worker])
-                busy[process_of(timed.worker, self.processes)] += timed.train_seconds + timed.evaluate_seconds
+                busy[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
                 outcomes.append(timed)
                 on_outcome(timed)
 
@@ -75,7 +77,7 @@ class SimulatedEngine:
                 self._host.transfer(order)
                 if order.moves:
                     taken = _given(self._costs.seconds_per_copy, perf_counter() - begun)
-                    busy[process_of(order.target, self.processes)] += taken
+                    busy[self._placement.process_of(order.target)] += taken
 
     def weights(self, worker: int) -> Any:
         return unpack(worker, self._host.weights([worker])[worker])
@@ -87,7 +89,7 @@ class SimulatedEngine:
                 begun = perf_counter()
                 saved += (files := self._host.save(folder, prefix, [worker]))
                 taken = _given(self._costs.seconds_per_save, perf_counter() - begun) if files else 0.0
-                busy[process_of(worker, self.processes)] += taken
+                busy[self._placement.process_of(worker)] += taken
         return saved
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from firerl import curves
 from firerl.config import RunConfig
 from firerl.errors import FirerlError, SettingError
+from firerl.learner import Learner
 from firerl.settings import build, convert, setting
 
 Say = Callable[[str], None]
@@ -100,7 +101,9 @@ def curve_noise(curve: Sequence[float]) -> float:
     return float(np.sqrt(np.mean(second**2) / 6))
 
 
-def probe(config: RunConfig, learner: type, processes: int, seconds: float, say: Say = lambda text: None) -> Probe:
+def probe(
+    config: RunConfig, learner: type[Learner], processes: int, seconds: float, say: Say = lambda text: None
+) -> Probe:
     """Measure for about so many ``seconds``, with the engine of ``config`` in so many ``processes``.
 
     Raises SettingError on a learner that cannot be sent or saved, FirerlError where all members fail.
@@ -108,16 +111,20 @@ def probe(config: RunConfig, learner: type, processes: int, seconds: float, say:
     from firerl.api import initial_state_of
     from firerl.engine import make_engine
     from firerl.engine.base import Create, LearnerSpec
+    from firerl.engine.placement import group_count
     from firerl.seeding import Purpose, integer_seed
 
     began = time.perf_counter()
     say("starting processes")
-    spec = LearnerSpec(learner, config.settings, config.engine.device)
+    stacked = learner.stacked_of(config.settings)
+    spec = LearnerSpec(learner, config.settings, config.engine.device, stacked)
+    members = [w for w in initial_state_of(config).workers if not w.is_evaluator]
+    processes = min(processes, group_count(len(members), stacked))  # each has some
     engine = make_engine(config.engine.name, spec, processes, config.engine.timeout)
     started = time.perf_counter() - began
     try:
-        everyone = [w for w in initial_state_of(config).workers if not w.is_evaluator]
-        chosen = everyone[: max(4, 2 * processes)]
+        chosen = members[: max(4, 2 * processes, stacked * processes)]
+        chosen.sort(key=lambda w: (w.id % stacked, w.id))  # the first of each group before all others
         orders = [Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id)) for w in chosen]
         run = _Run(config, engine, {order.worker: order.hyperparameters for order in orders})
         cold, warm, memory = run.grow(orders, processes, seconds, say)

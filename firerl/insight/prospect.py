@@ -9,6 +9,7 @@ from typing import Any
 
 from firerl.config import RunConfig
 from firerl.engine import usable_cores
+from firerl.engine.placement import group_count
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast
 from firerl.insight.mend import Freedom, Mend, Target, freedom_of, mend
@@ -85,7 +86,8 @@ def prospect(
     freedom = freedom_of(config.settings, learner.granularity_of(config.settings))
     workers = sum(config.sizes) + config.evaluators
     cores = usable_cores()
-    processes = 1 if config.engine.name == "inline" else min(config.engine.processes or cores, workers)
+    hosts = group_count(workers, learner.stacked_of(config.settings))  # that can have work
+    processes = 1 if config.engine.name == "inline" else min(config.engine.processes or cores, hosts)
     unkept = ""
     if kept is not None and kept.exists():
         measured = probing.scaled(probing.read(kept, config), config.eval_interval, freedom.over_interval)

@@ -1,0 +1,92 @@
+"""Workers that train as one computation: their stacks, and the way back where one raises."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from firerl import checkpoint
+from firerl.engine.base import Advance, LearnerSpec
+from firerl.engine.failures import raise_if_the_machine_failed
+from firerl.learner import Learner, Stack
+
+Dump = Callable[[int], bytes]  # the state of a worker
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the training of one worker in its group has given."""
+
+    returned: Any  # by train(), or the exception with which the member failed
+    seconds: float  # its share
+
+
+@dataclass
+class Groups:
+    """The groups of one process; ``LearnerSpec.stacked`` says how many workers with consecutive ids each has.
+
+    A group computes all its slots whoever trains, so that what becomes of a worker does not depend on the others.
+    """
+
+    spec: LearnerSpec
+    _stacks: dict[int, Stack] = field(default_factory=dict)
+
+    def split(self, orders: Sequence[Advance]) -> Iterator[list[Advance]]:
+        """Orders that go together, in the order of their first: of one group, for the same number of steps."""
+        split: dict[tuple[int, int], list[Advance]] = {}
+        for order in orders:
+            split.setdefault((order.worker // self.spec.stacked, order.steps), []).append(order)
+        yield from split.values()
+
+    def train(self, orders: Sequence[Advance], learners: Mapping[int, Learner], dump: Dump) -> dict[int, Trained]:
+        """Train the workers of these orders that have a learner. {}: each is as before, to train for itself.
+
+        That is where the group raises: only so it shows whose exception it is. Their states wait in a file meanwhile,
+        since a second copy of every member in memory would cost more than a group saves.
+        """
+        size, steps = self.spec.stacked, orders[0].steps
+        group = orders[0].worker // size
+        workers = sorted(order.worker for order in orders if order.worker in learners)
+        if not workers:
+            return {}
+        members = [learners[w] if w in workers else None for w in range(group * size, (group + 1) * size)]
+        with TemporaryFile(prefix="firerl-group-") as before:
+            lengths = {worker: before.write(dump(worker)) for worker in workers}
+            begun = time.perf_counter()
+            try:
+                returned = list(self._stack(group).train(members, steps))
+                if [given is None for given in returned] != [member is None for member in members]:
+                    raise TypeError(f"train() of a stack must return a list with one entry for each of {size} slots")
+            except (Exception, SystemExit) as error:
+                raise_if_the_machine_failed(error, f"the group of workers {workers}")
+                self._stacks.pop(group, None)
+                told = " ".join(f"{type(error).__name__}: {error}".split())
+                warnings.warn(
+                    f"workers {workers} trained as one and raised {told:.200}: each trains for itself", stacklevel=2
+                )
+                return _put_back(before, lengths, learners)
+        share = (time.perf_counter() - begun) / len(workers)
+        return {worker: Trained(returned[worker - group * size], share) for worker in workers}
+
+    def _stack(self, group: int) -> Stack:
+        if group not in self._stacks:
+            spec = self.spec
+            self._stacks[group] = spec.learner.stack(dict(spec.settings), spec.stacked, spec.device)
+        return self._stacks[group]
+
+
+def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[int, Learner]) -> dict[int, Trained]:
+    """Give every worker its state again; one that does not take it has failed."""
+    failed = {}
+    before.seek(0)
+    for worker, length in lengths.items():
+        try:
+            learners[worker].load(**checkpoint.loads(before.read(length)))
+        except (Exception, SystemExit) as error:
+            raise_if_the_machine_failed(error, f"worker {worker}")
+            failed[worker] = Trained(error, 0.0)
+    return failed
