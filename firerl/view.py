@@ -126,6 +126,8 @@ def opening(config: RunConfig, step: int, processes: int) -> list[str]:
     evaluators = f", {_count(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
     simulated = "simulated " if config.engine.name == "simulated" else ""  # of what is learned nothing but the time
     hosts = _count(processes, f"{simulated}process", f"{simulated}processes")
+    if config.engine.devices[0] not in ("auto", "cpu"):
+        hosts += f" on {', '.join(config.engine.devices)}"
     lines = [
         f"{config.task}: algorithm {config.algo.name}, learner {config.learner}, seed {config.seed}",
         f"  population  {groups} members{evaluators}: {workers} workers in {hosts}",

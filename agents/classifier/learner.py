@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -33,8 +32,6 @@ class Classifier(Learner):
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
         self.config = dict(settings)
         self.device = torch.device(device)
-        if self.device.type == "cuda":
-            _be_deterministic()
         self.data = images.load(settings["data"])
         first, self.seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
         self.order = images.Order(self.data.count, self.seed)
@@ -55,6 +52,11 @@ class Classifier(Learner):
     @classmethod
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
         return int(settings["eval_interval"])
+
+    @classmethod
+    def uses_gpu_of(cls, settings: Mapping[str, Any]) -> bool:
+        """The small networks train as fast on a core."""
+        return settings["model"] in networks.RESNETS
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
@@ -167,10 +169,3 @@ class Classifier(Learner):
 
 def _too_many(part: str, limit: int) -> str:
     return f"data.max_broken={limit}: more {part} images than that cannot be read; each was named when it was met"
-
-
-def _be_deterministic() -> None:
-    """The same sums every time on a GPU; where torch has no such way for an operation it warns."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)
