@@ -58,7 +58,8 @@ class Host:
         self._spec = spec
         self._durable = durable  # files survive a power failure
         self._device = device_of(process, spec.devices)
-        self._learners = Roster(self._construct, self._pack, spec.workers_per_device)
+        on_gpu = devices.type_of(self._device) != "cpu"
+        self._learners = Roster(self._construct, self._pack, spec.workers_per_device, collect=on_gpu)
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
         one_thread()
         devices.prepare(self._device, spec.deterministic)
