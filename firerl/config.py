@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from firerl.engine import ENGINES
-from firerl.engine.devices import full_name, type_of
+from firerl.engine.devices import check_names
 from firerl.errors import FirerlError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
@@ -73,20 +73,7 @@ class EngineConfig:
                     f"engine.{name}={show(getattr(self, name))}: engine={self.name} runs in real time; only "
                     "engine=simulated takes it"
                 )
-        _check_devices(self.devices)
-
-
-def _check_devices(names: tuple[str, ...]) -> None:
-    """Raise SettingError on names that are none, or that do not go together. Whether they are there is asked later."""
-    given = f"engine.devices={show(names if len(names) > 1 else names[0])}"
-    full = [full_name(name) for name in names]
-    for name in names:
-        if not re.fullmatch(r"cpu(:\d+)?|mps|cuda(:\d+)?" + ("" if len(names) > 1 else "|auto"), name):
-            raise SettingError(f"{given}: must be auto, cpu, mps, cuda, or a list such as [cuda:0,cuda:1]")
-    if twice := [name for name in full if full.count(name) > 1]:
-        raise SettingError(f"{given}: {twice[0]} is there twice; engine.processes puts several processes on a device")
-    if len({type_of(name) for name in names}) > 1:
-        raise SettingError(f"{given}: devices of one kind only, since a run's numbers depend on the kind")
+        check_names(self.devices)
 
 
 @dataclass(frozen=True)

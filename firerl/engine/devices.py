@@ -6,6 +6,7 @@ Whatever asks torch is a small function that tests put another in place of: no m
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 
 CPU = ("cpu",)
 NOT_DETERMINISTIC = "not deterministic"
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise SettingError on names that are none, or that do not go together. Whether they are there is asked later."""
+    given = f"engine.devices={show(names if len(names) > 1 else names[0])}"
+    allowed = r"cpu(:\d+)?|mps|cuda(:\d+)?" + ("" if len(names) > 1 else "|auto")
+    if not all(re.fullmatch(allowed, name) for name in names):
+        raise SettingError(f"{given}: must be auto, cpu, mps, cuda, or a list such as [cuda:0,cuda:1]")
+    full = [full_name(name) for name in names]
+    if twice := [name for name in full if full.count(name) > 1]:
+        raise SettingError(f"{given}: {twice[0]} is there twice; engine.processes puts several processes on a device")
+    if len({type_of(name) for name in names}) > 1:
+        raise SettingError(f"{given}: devices of one kind only, since a run's numbers depend on the kind")
 
 
 def available() -> list[str]:
