@@ -61,7 +61,9 @@ def test_a_device_that_is_not_there_is_named_beside_those_that_are() -> None:
         SettingError, match=r"^engine\.devices=\[cuda:0, cuda:7\]: there is no cuda:7 here, there is cp"
     ):
         devices.chosen(["cuda:0", "cuda:7"], THERE)
-    with pytest.raises(SettingError, match=r"there is no mps here, there is cpu, cuda:0, cuda:1$"):
+    with pytest.raises(
+        SettingError, match=r"^engine\.devices=mps: there is no mps here, there is cpu, cuda:0, cuda:1$"
+    ):
         devices.chosen(["mps"], THERE)
 
 

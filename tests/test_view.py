@@ -172,7 +172,9 @@ def test_only_what_can_be_played_is_said_to_be(
     settings: dict[str, object], command: str, tmp_path: Path, config: RunConfig
 ) -> None:
     out = io.StringIO()
-    view.LineView(replace(config, settings=settings), out).finished(json.loads(json.dumps(result_of())), tmp_path)
+    view.LineView(dataclasses.replace(config, settings=settings), out).finished(
+        json.loads(json.dumps(result_of())), tmp_path
+    )
     assert f"try next    python -m firerl.{command} {tmp_path}" in out.getvalue()
 
 

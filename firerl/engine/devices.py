@@ -23,7 +23,7 @@ NOT_DETERMINISTIC = "not deterministic"
 
 def check_names(names: Sequence[str]) -> None:
     """Raise SettingError on names that are none, or that do not go together. Whether they are there is asked later."""
-    given = f"engine.devices={show(names if len(names) > 1 else names[0])}"
+    given = _as_typed(names)
     allowed = r"cpu(:\d+)?|mps|cuda(:\d+)?" + ("" if len(names) > 1 else "|auto")
     if not all(re.fullmatch(allowed, name) for name in names):
         raise SettingError(f"{given}: must be auto, cpu, mps, cuda, or a list such as [cuda:0,cuda:1]")
@@ -56,10 +56,12 @@ def chosen(wanted: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in there if name.startswith("cuda")) or CPU
     for name in wanted:
         if full_name(name) not in there and type_of(name) != "cpu":
-            raise SettingError(
-                f"engine.devices={show(wanted)}: there is no {name} here, there is {', '.join(there)}{_why(name)}"
-            )
+            raise SettingError(f"{_as_typed(wanted)}: there is no {name} here, there is {', '.join(there)}{_why(name)}")
     return tuple(full_name(name) for name in wanted)
+
+
+def _as_typed(names: Sequence[str]) -> str:
+    return f"engine.devices={show(names if len(names) > 1 else names[0])}"
 
 
 def full_name(name: str) -> str:
