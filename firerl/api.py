@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
 from firerl.config import SIMULATED, RunConfig, changed, from_plain, resolve, setup_of, to_plain
+from firerl.engine import devices as machine
 from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
@@ -29,6 +30,7 @@ from firerl.settings import build
 if TYPE_CHECKING:
     from firerl.store import Store
 
+COMPUTES = "computes on "  # how a note begins that says on what kind of device
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
 NOT_PROMISED = ("engine", "init", "logger", "run_dir", "steps", "stop")  # of init, its weights' digest is promised
 
@@ -50,6 +52,7 @@ def run(
     run_dir: str | Path | None = None,
     engine: str = "local",
     processes: int | None = None,
+    devices: str | Sequence[str] = "auto",
     seed: int = 0,
     init: str | Path | None = None,
     progress: bool = True,
@@ -59,8 +62,8 @@ def run(
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
-    ``best.pt`` whose weights all members start from. What is left out is as the command line has it. ``progress``
-    prints how it goes, ``observer`` is told besides.
+    ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
+    What is left out is as the command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
     A class of a script or a notebook will do: worker processes get it from this process, and never run the script
     again. Such a class must be handed in again to ``resume``.
@@ -71,7 +74,7 @@ def run(
     wanted = {
         "learner": {"name": learner, **(settings or {})},
         "algo": {"name": algo, **(algo_settings or {})},
-        "engine": {"name": engine, "processes": processes},
+        "engine": {"name": engine, "processes": processes, "devices": devices},
         "population": {"sizes": None if population is None else list(population), "evaluators": evaluators},
         "space": space or {},
         "steps": steps,
@@ -118,8 +121,8 @@ def start(
     from firerl.store import Store
 
     _check_that_we_may_start()
-    _check_device(config.engine.device)
     learner = learner or find_learner(config.learner)
+    here = _on_this_machine(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:
         config = replace(config, init_sha256=digest(initial))
@@ -127,7 +130,9 @@ def start(
     config = from_plain(plain)  # as a resume will read it: the order of its entries, too
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
-        return _run(config, learner, store, _observers(config, progress, observer))
+        store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
+        here = replace(config, engine=here.engine)
+        return _run(here, learner, store, _observers(here, progress, observer))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -164,12 +169,28 @@ def resume_run(
             told.finished(finished, store.run_dir)
             told.close()
             return Result(store.run_dir, finished)
-        _check_device(config.engine.device)
         learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
+        here = _on_this_machine(here, learner)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")
+        if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
+            told.note(text)
         return _run(here, learner, store, told)
+
+
+def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
+    """The config with the devices that the run computes on here. The run folder keeps what was asked for."""
+    return replace(config, engine=replace(config.engine, devices=machine.of_run(config, learner)))
+
+
+def _moved(store: Store, now: str) -> str | None:
+    """What to tell where the journal may not be that of a run without a break; keeps what computes from here on."""
+    notes = [note.removeprefix(COMPUTES) for note in store.journal().notes() if note.startswith(COMPUTES)]
+    before = notes[-1] if notes else None
+    if now != before:
+        store.note(COMPUTES + now)
+    return machine.warning(before, now)
 
 
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
@@ -177,13 +198,22 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
-    from firerl.engine.placement import too_many_processes
+    from firerl.engine.placement import too_many_processes, usual_processes
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
-    spec = LearnerSpec(learner, config.settings, config.engine.device, learner.stacked_of(config.settings))
-    workers = sum(config.sizes) + config.evaluators
     engine = config.engine
-    idle = too_many_processes(engine.processes or usable_cores(), workers, spec.stacked)
+    stacked = learner.stacked_of(config.settings)
+    if stacked > 1 and engine.workers_per_device is not None:
+        raise SettingError(
+            f"engine.workers_per_device={engine.workers_per_device}: must be null with learner.stacked={stacked}, "
+            "whose groups are built as a whole"
+        )
+    spec = LearnerSpec(
+        learner, config.settings, engine.devices, engine.workers_per_device, engine.deterministic, stacked
+    )
+    workers = sum(config.sizes) + config.evaluators
+    hosts = engine.processes or usual_processes(engine.devices, usable_cores())
+    idle = too_many_processes(hosts, workers, stacked)
     if idle and engine.name != "inline":
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
@@ -202,17 +232,6 @@ def _check_that_we_may_start() -> None:
 
     if multiprocess.current_process().name.startswith("firerl-"):
         raise SettingError('its module starts a run when it is imported: put that under if __name__ == "__main__":')
-
-
-def _check_device(device: str) -> None:
-    """Raise SettingError where torch cannot compute there."""
-    if device != "cpu":
-        import torch
-
-        try:
-            torch.zeros(1, device=device)
-        except Exception as error:  # torch raises AssertionError, RuntimeError, ... by device
-            raise SettingError(f"engine.device={device} does not work here: {error}") from error
 
 
 def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:

@@ -70,6 +70,7 @@ def check(learner: type[Learner], config: RunConfig) -> int:
 
 def subject_of(learner: type[Learner], config: RunConfig) -> Subject:
     """The learner on trial: together one evaluation interval, in two parts of about 2 : 3."""
+    from firerl.engine import devices
     from firerl.insight.contract import Subject
     from firerl.space import Space
 
@@ -77,8 +78,10 @@ def subject_of(learner: type[Learner], config: RunConfig) -> Subject:
     units = max(2, config.eval_interval // unit)
     first = max(1, units * 2 // 5)
     space = Space.parse(config.space)
+    device = devices.of_run(config, learner)[0]
+    devices.prepare(device, config.engine.deterministic)
     steps = (first * unit, (units - first) * unit)
-    return Subject(learner, config.settings, space, *steps, seed=config.seed, device=config.engine.device)
+    return Subject(learner, config.settings, space, *steps, seed=config.seed, device=device)
 
 
 def lines(finding: Finding) -> list[str]:

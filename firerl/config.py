@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from firerl.engine import ENGINES
+from firerl.engine.devices import check_names
 from firerl.errors import FirerlError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
@@ -46,9 +47,15 @@ class EngineConfig:
         "inline: in this process; local: in processes of this machine; simulated: virtual time",
         choices=ENGINES,
     )
-    processes: int | None = setting(None, "processes that host the workers; null: one a core", minimum=1)
+    processes: int | None = setting(None, "processes that host the workers; null: one a core or GPU", minimum=1)
     timeout: float | None = setting(None, "a silent process counts as dead after this; null: never", "seconds", above=0)
-    device: str = setting("cpu", "where torch computes: cpu, cuda, cuda:1, mps")
+    devices: tuple[str, ...] = setting(
+        ("auto",), "where torch computes: cpu, [cuda:0,cuda:1]; auto: GPUs for learners that gain by them", shortest=1
+    )
+    workers_per_device: int | None = setting(
+        None, "learners that a process keeps on its device, the others wait in host memory; null: all", minimum=1
+    )
+    deterministic: bool = setting(True, "GPUs compute the same to the bit every time; false: faster")
     speed_spread: float = setting(
         0.0, "simulated: fastest minus slowest worker, in mean speeds: 0.2 is 20 %", "share", minimum=0, below=2
     )
@@ -66,8 +73,7 @@ class EngineConfig:
                     f"engine.{name}={show(getattr(self, name))}: engine={self.name} runs in real time; only "
                     "engine=simulated takes it"
                 )
-        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", self.device):
-            raise SettingError(f"engine.device={self.device}: must be cpu, cuda, cuda:<number> or mps")
+        check_names(self.devices)
 
 
 @dataclass(frozen=True)
@@ -166,6 +172,10 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
 
 def from_plain(data: Mapping[str, Any]) -> RunConfig:
     """A config from plain data. Raises SettingError, naming the field."""
+    engine = data.get("engine")
+    if isinstance(engine, Mapping) and "device" in engine:  # of a run from before engine.devices
+        rest = {name: value for name, value in engine.items() if name != "device"}
+        data = {**data, "engine": {**rest, "devices": [engine["device"]]}}
     return build(RunConfig, data)
 
 
@@ -177,6 +187,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     for name in raw:
         if name not in SECTIONS:
             raise unknown("setting", name, SECTIONS)
+    _refuse_old_names(raw)
     request = build(Request, {f.name: raw[f.name] for f in fields(Request) if f.name in raw})
     preset = build(Preset, raw.get("preset") or {}, "preset.")
     algo_name, algo_given = _named("algo", raw.get("algo"), "fire")
@@ -230,6 +241,7 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             raise SettingError(
                 f"{name} cannot change when a run is resumed: only {allowed} can; start a new run for it"
             )
+    _refuse_old_names(changes)
     engine = changes.get("engine", {})
     engine = {"name": engine} if isinstance(engine, str) else engine
     kept = plain(old.engine)
@@ -245,6 +257,13 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     config = from_plain(result)
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     return config
+
+
+def _refuse_old_names(tree: Mapping[str, Any]) -> None:
+    engine = tree.get("engine")
+    if isinstance(engine, Mapping) and "device" in engine:
+        device = show(engine["device"])
+        raise SettingError(f"engine.device={device}: it is engine.devices={device} now, which also takes a list")
 
 
 def modelled(config: RunConfig, **settings: Any) -> RunConfig:

@@ -259,6 +259,10 @@ class Journal:
         """Seconds by part, one row a generation. Not part of the promise."""
         return [plain.loads(row[0]) for row in self._db.execute("SELECT data FROM timings ORDER BY generation")]
 
+    def notes(self) -> list[str]:
+        """What happened besides: resumes, machine failures, devices; in order. Not part of the promise."""
+        return [row[0] for row in self._db.execute("SELECT text FROM notes ORDER BY rowid")]
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

@@ -33,9 +33,13 @@ class Learner:
     granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps
     eval_interval: ClassVar[int] = 100  # default distance of two evaluations, in steps
     reshaping: ClassVar[tuple[str, ...]] = ()  # hyperparameters that change shapes: not tuned with learner.stacked
+    uses_gpu: ClassVar[bool] = False  # whether engine.devices=auto takes GPUs for it, where there are any
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
-        """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream."""
+        """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream.
+
+        ``device`` is torch's name of the device to compute on, "cpu" or "cuda:1".
+        """
         raise NotImplementedError(f"{type(self).__name__} lacks __init__(settings, hyperparameters, seed, device)")
 
     @classmethod
@@ -64,6 +68,11 @@ class Learner:
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
         """Default distance of two evaluations in steps, where complete ``settings`` decide it."""
         return cls.eval_interval
+
+    @classmethod
+    def uses_gpu_of(cls, settings: Mapping[str, Any]) -> bool:
+        """Whether it is worth a GPU, where complete ``settings`` decide it."""
+        return cls.uses_gpu
 
     @classmethod
     def stacked_of(cls, settings: Mapping[str, Any]) -> int:

@@ -13,7 +13,7 @@ from firerl.errors import SettingError, unknown
 from firerl.main import Parser, guarded
 
 PATHS = ("schedule", "out")
-SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "learner")
+SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +30,8 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("run_dir", help="the folder of the run")
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
-                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, learner=<dotted path> if the "
-                        "run's own cannot be found")  # fmt: skip
+                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, engine.devices=, learner=<dotted "
+                        "path> if the run's own cannot be found")  # fmt: skip
     arguments = parser.parse_args(argv)
     options = read(arguments.settings)
 
@@ -44,6 +44,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def read(given: Sequence[str]) -> dict[str, Any]:
     """The arguments of ``firerl.retrace``. Raises SettingError."""
+    from firerl.compose import read as compose_read
     from firerl.compose import split
     from firerl.learners import find_learner
 
@@ -55,6 +56,8 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             options[key] = find_learner(value)
         elif key in (*PATHS, "engine"):
             options[key] = value
+        elif key == "engine.devices":
+            options["devices"] = compose_read([f"{key}={value}"])["engine"]["devices"]
         else:
             options[key.rpartition(".")[2]] = _whole(key, value)
     return options

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from firerl.config import RunConfig, window_of
+from firerl.engine import devices
 from firerl.evolution import lineage, plain
 from firerl.evolution.population import Decision, State, counts
 from firerl.evolution.winner import Leader, winner
@@ -95,7 +96,9 @@ def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any
     """
     seed = integer_seed(config.seed, Purpose.REPORT)
     try:
-        network = learner(config.settings, best["hyperparameters"], seed, config.engine.device)
+        device = devices.of_run(config, learner)[0]
+        devices.prepare(device, config.engine.deterministic)
+        network = learner(config.settings, best["hyperparameters"], seed, device)
         network.load(weights=best["weights"])
         return {str(name): float(value) for name, value in network.report(seed).items()}
     except Exception:  # anybody's code

@@ -63,6 +63,7 @@ def retrace(
     out: str | Path | None = None,
     engine: str | None = None,
     processes: int | None = None,
+    devices: str | Sequence[str] | None = None,
     progress: bool = True,
     observer: Observer | None = None,
 ) -> Retrace:
@@ -71,7 +72,8 @@ def retrace(
     ``seed`` (the run's plus 1) decides their first weights and their data; ``schedule`` is a file like
     ``schedule.yaml`` or its rows, for one edited by hand. They are a run with ``algo=retrace`` in a folder of its own,
     ``out`` (``<run_dir>-replay-seed<seed>``), with a ``replay.json``; the same call goes on with one that was
-    interrupted. A ``learner`` that no name leads to must be handed in again.
+    interrupted. ``engine``, ``processes`` and ``devices`` are the run's own if not given. A ``learner`` that no name
+    leads to must be handed in again.
 
     Raises RunFolderError without a run or a schedule, SettingError on a schedule that cannot be followed,
     PopulationDied if all networks fail.
@@ -85,7 +87,7 @@ def retrace(
     where = Path(out) if out is not None else folder.with_name(f"{folder.resolve().name}-replay-seed{own_seed}")
     rows, source = _rows(folder, schedule)
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
-    given = {"name": engine, "processes": processes}
+    given = {"name": engine, "processes": processes, "devices": devices}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
     learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}, learner=<class>)", learner)
     if (where / "journal.sqlite").exists():

@@ -126,6 +126,8 @@ def opening(config: RunConfig, step: int, processes: int) -> list[str]:
     evaluators = f", {_count(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
     simulated = "simulated " if config.engine.name == "simulated" else ""  # of what is learned nothing but the time
     hosts = _count(processes, f"{simulated}process", f"{simulated}processes")
+    if config.engine.devices[0] not in ("auto", "cpu"):
+        hosts += f" on {', '.join(config.engine.devices)}"
     lines = [
         f"{config.task}: algorithm {config.algo.name}, learner {config.learner}, seed {config.seed}",
         f"  population  {groups} members{evaluators}: {workers} workers in {hosts}",
@@ -140,11 +142,16 @@ def opening(config: RunConfig, step: int, processes: int) -> list[str]:
 
 
 def closing(
-    result: Mapping[str, Any], run_dir: Path, seconds: float | None, tensorboard: bool, simulated: float = 0.0
+    result: Mapping[str, Any],
+    run_dir: Path,
+    seconds: float | None,
+    tensorboard: bool,
+    simulated: float = 0.0,
+    plays: bool = True,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
-    ``seconds`` have really passed; ``simulated`` are those of a simulation.
+    ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
@@ -160,7 +167,7 @@ def closing(
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
     folder = shlex.quote(str(run_dir))
-    commands = [f"python -m firerl.play {folder}", f"python -m firerl.journal {folder}"]
+    commands = [f"python -m firerl.{'play' if plays else 'report'} {folder}", f"python -m firerl.journal {folder}"]
     if tensorboard:
         commands.append(f"tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
     else:
@@ -201,7 +208,8 @@ class _View(Silent):
     def finished(self, result: Mapping[str, Any], run_dir: Path) -> None:
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
-        self.say(*closing(result, run_dir, seconds, "tensorboard" in self.config.logger, self.simulated))
+        tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
+        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""

@@ -256,6 +256,6 @@ def test_what_fails_when_a_state_is_loaded_is_no_part_of_the_result(
 
 def test_a_device_that_is_not_there_is_refused_before_anything_changes(tmp_path: Path) -> None:
     whole = firerl.run("quadratic", run_dir=tmp_path / "r", **SMALL)
-    with pytest.raises(SettingError, match=r"engine\.device=cuda:99"):
-        firerl.resume(tmp_path / "r", steps=600, engine={"device": "cuda:99"})
+    with pytest.raises(SettingError, match=r"^engine\.devices=cuda:99: there is no cuda:99 here"):
+        firerl.resume(tmp_path / "r", steps=600, engine={"devices": "cuda:99"})
     assert firerl.resume(tmp_path / "r").figures == whole.figures

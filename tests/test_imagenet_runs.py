@@ -240,9 +240,9 @@ def test_too_little_memory_on_the_device_says_which_setting_to_lower() -> None:
     def full(pixels: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
 
-    host._learners[0].network.forward = full  # type: ignore[attr-defined]
+    host._learner(0).network.forward = full  # type: ignore[attr-defined]
     with pytest.raises(MachineFailure) as caught:
         host.advance([Advance(0, 1, 0)], lambda outcome: None)
-    assert "learner.micro_batch=16 images at once are too many for cpu" in str(caught.value)
+    assert "in a new run learner.micro_batch below 16" in str(caught.value)
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
     assert "\n" not in str(caught.value)

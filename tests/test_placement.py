@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from firerl.engine.base import Advance
-from firerl.engine.placement import Placement, group_count, too_many_processes
+from firerl.engine.placement import Placement, device_of, group_count, too_many_processes, usual_processes
 
 
 def test_every_item_goes_to_its_workers_process_in_order() -> None:
@@ -37,3 +41,26 @@ def test_processes_without_work_are_told_in_one_line() -> None:
         "learner.stacked=8: 22 workers are 3 groups, each in one process: 3 of 4 processes are used"
     )
     assert too_many_processes(2, 8, 8).startswith("learner.stacked=8: 8 workers are 1 group, ")
+
+
+@given(processes=st.integers(1, 40), names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=True))
+def test_processes_are_spread_evenly_over_the_devices(processes: int, names: list[str]) -> None:
+    taken = Counter(device_of(process, names) for process in range(processes))
+    assert set(taken) == set(names[:processes])  # the first ones, where there are fewer processes
+    assert max(taken.values()) - min(taken[name] for name in names) <= 1
+
+
+@given(workers=st.integers(1, 60), processes=st.integers(1, 8), count=st.integers(1, 8))
+def test_workers_are_spread_evenly_over_devices_that_all_have_as_many_processes(
+    workers: int, processes: int, count: int
+) -> None:
+    names = [f"cuda:{number}" for number in range(count)]
+    hosts = processes * count
+    taken = Counter(device_of(Placement(hosts).process_of(worker), names) for worker in range(workers))
+    assert max(taken.values()) - min(taken[name] for name in names) <= processes
+
+
+def test_a_gpu_gets_one_process_and_a_core_gets_one() -> None:
+    assert usual_processes(["cuda:0", "cuda:1", "cuda:2"], cores=64) == 3
+    assert usual_processes(["cpu"], cores=64) == 64
+    assert usual_processes(["mps"], cores=8) == 1

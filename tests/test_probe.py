@@ -139,7 +139,7 @@ def test_a_kept_probe_comes_back(tmp_path: Path, measured: Probe) -> None:
     [
         ("no JSON", [], "holds no probe"),
         ("{}", [], "holds no probe"),
-        (None, ["engine.device=cuda"], r"engine.device=cpu, not cuda: make another"),
+        (None, ["engine.devices=cuda"], r"engine.devices=cpu, not cuda: make another"),
         (None, ["learner.noise=0.5"], r"learner.noise=0.3, not 0.5"),
     ],
 )
@@ -150,8 +150,10 @@ def test_a_probe_of_something_else_is_refused(
     write(path, measured)
     if text is not None:
         path.write_text(text)
+    config = config_of(*arguments)
+    device = config.engine.devices[0]
     with pytest.raises(SettingError, match=message):
-        read(path, config_of(*arguments))
+        read(path, config, "cpu" if device == "auto" else device)
     other = json.loads(json.dumps({"learner": "vmpo"}))
     path.write_text(json.dumps({**vars(measured), **other}))
     with pytest.raises(SettingError, match="learner=vmpo, not quadratic"):

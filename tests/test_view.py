@@ -167,6 +167,17 @@ def test_a_long_schedule_loses_its_middle(tmp_path: Path) -> None:
     assert any("20 more in schedule.yaml" in line for line in lines)
 
 
+@pytest.mark.parametrize(("settings", "command"), [({"env": {"name": "Ant"}}, "play"), ({"data": "digits"}, "report")])
+def test_only_what_can_be_played_is_said_to_be(
+    settings: dict[str, object], command: str, tmp_path: Path, config: RunConfig
+) -> None:
+    out = io.StringIO()
+    view.LineView(dataclasses.replace(config, settings=settings), out).finished(
+        json.loads(json.dumps(result_of())), tmp_path
+    )
+    assert f"try next    python -m firerl.{command} {tmp_path}" in out.getvalue()
+
+
 def test_values_are_short() -> None:
     assert [view.value_text(v) for v in (3.1e-4, 0.9995, 1e-5, 0.0, 16, "adam", float("nan"))] == [
         "3.1e-4", "0.9995", "1e-5", "0", "16", "adam", "nan",

@@ -39,7 +39,7 @@ class ActorCritic(Learner):
         init, act, environments = (int(s) for s in np.random.SeedSequence(seed).generate_state(3, np.uint32))
         self.rollout = Rollout(settings, self.spec, environments, self.device)
         self.update = self.update_class(settings, self.spec, init, self.device)
-        self.generator = torch.Generator(self.device).manual_seed(act)
+        self.generator = torch.Generator().manual_seed(act)  # the CPU's: the same draws and states on every device
         self.evaluation_steps = 0  # environment steps spent on objective=fresh
         self.set_hyperparameters(hyperparameters)
 
@@ -132,7 +132,7 @@ class ActorCritic(Learner):
             raise SettingError(f"episodes={count}: the smallest allowed is 1")
         width = min(count, 20)
         env_seed, act_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
-        generator = torch.Generator(self.device).manual_seed(act_seed)
+        generator = torch.Generator().manual_seed(act_seed)
         vector = envs.make(self.config["env"]["name"], width, env_seed, **self.config["env"]["kwargs"])
         quota = [count // width + (i < count % width) for i in range(width)]
         try:

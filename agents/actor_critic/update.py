@@ -125,7 +125,7 @@ class Update:
         self.take_hyperparameters()
         numbers: list[Tensor] = []
         for _ in range(int(self.settings["epochs"])):
-            order = torch.randperm(len(batch[0]), generator=generator, device=self.device)
+            order = torch.randperm(len(batch[0]), generator=generator).to(self.device)
             for chosen in order.chunk(self.settings["minibatches"]):
                 numbers.append(self.gradients(*(part.index_select(0, chosen) for part in batch)))
                 self._step()

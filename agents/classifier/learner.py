@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,8 +33,6 @@ class Classifier(Learner):
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
         self.config = dict(settings)
         self.device = torch.device(device)
-        if self.device.type == "cuda":
-            _be_deterministic()
         self.data = images.load(settings["data"])
         scale = self.data.scale
         self._scale = scale and [torch.tensor(values, device=self.device).view(1, -1, 1, 1) for values in scale]
@@ -59,6 +55,11 @@ class Classifier(Learner):
     @classmethod
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
         return int(settings["eval_interval"])
+
+    @classmethod
+    def uses_gpu_of(cls, settings: Mapping[str, Any]) -> bool:
+        """The small networks train as fast on a core."""
+        return settings["model"] in networks.RESNETS
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
@@ -86,9 +87,8 @@ class Classifier(Learner):
         part = self.config["micro_batch"] or size
         batches = self.data.stream(self.order.parts(self.taken, steps, size, part, self.data.draws))
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # loss, right answers
-        with self._within_memory(part):
-            for _ in range(steps):
-                sums += self._step(itertools.islice(batches, size // part))
+        for _ in range(steps):
+            sums += self._step(itertools.islice(batches, size // part))
         return self.metrics(*(sums / (steps * size)).tolist())
 
     def metrics(self, loss: float, right: float) -> dict[str, float]:
@@ -113,19 +113,6 @@ class Classifier(Learner):
         self.optimiser.step()
         self.taken += size
         return sums
-
-    @contextlib.contextmanager
-    def _within_memory(self, part: int) -> Iterator[None]:
-        """Where the device has too little memory: say which setting to lower."""
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            given = self.config["micro_batch"] or f"null ({part})"
-            raise torch.OutOfMemoryError(
-                f"learner.micro_batch={given} images at once are too many for {self.device}: start a new run with less "
-                f"(a divisor of learner.batch_size={self.config['batch_size']}), or give a device fewer of "
-                f"engine.processes; {str(error).splitlines()[0]}"
-            ) from error
 
     def _losses(self, batch: images.Batch) -> tuple[Tensor, Tensor]:
         """The sum of losses over a batch, and the number of right answers, both float32."""
@@ -201,10 +188,3 @@ class Classifier(Learner):
 
 def _too_many(part: str, limit: int) -> str:
     return f"data.max_broken={limit}: more {part} images than that cannot be read; each was named when it was met"
-
-
-def _be_deterministic() -> None:
-    """The same sums every time on a GPU; where torch has no such way for an operation it warns."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(True, warn_only=True)

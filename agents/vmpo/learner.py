@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from firerl import envs
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.vmpo.settings import TABLE
 from firerl.agents.vmpo.update import Update
@@ -25,3 +26,9 @@ class VMPO(ActorCritic):
     table = TABLE
     settings = TABLE.defaults
     update_class = Update
+
+    @classmethod
+    def space_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Discrete actions have one KL, which ``eps_alpha_mu`` bounds."""
+        discrete = envs.check(settings["env"]["name"], settings["env"]["kwargs"]).discrete
+        return {name: spec for name, spec in cls.space.items() if not (discrete and name == "eps_alpha_sigma")}

@@ -50,7 +50,7 @@ class Update(update.Update):
         super().take_hyperparameters()
         self.optimiser.param_groups[1]["lr"] = self.settings["multiplier_learning_rate"]
         bounds = [self.settings[f"eps_alpha_{kind}"] for kind in kl_names(self.head)]
-        self.bounds = torch.tensor(bounds, device=self.device)
+        self.bounds = torch.tensor(bounds).to(self.device)
 
     def targets(self, unroll: Unroll) -> tuple[Tensor, Tensor]:
         """As all agents', the advantages standardised over the unroll."""

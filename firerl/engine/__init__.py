@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
-from firerl.engine.placement import group_count
+from firerl.engine.placement import group_count, usual_processes
 from firerl.errors import SettingError, unknown
 
 ENGINES = ("inline", "local", "simulated")
@@ -20,8 +20,8 @@ def make_engine(
 ) -> Engine:
     """The engine ``name``, ready for ``create`` or ``load``.
 
-    ``processes`` defaults to the cores this process may use, and is never more than ``workers``, or their groups,
-    where that is given.
+    ``processes`` defaults to one for each GPU of ``spec.devices``, on the CPU to the cores that this process may use,
+    and is never more than ``workers``, or their groups, where that is given.
     ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
     ``costs`` are simulated's.
     Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
@@ -29,14 +29,14 @@ def make_engine(
     if name not in ENGINES:
         raise unknown("engine", name, ENGINES)
     if processes is not None and processes < 1:
-        raise SettingError(f"engine.processes={processes}: it must be at least 1, or null for one a core")
+        raise SettingError(f"engine.processes={processes}: it must be at least 1, or null for one a core or GPU")
     if timeout is not None and not timeout > 0:
         raise SettingError(f"engine.timeout={timeout}: it must be a positive number of seconds, or null for none")
     if name == "inline":
         from firerl.engine.inline import InlineEngine
 
         return InlineEngine(spec)
-    wanted = processes or usable_cores()
+    wanted = processes or usual_processes(spec.devices, usable_cores())
     wanted = min(wanted, group_count(workers, spec.stacked)) if workers else wanted
     if name == "simulated":
         from firerl.engine.simulated import SimulatedEngine

@@ -16,7 +16,9 @@ class LearnerSpec:
 
     learner: type[Learner]
     settings: Mapping[str, Any]  # complete
-    device: str = "cpu"
+    devices: tuple[str, ...] = ("cpu",)  # torch's names; processes take them in turn
+    workers_per_device: int | None = None  # learners that a process keeps built at once; None: all
+    deterministic: bool = True  # GPUs compute the same to the bit every time
     stacked: int = 1  # workers with consecutive ids that train as one (learner.stacked)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import torch
-
+from firerl.engine import devices
 from firerl.engine.base import MachineFailure
 from firerl.errors import MachineError
 
 
-def raise_if_the_machine_failed(error: BaseException, who: str) -> None:
-    """Raise MachineFailure if ``error``, met by ``who``, is the machine's."""
+def raise_if_the_machine_failed(error: BaseException, who: str, device: str = "cpu", advice: str = "") -> None:
+    """Raise MachineFailure if ``error``, met by ``who``, is the machine's. ``advice``: what to do on a full device."""
+    said = " ".join(str(error).split())
     if isinstance(error, MachineError):
-        raise MachineFailure(f"{who}: {error}") from error
-    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)
-    if on_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError):
-        raise MachineFailure(f"{who} ran out of memory: {error}") from error
+        raise MachineFailure(f"{who}: {said}") from error
+    if devices.is_out_of_memory(error):
+        told = f"{advice} ({said})" if advice else said
+        raise MachineFailure(f"{who} ran out of memory of {device}: {told}") from error
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in said
+    if on_cpu or isinstance(error, MemoryError):
+        raise MachineFailure(f"{who} ran out of memory: {said}") from error
+    if devices.is_broken(error):
+        raise MachineFailure(f"{device} failed under {who}: {said}") from error

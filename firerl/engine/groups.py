@@ -33,6 +33,7 @@ class Groups:
     """
 
     spec: LearnerSpec
+    device: str
     _stacks: dict[int, Stack] = field(default_factory=dict)
 
     def split(self, orders: Sequence[Advance]) -> Iterator[list[Advance]]:
@@ -62,7 +63,7 @@ class Groups:
                 if [given is None for given in returned] != [member is None for member in members]:
                     raise TypeError(f"train() of a stack must return a list with one entry for each of {size} slots")
             except (Exception, SystemExit) as error:
-                raise_if_the_machine_failed(error, f"the group of workers {workers}")
+                raise_if_the_machine_failed(error, f"the group of workers {workers}", self.device)
                 self._stacks.pop(group, None)
                 told = " ".join(f"{type(error).__name__}: {error}".split())
                 warnings.warn(
@@ -75,7 +76,7 @@ class Groups:
     def _stack(self, group: int) -> Stack:
         if group not in self._stacks:
             spec = self.spec
-            self._stacks[group] = spec.learner.stack(dict(spec.settings), spec.stacked, spec.device)
+            self._stacks[group] = spec.learner.stack(dict(spec.settings), spec.stacked, self.device)
         return self._stacks[group]
 
 

@@ -21,9 +21,12 @@ import numpy as np
 import torch
 
 from firerl import checkpoint, files
+from firerl.engine import devices
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.engine.groups import Groups, Trained
+from firerl.engine.placement import device_of
+from firerl.engine.roster import Roster
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
 
@@ -46,20 +49,24 @@ class Failure:
 
 
 class Host:
-    """Learners by worker. Its methods are an engine's, for the workers that live here.
+    """Learners by worker, on one device. Its methods are an engine's, for the workers that live here.
 
     Whatever a learner raises in its own call is that learner's failure (but KeyboardInterrupt is the user's, and
-    MachineError and lack of memory are the machine's: MachineFailure). The learner is dropped, and its next Advance
-    tells the failure. Where a learner's ``state()`` is the trouble the run cannot be saved, which is a SettingError.
+    MachineError, lack of memory and a broken device are the machine's: MachineFailure). The learner is dropped, and its
+    next Advance tells the failure. Where a learner's ``state()`` is the trouble the run cannot be saved, which is a
+    SettingError.
     """
 
-    def __init__(self, spec: LearnerSpec, durable: bool = True):
+    def __init__(self, spec: LearnerSpec, durable: bool = True, process: int = 0):
         self._spec = spec
         self._durable = durable  # files survive a power failure
-        self._learners: dict[int, Learner] = {}
+        self._device = device_of(process, spec.devices)
+        on_gpu = devices.type_of(self._device) != "cpu"
+        self._learners = Roster(self._construct, self._pack, spec.workers_per_device, collect=on_gpu)
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
-        self._groups = Groups(spec)
+        self._groups = Groups(spec, self._device)
         one_thread()
+        devices.prepare(self._device, spec.deterministic)
 
     def create(self, orders: Sequence[Create]) -> None:
         """Build learners anew. Raises RunFolderError on a missing or damaged file of weights."""
@@ -83,14 +90,11 @@ class Host:
             if order.worker not in self._failures:
                 with self._own_call(order.worker):
                     self._learner(order.worker).load(**state)
-            if failure := self._failures.pop(order.worker, None):
-                if failure.kind == SettingError.__name__:  # data that is not here, say: a person can mend that
-                    raise SettingError(failure.text.splitlines()[-1].partition(": ")[2])
-                # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
-                raise MachineFailure(f"worker {order.worker} cannot be loaded again: {failure.text.splitlines()[-1]}")
+            self._check_loaded(order.worker)
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
         """Train and evaluate, one worker or group after the other; ``on_outcome`` hears of each at its end."""
+        orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
             trained = self._train_as_one(together) if self._spec.stacked > 1 else {}
             for order in together:
@@ -124,6 +128,7 @@ class Host:
                         learner.load(weights=received)
                     # After load, since the donor's optimiser may have brought the donor's learning rate.
                     learner.set_hyperparameters(dict(order.hyperparameters))
+                    self._learners.retuned(order.target, order.hyperparameters)
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""
@@ -138,15 +143,18 @@ class Host:
 
     def _build(self, worker: int, hyperparameters: Mapping[str, Any], seed: int) -> None:
         self._failures.pop(worker, None)
-        self._learners.pop(worker, None)  # first, so that the old and the new are never in memory together
+        self._learners.drop(worker)
+        self._learners.make_room()
         with self._own_call(worker):
-            # Each learner owns its settings: one that changes them must not change its neighbour's.
-            settings = copy.deepcopy(dict(self._spec.settings))
-            self._learners[worker] = self._spec.learner(settings, dict(hyperparameters), seed, self._spec.device)
+            self._learners.add(worker, hyperparameters, seed)
+
+    def _construct(self, hyperparameters: Mapping[str, Any], seed: int) -> Learner:
+        # Each learner owns its settings: one that changes them must not change its neighbour's.
+        settings = copy.deepcopy(dict(self._spec.settings))
+        return self._spec.learner(settings, dict(hyperparameters), seed, self._device)
 
     def _train_as_one(self, orders: Sequence[Advance]) -> dict[int, Trained]:
-        healthy = {w: learner for w, learner in self._learners.items() if w not in self._failures}
-        return self._groups.train(orders, healthy, self._dump)
+        return self._groups.train(orders, self._learners.all_built(), self._dump)
 
     def _advance(self, order: Advance, trained: Trained | None = None) -> Outcome:
         """Train and evaluate; only evaluate where the worker has ``trained`` in its group."""
@@ -177,10 +185,24 @@ class Host:
     def _learner(self, worker: int) -> Learner:
         if worker not in self._learners:
             raise RuntimeError(f"worker {worker} has no learner")
-        return self._learners[worker]
+        if self._learners.waits(worker):
+            self._learners.make_room()
+            with self._own_call(worker):
+                self._learners.wake(worker)
+            self._check_loaded(worker)
+        return self._learners.get(worker)
+
+    def _check_loaded(self, worker: int) -> None:
+        """Raise MachineFailure where a learner did not take its own state back, SettingError where it says why."""
+        if failure := self._failures.pop(worker, None):
+            last = failure.text.splitlines()[-1]
+            if failure.kind == SettingError.__name__:  # data that is not here, say: a person can mend that
+                raise SettingError(last.partition(": ")[2])
+            # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
+            raise MachineFailure(f"worker {worker} cannot be loaded again: {last}")
 
     def _fail(self, worker: int, failure: Failure) -> None:
-        self._learners.pop(worker, None)
+        self._learners.drop(worker)
         self._failures[worker] = failure
 
     @contextlib.contextmanager
@@ -189,12 +211,18 @@ class Host:
         try:
             yield
         except (Exception, SystemExit) as error:
-            raise_if_the_machine_failed(error, f"worker {worker}")
+            self._raise_if_the_machine_failed(error, worker)
             self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
 
     def _dump(self, worker: int, half: str | None = None) -> bytes:
         """The bytes of a learner's state, or of one half of it."""
-        learner = self._learner(worker)
+        packed = self._learners.packed(worker)
+        if packed is None:
+            return self._pack(worker, self._learner(worker), half)
+        return checkpoint.dumps(checkpoint.loads(packed)[half]) if half else packed
+
+    def _pack(self, worker: int, learner: Learner, half: str | None = None) -> bytes:
+        """The same of a learner that is built."""
         try:
             state = learner.state()
             if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
@@ -203,10 +231,14 @@ class Host:
                 return checkpoint.dumps(state[half], f"state[{half!r}]")
             return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
         except (Exception, SystemExit) as error:
-            raise_if_the_machine_failed(error, f"worker {worker}")
+            self._raise_if_the_machine_failed(error, worker)
             kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
             text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
             raise SettingError(text) from error
+
+    def _raise_if_the_machine_failed(self, error: BaseException, worker: int) -> None:
+        advice = devices.memory_advice(self._learners.built, self._spec.settings)
+        raise_if_the_machine_failed(error, f"worker {worker}", self._device, advice)
 
 
 def unpack(worker: int, weights: bytes | Failure) -> Any:

@@ -138,7 +138,7 @@ class LocalEngine:
         with _fit_for_children(self.processes):
             for number in range(self.processes):
                 ours, theirs = context.Pipe()
-                child = context.Process(target=serve, args=(theirs, tied), name=f"firerl-{number}", daemon=True)
+                child = context.Process(target=serve, args=(theirs, tied, number), name=f"firerl-{number}", daemon=True)
                 self._pipes.append(ours)
                 child.start()
                 self._children.append(child)
@@ -257,7 +257,7 @@ def _fit_for_children(processes: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def serve(pipe: Any, tied: bool) -> None:
+def serve(pipe: Any, tied: bool, number: int) -> None:
     """The life of a child: receive the learner spec once, then answer the controller's requests until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -270,7 +270,11 @@ def serve(pipe: Any, tied: bool) -> None:
             text += "; move the learner and what it uses from the script into a module, or take engine=inline"
         pipe.send(("error", SettingError(text)))
         return
-    host = Host(spec)
+    try:
+        host = Host(spec, process=number)
+    except SettingError as error:  # its device does not work
+        pipe.send(("error", error))
+        return
     pipe.send(("done", None))
     while True:
         try:

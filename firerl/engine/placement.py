@@ -1,8 +1,8 @@
-"""Which worker lives in which process, and which workers train as one."""
+"""Which worker lives in which process, which workers train as one, which process computes on which device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -47,3 +47,13 @@ def too_many_processes(processes: int, workers: int, stacked: int) -> str:
         f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
         f"{count} of {processes} processes are used"
     )
+
+
+def device_of(process: int, devices: Sequence[str]) -> str:
+    """The device that ``process`` computes on: processes take the devices in turn."""
+    return devices[process % len(devices)]
+
+
+def usual_processes(devices: Sequence[str], cores: int) -> int:
+    """How many processes keep ``devices`` busy: one a GPU, which one process fills; on the CPU one a core."""
+    return cores if devices[0].startswith("cpu") else len(devices)

@@ -247,7 +247,7 @@ def resume(subject: Subject) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files.write(folder / "state.pt", checkpoint.dumps(first.whole()))
-        spec = LearnerSpec(subject.learner, subject.settings, subject.device)
+        spec = LearnerSpec(subject.learner, subject.settings, (subject.device,))
         with closing(make_engine(subject.engine, spec, 1)) as engine:
             engine.load([Load(0, subject.values, subject.seed + 1, folder / "state.pt")])
             order = Advance(0, subject.second, EVALUATE_SEED)

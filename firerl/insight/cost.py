@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from firerl.config import RunConfig
 from firerl.cores import usable_cores
+from firerl.engine import devices
 from firerl.engine.base import Advance, Create, LearnerSpec, Outcome
 from firerl.errors import FirerlError
 from firerl.learners import find_learner
@@ -99,16 +100,17 @@ def _network(config: RunConfig) -> tuple[float, float]:
 
     settings, data = config.settings, config.settings["data"]
     part = settings["micro_batch"] or settings["batch_size"]
-    part = min(part, CPU_BATCH) if config.engine.device == "cpu" else part
+    learner = find_learner(config.learner)
+    device = devices.of_run(config, learner)[0]
+    part = min(part, CPU_BATCH) if device == "cpu" else part
     with TemporaryDirectory(prefix="firerl-cost-") as folder:
         classes = len(listings(data["root"])[0].classes)
         speed.make_blanks(Path(folder), classes)
         looked_at = min(part, classes)
         blank = {**data, "root": folder, "files": None, "objective": looked_at}
-        learner = find_learner(config.learner)
         small = learner.resolve({**settings, "data": blank, "batch_size": part, "micro_batch": None})
         values = initial_state_of(config).workers[0].hyperparameters
-        engine = make_engine("local", LearnerSpec(learner, small, config.engine.device), 1)
+        engine = make_engine("local", LearnerSpec(learner, small, (device,)), 1)
         try:
             engine.create([Create(0, values, 0)])
             trained, evaluated, steps = _timed(lambda n: engine.advance([Advance(0, n, 0)], lambda outcome: None)[0])
@@ -134,5 +136,5 @@ def _hours(seconds: float) -> str:
 
 
 def _device(config: RunConfig) -> str:
-    kind = config.engine.device.partition(":")[0]
+    kind = devices.type_of(devices.of_run(config, find_learner(config.learner))[0])
     return "core" if kind == "cpu" else f"{kind} device"  # the engine computes with one thread

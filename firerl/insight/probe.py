@@ -20,6 +20,7 @@ import numpy as np
 
 from firerl import curves
 from firerl.config import RunConfig
+from firerl.engine import devices
 from firerl.errors import FirerlError, SettingError
 from firerl.learner import Learner
 from firerl.settings import build, convert, setting
@@ -35,7 +36,7 @@ class Probe:
 
     learner: str
     settings: dict[str, Any]  # the learner's
-    device: str
+    device: str  # its type, cpu or cuda
     eval_interval: int = setting(minimum=1)  # steps
     processes: int = setting(minimum=1)
     members: int = setting(minimum=1)
@@ -114,10 +115,17 @@ def probe(
     from firerl.engine.placement import group_count
     from firerl.seeding import Purpose, integer_seed
 
+    stacked = learner.stacked_of(config.settings)
+    spec = LearnerSpec(
+        learner,
+        config.settings,
+        devices.of_run(config, learner),
+        config.engine.workers_per_device,
+        config.engine.deterministic,
+        stacked,
+    )
     began = time.perf_counter()
     say("starting processes")
-    stacked = learner.stacked_of(config.settings)
-    spec = LearnerSpec(learner, config.settings, config.engine.device, stacked)
     members = [w for w in initial_state_of(config).workers if not w.is_evaluator]
     processes = min(processes, group_count(len(members), stacked))  # each has some
     engine = make_engine(config.engine.name, spec, processes, config.engine.timeout)
@@ -135,7 +143,7 @@ def probe(
         return Probe(
             learner=config.learner,
             settings=dict(config.settings),
-            device=config.engine.device,
+            device=devices.type_of(spec.devices[0]),
             eval_interval=config.eval_interval,
             processes=processes,
             members=len(orders),
@@ -276,7 +284,9 @@ def _one_network(config: RunConfig, learner: type, run: _Run, seconds: float) ->
     """
     with suppress(Exception):  # anybody's code
         best = max(run.alive[:-1] or run.alive, key=lambda worker: run.curves[worker][-1:])  # the last was copied over
-        network = learner(dict(config.settings), dict(run.values[best]), 0, config.engine.device)
+        device = devices.of_run(config, learner)[0]
+        devices.prepare(device, config.engine.deterministic)
+        network = learner(dict(config.settings), dict(run.values[best]), 0, device)
         network.load(weights=run.engine.weights(best))
         began = time.perf_counter()
         network.report(0)
@@ -316,8 +326,11 @@ def write(path: Path, measured: Probe) -> None:
     files.write(path, json.dumps(asdict(measured), indent=1).encode())
 
 
-def read(path: Path, config: RunConfig) -> Probe:
-    """A kept probe, for this run. Raises SettingError on a file that is none, or of another learner or settings."""
+def read(path: Path, config: RunConfig, device: str = "cpu") -> Probe:
+    """A kept probe, for this run on ``device``.
+
+    Raises SettingError on a file that is none, or of another learner, device or settings.
+    """
     try:
         kept = build(Probe, json.loads(path.read_text(encoding="utf-8")))
         if any(len(times) != 2 for times in kept.rounds):
@@ -329,10 +342,8 @@ def read(path: Path, config: RunConfig) -> Probe:
         raise SettingError(f"--probe {path} holds no probe: {error}") from error
     if kept.learner != config.learner:
         raise SettingError(f"--probe {path} was made with learner={kept.learner}, not {config.learner}")
-    if kept.device != config.engine.device:
-        raise SettingError(
-            f"--probe {path} was made with engine.device={kept.device}, not {config.engine.device}: make another"
-        )
+    if devices.type_of(kept.device) != devices.type_of(device):
+        raise SettingError(f"--probe {path} was made with engine.devices={kept.device}, not {device}: make another")
     now = json.loads(json.dumps(config.settings))
     differing = sorted(k for k in {*now, *kept.settings} if now.get(k) != kept.settings.get(k))
     if differing:

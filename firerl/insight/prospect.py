@@ -9,7 +9,8 @@ from typing import Any
 
 from firerl.config import RunConfig
 from firerl.engine import usable_cores
-from firerl.engine.placement import group_count
+from firerl.engine.devices import of_run
+from firerl.engine.placement import group_count, usual_processes
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast
 from firerl.insight.mend import Freedom, Mend, Target, freedom_of, mend
@@ -86,11 +87,14 @@ def prospect(
     freedom = freedom_of(config.settings, learner.granularity_of(config.settings))
     workers = sum(config.sizes) + config.evaluators
     cores = usable_cores()
-    hosts = group_count(workers, learner.stacked_of(config.settings))  # that can have work
-    processes = 1 if config.engine.name == "inline" else min(config.engine.processes or cores, hosts)
+    devices = of_run(config, learner)
+    processes = 1
+    if config.engine.name != "inline":
+        hosts = group_count(workers, learner.stacked_of(config.settings))  # that can have work
+        processes = min(config.engine.processes or usual_processes(devices, cores), hosts)
     unkept = ""
     if kept is not None and kept.exists():
-        measured = probing.scaled(probing.read(kept, config), config.eval_interval, freedom.over_interval)
+        measured = probing.scaled(probing.read(kept, config, devices[0]), config.eval_interval, freedom.over_interval)
     else:
         measured = probing.probe(config, learner, min(processes, cores), seconds, say)
         if kept is not None:
