@@ -81,7 +81,7 @@ def test_lines_tell_the_run(config: RunConfig) -> None:
         "fresh       mean_return 412.5",
         "evolution   1 copy; evaluators: 2 starts, 1 success, 1 stop (timeout 1)",
         "0..10  lr 0.1  kind adam",
-        f"python -m firerl.play {config.run_dir}",
+        f"python -m firerl.report {config.run_dir}",
         f"tensorboard --logdir {config.run_dir}/tensorboard",
     ):
         assert expected in text, f"{expected!r} is not in:\n{text}"
