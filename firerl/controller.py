@@ -122,6 +122,7 @@ class Controller:
         self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock
     ) -> Generation:
         number = previous.number + 1
+        self.store.make_room()
         saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
         files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
         best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)

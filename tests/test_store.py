@@ -47,12 +47,16 @@ POINTS = [
 ]
 
 
-def commit(store: Store, state: State, previous: Generation | None = None) -> Generation:
+def names(store: Store) -> list[str]:
+    return sorted(path.name for path in store.checkpoints.iterdir())
+
+
+def commit(store: Store, state: State, previous: Generation | None = None, best: bool = True) -> Generation:
     previous = previous or store.last()
     number = previous.number + 1
     files = [saved(store, number, worker) for worker in (0, 1)]
-    best = previous.best_ever or BestEver(0, 20, 0.5, {"lr": 0.1}, files[0].name)
-    return store.commit(previous, previous.step + 20, POINTS, state, files, best, {"seconds": 1.0})
+    ever = previous.best_ever or BestEver(0, 20, 0.5, {"lr": 0.1}, files[0].name) if best else None
+    return store.commit(previous, previous.step + 20, POINTS, state, files, ever, {"seconds": 1.0})
 
 
 def test_a_new_run_holds_generation_0(tmp_path: Path, state: State) -> None:
@@ -74,12 +78,11 @@ def test_a_committed_generation_comes_back_whole(tmp_path: Path, state: State) -
 
 def test_only_what_the_last_commit_refers_to_is_kept(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
-        first = commit(store, state)
-        commit(store, state, first)
-        files.write(store.checkpoints / "g000003-w0.pt", b"never committed")
+        for _ in range(3):
+            commit(store, state, best=False)
+        files.write(store.checkpoints / "g000004-w0.pt", b"never committed")
     with Store.open(tmp_path / "r") as store:
-        names = sorted(path.name for path in store.checkpoints.iterdir())
-        assert names == ["g000001-w0.pt", "g000002-w0.pt", "g000002-w1.pt"]  # the first is best ever
+        assert names(store) == [f"g{number:06d}-w{worker}.pt" for number in (2, 3) for worker in (0, 1)]
         assert set(store.last().files) == {0, 1}
 
 
@@ -190,6 +193,9 @@ def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: P
     log = (run_dir / "journal.sqlite-wal").read_bytes()
     stale.close()
     (run_dir / "journal.sqlite").unlink()
+    with pytest.raises(RunFolderError, match=r"journal\.bak.*--repair"):
+        make(run_dir, state)
+    (run_dir / "journal.bak").unlink()
     (run_dir / "journal.sqlite-wal").write_bytes(log)
     (run_dir / "result.json").write_text("{}")
     with make(run_dir, state) as store:
@@ -199,7 +205,7 @@ def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: P
 
 def test_a_result_of_another_journal_is_no_result(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
-        store.write_result_file("result.json", json.dumps({"hash": store.last().hash}).encode())
+        store.write_results({"result.json": json.dumps({"hash": store.last().hash}).encode()})
         assert store.result() == {"hash": store.last().hash}
         commit(store, state)
         assert store.result() is None
@@ -234,4 +240,4 @@ def test_a_closed_run_is_one_journal_file(tmp_path: Path, state: State) -> None:
     """So that a folder without write permission can be read."""
     with make(tmp_path / "r", state) as store:
         commit(store, state)
-    assert [path.name for path in (tmp_path / "r").glob("journal*")] == ["journal.sqlite"]
+    assert sorted(path.name for path in (tmp_path / "r").glob("journal*")) == ["journal.bak", "journal.sqlite"]
