@@ -79,7 +79,7 @@ class Controller:
         """Evaluation points up to the next ready, then the commit."""
         state, points = generation.state, list[Point]()
         built = set(generation.files) or {w.id for w in state.workers if not w.is_evaluator}
-        built |= {d.worker for d in generation.decisions if isinstance(d, StartEvaluator)}
+        built |= {d.worker for d in generation.decisions if isinstance(d, Copy | StartEvaluator)}
         while True:
             clock.begin_round()
             reports = self._advance(engine, state, clock)

@@ -146,19 +146,19 @@ def back_up(db: sqlite3.Connection, path: Path) -> None:
     copy = sqlite3.connect(temporary, isolation_level=None)
     try:
         copy.execute("PRAGMA synchronous = OFF")  # fsync comes once, below
+        copy.execute("PRAGMA journal_mode = MEMORY").fetchone()  # nothing beside it
         with _action("backup", temporary):
             if watcher is None:
                 db.backup(copy)
             else:
                 half = max(1, db.execute("PRAGMA page_count").fetchone()[0] // 2)
                 db.backup(copy, pages=half, progress=lambda *_: watcher and watcher("half", "backup", temporary))
-            copy.execute("PRAGMA journal_mode = DELETE")  # no write-ahead log beside it
+            copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # it has taken over that it keeps a log
         copy.close()
         sync(temporary)
         rename(temporary, path)
     except BaseException:
         copy.close()
-        for leftover in (temporary, temporary.with_name(f"{temporary.name}-journal")):
-            with suppress(OSError):
-                remove(leftover)
+        with suppress(OSError):
+            remove(temporary)
         raise

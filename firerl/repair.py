@@ -74,6 +74,7 @@ def _go_back(run_dir: Path, target: Kept) -> None:
             seal.recount_rows(db)
             seal.close(db)
         durable.empty_log(db, path)
+        durable.back_up(db, run_dir / COPY)  # else the copy would be ahead
 
 
 def _take_out(db: sqlite3.Connection, number: int) -> None:

@@ -59,7 +59,9 @@ OURS = {
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
 _NEW = "journal.sqlite.new"
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
-TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
+TEMPORARY = re.compile(
+    rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp(-journal)?"
+)  # what a killed files.write leaves
 CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
 # a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
