@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -33,11 +33,26 @@ def _action(name: str, path: Path) -> Iterator[None]:
 
 def write(path: Path, data: bytes, append: bool = False, fsync: bool = True) -> None:
     """``data`` as all that ``path`` holds or, with ``append``, at its end. A killed process leaves a part of it."""
-    with open(path, "ab" if append else "wb") as file:
-        _fill(file, data, path)
+    with ExitStack() as stack:
+        with _action("write", path):
+            file = stack.enter_context(open(path, "ab" if append else "wb"))
+            if watcher is None:
+                file.write(data)
+            else:
+                file.write(data[: len(data) // 2])
+                file.flush()
+                watcher("half", "write", path)
+                file.write(data[len(data) // 2 :])
+            file.flush()
         if fsync:
             with _action("fsync", path):
                 os.fsync(file.fileno())
+
+
+def open_kept(path: Path) -> IO[str]:
+    """A text file to read, and to ``rewrite`` while it stays open; made if it is missing."""
+    with _action("create", path):
+        return open(path, "a+", encoding="utf-8")
 
 
 def rewrite(file: IO[str], text: str, path: Path) -> None:
@@ -46,18 +61,6 @@ def rewrite(file: IO[str], text: str, path: Path) -> None:
         file.seek(0)
         file.truncate()
         file.write(text)
-        file.flush()
-
-
-def _fill(file: IO[bytes], data: bytes, path: Path) -> None:
-    with _action("write", path):
-        if watcher is None:
-            file.write(data)
-        else:
-            file.write(data[: len(data) // 2])
-            file.flush()
-            watcher("half", "write", path)
-            file.write(data[len(data) // 2 :])
         file.flush()
 
 

@@ -28,7 +28,7 @@ class Lock:
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / "lock"
-        self._file = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 (held until close)
+        self._file = durable.open_kept(self.path)
         deadline = time.monotonic() + _WAIT
         while not _try(self._file):
             # Whoever took it a moment ago may still have to write its name; or somebody only looks.

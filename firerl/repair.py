@@ -44,7 +44,7 @@ def _mend(health: Health) -> list[str]:
         raise RunFolderError(f"{run_dir} cannot be repaired: {health.kept[-1].problem}, and no generation is whole")
     done = []
     if health.use_copy:
-        for rest in ("-wal", "-shm"):  # first: SQLite would replay them into the new file
+        for rest in ("-wal", "-shm", "-journal"):  # first: SQLite would replay them into the new file
             durable.remove(run_dir / f"journal.sqlite{rest}")
         files.write(run_dir / "journal.sqlite", (run_dir / COPY).read_bytes())
         done.append(f"journal.sqlite is back from {COPY}")

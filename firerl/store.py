@@ -52,11 +52,13 @@ from firerl.journal_db import (
 from firerl.lock import Lock, refuse_if_held
 
 OURS = {
-    "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
+    "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite-journal", "journal.sqlite.new",
+    "journal.sqlite.new-journal", "checkpoints",
     "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
     "init.pt", COPY, f"{COPY}-journal", f"{COPY}-wal", f"{COPY}-shm",
 }  # fmt: skip
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
+JOURNALS = [name for name in sorted(OURS) if name.startswith("journal.sqlite") and name != "journal.sqlite"]
 _NEW = "journal.sqlite.new"
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 TEMPORARY = re.compile(
@@ -106,7 +108,7 @@ class Store:
         lock = Lock(run_dir)
         with _closed_on_error(lock):
             _check_empty(run_dir)
-            for leftover in (*RESULTS, "init.pt", "report.html", "journal.sqlite-wal", "journal.sqlite-shm", _NEW):
+            for leftover in (*RESULTS, "init.pt", "report.html", *JOURNALS):
                 durable.remove(run_dir / leftover)  # of a run whose journal was removed
             write_config(run_dir, config)
             if initial is not None:
@@ -366,6 +368,7 @@ def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
     """``journal.sqlite.new`` with the settings and generation 0."""
     new = run_dir / _NEW
     db = sqlite3.connect(new, isolation_level=None)
+    durable.journal_mode(db, new, "MEMORY")  # a killed process leaves nothing beside it
     with durable.transaction(db, new):
         for statement in SCHEMA.split(";"):
             db.execute(statement)
