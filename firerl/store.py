@@ -51,19 +51,16 @@ from firerl.journal_db import (
 )
 from firerl.lock import Lock, refuse_if_held
 
+JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
 OURS = {
-    "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite-journal", "journal.sqlite.new",
-    "journal.sqlite.new-journal", "checkpoints",
-    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
-    "init.pt", COPY, f"{COPY}-journal", f"{COPY}-wal", f"{COPY}-shm",
+    "config.yaml", "journal.sqlite", "checkpoints", "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt",
+    "schedule.yaml", "result.json", "report.html", "init.pt", COPY, *JOURNALS,
 }  # fmt: skip
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
-JOURNALS = [name for name in sorted(OURS) if name.startswith("journal.sqlite") and name != "journal.sqlite"]
 _NEW = "journal.sqlite.new"
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
-TEMPORARY = re.compile(
-    rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp(-journal)?"
-)  # what a killed files.write leaves
+# What a killed files.write or durable.back_up leaves.
+TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp(-journal)?")
 CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
 # a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
