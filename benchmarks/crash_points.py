@@ -239,6 +239,7 @@ def main() -> None:
     """Run, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="every 10th point")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth point (1)")
     parser.add_argument("--steps", type=int, default=60, help="of the run; a generation takes 20 (60)")
     parser.add_argument("--out", type=Path, default=Path("crash_points.jsonl"), help="progress (crash_points.jsonl)")
     options = parser.parse_args()
@@ -253,7 +254,7 @@ def main() -> None:
         bench = Bench(Path(folder), options.steps)
         expected = prepare(bench)
         for scenario in bench.scenarios():
-            points = record(scenario, Path(folder) / "run")[:: 10 if options.quick else 1]
+            points = record(scenario, Path(folder) / "run")[:: 10 if options.quick else options.every]
             began, bad = time.monotonic(), dict.fromkeys(KINDS, 0)
             for number, point in enumerate(points, start=1):
                 key = (options.steps, scenario.name, str(point))
