@@ -26,16 +26,20 @@ _ROWS = (
 
 def add_rows(db: sqlite3.Connection, first: int, last: int) -> None:
     """Take the evaluation points ``first`` to ``last``, just inserted, into the digest of the rows."""
-    _put(db, "rows", _chained(_get(db, "rows") or "", db, first, last))
+    before = _get(db, "rows")
+    if before is not None:  # else close counts all
+        _put(db, "rows", _chained(before, db, first, last))
 
 
 def recount_rows(db: sqlite3.Connection) -> None:
-    """The digest of the rows anew: after some went, and for a journal that has none yet."""
+    """The digest of the rows anew, after some went."""
     _put(db, "rows", _all_rows(db))
 
 
 def close(db: sqlite3.Connection) -> None:
     """Seal what the tables hold now; the last act of every transaction that changes them."""
+    if _get(db, "rows") is None:  # a new journal, or one of an earlier version
+        recount_rows(db)
     _put(db, "seal", _head(db))
 
 

@@ -371,7 +371,6 @@ def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, meta["initial_state"]))
-        seal.recount_rows(db)
         seal.close(db)
     durable.close(db, new)
     durable.sync(new)
