@@ -155,7 +155,8 @@ def back_up(db: sqlite3.Connection, path: Path) -> None:
                 db.backup(copy)
             else:
                 half = max(1, db.execute("PRAGMA page_count").fetchone()[0] // 2)
-                db.backup(copy, pages=half, progress=lambda *_: watcher and watcher("half", "backup", temporary))
+                watch = watcher
+                db.backup(copy, pages=half, progress=lambda *_: watch("half", "backup", temporary))
             copy.execute("PRAGMA journal_mode = DELETE").fetchone()  # it has taken over that it keeps a log
         copy.close()
         sync(temporary)

@@ -1,4 +1,4 @@
-"""A short form of benchmarks/crash_points.py: every 23rd durable action of every scenario, and all of its kinds."""
+"""A short form of benchmarks/crash_points.py: every 31st durable action of every scenario, and all of its kinds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from firerl import durable, files
+from firerl.store import Store
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -34,13 +37,14 @@ def test_a_killed_process_leaves_nothing_that_a_resume_cannot_mend(harness: Any,
     run_dir = made.folder / "run"
     points = harness.record(scenario, run_dir)
     assert len(points) > 50
-    found = {str(p): harness.attempt(scenario, p, run_dir, expected) for p in points[::23]}
+    found = {str(p): harness.attempt(scenario, p, run_dir, expected) for p in points[::31]}
     assert not {point: wrong for point, wrong in found.items() if wrong}
 
 
 def test_every_kind_of_durable_action_is_met(harness: Any, bench: Any) -> None:
     made, _ = bench
-    points = harness.record(made.scenarios()[0], made.folder / "run")
+    run, _, extend, *_ = made.scenarios()
+    points = [point for scenario in (run, extend) for point in harness.record(scenario, made.folder / "run")]
     assert {p.action for p in points} >= {
         "mkdir", "create", "write", "fsync", "rename", "unlink", "commit", "backup", "journal mode", "empty log",
         "close",
@@ -49,18 +53,25 @@ def test_every_kind_of_durable_action_is_met(harness: Any, bench: Any) -> None:
     assert {p.variant for p in points} == {"kill", "short", "torn", "undone"}
 
 
-def test_the_harness_sees_a_seam_that_does_not_hold(harness: Any, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are written in place, and a folder that nobody sweeps, must not go unnoticed."""
-    from firerl import durable, files
-    from firerl.store import Store
-
+def test_the_harness_sees_files_that_are_written_in_place(
+    harness: Any, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, expected = bench
     scenario, run_dir = made.scenarios()[0], made.folder / "run"
-    monkeypatch.setattr(files, "write", lambda path, data: durable.write(path, data))
+    monkeypatch.setattr(files, "write", durable.write)
+    point = at(harness.record(scenario, run_dir), "half", "result.json")
+    assert "lost" in harness.attempt(scenario, point, run_dir, expected)
+
+
+def test_the_harness_sees_garbage_that_nobody_collects(
+    harness: Any, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, expected = bench
+    scenario, run_dir = made.scenarios()[0], made.folder / "run"
     monkeypatch.setattr(Store, "collect_garbage", lambda self: None)
-    points = harness.record(scenario, run_dir)
-    torn = [p for p in points if p.name == "result.json" and p.moment == "half"]
-    old = [p for p in points if p.name == "g000002-w1.pt" and p.moment == "half"]
-    assert harness.attempt(scenario, torn[0], run_dir, expected)
-    assert torn
-    assert old
+    point = at(harness.record(scenario, run_dir), "half", "g000002-w1.pt.tmp")
+    assert "unreferenced" in harness.attempt(scenario, point, run_dir, expected)
+
+
+def at(points: list[Any], moment: str, name: str) -> Any:
+    return next(p for p in points if (p.moment, p.name) == (moment, name))

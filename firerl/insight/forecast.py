@@ -82,7 +82,7 @@ def most_states(config: RunConfig, state_bytes: int) -> int:
     """How many workers' states lie in the run folder at its fullest moment, when a generation is being saved."""
     workers, kept = sum(config.sizes) + config.evaluators, 1 + config.checkpoints.keep_history
     one_more = kept == 1 or workers * state_bytes <= ROOM  # else the oldest goes before the new one is saved
-    return (kept + one_more) * workers + 2  # and the best ever, twice
+    return (kept + one_more) * (workers + 1) + 1  # each may have a best ever of its own, twice; the first an old one
 
 
 def _played(config: RunConfig, measured: Probe, processes: int, steps: int) -> RunConfig:
