@@ -256,6 +256,19 @@ class Journal:
         if reports:
             yield Point(reports, decisions.get(current, []))
 
+    def holders(self) -> set[int]:
+        """``holders`` at the last point, without reading all that went before."""
+        run = self._db.execute
+        last = run("SELECT coalesce(max(point), 0) FROM reports").fetchone()
+        failed = dict(run("SELECT worker, max(point) FROM reports WHERE failure NOT NULL GROUP BY worker"))
+        begun = {w.id: 0 for w in self.initial_state().workers if not w.is_evaluator}
+        query = (
+            "SELECT point, data FROM decisions WHERE kind IN ('copy', 'start_evaluator') AND point < ? ORDER BY point"
+        )
+        for point, data in run(query, last):
+            begun[plain.loads(data)["worker"]] = point
+        return {worker for worker, point in begun.items() if point >= failed.get(worker, 0)}
+
     def decisions_at(self, point: int) -> list[Decision]:
         """The decisions of one evaluation point, in order."""
         rows = self._db.execute("SELECT kind, data FROM decisions WHERE point = ? ORDER BY position", (point,))

@@ -45,7 +45,6 @@ from firerl.journal_db import (
     connect,
     copied_generation,
     first_hash,
-    holders,
     next_hash,
     spare,
 )
@@ -264,8 +263,7 @@ class Store:
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
-        journal = self.journal()
-        expected = holders(journal.initial_state(), journal.points()) if generation.number else set()
+        expected = self.journal().holders() if generation.number else set()
         for worker in sorted(expected - generation.files.keys()):
             which = f"worker {worker} at generation {generation.number}"
             raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
