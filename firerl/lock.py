@@ -28,26 +28,32 @@ class Lock:
 
     def __init__(self, run_dir: Path):
         self.path = run_dir / "lock"
+        self._word = secrets.token_hex(8)
+        self._take()
+        _held.add(self)
+
+    def _take(self) -> None:
         self._file = durable.open_kept(self.path)
         deadline = time.monotonic() + _WAIT
         while not _try(self._file):
             # Whoever took it a moment ago may still have to write its name; or somebody only looks.
             if _alive(text := _read(self.path)) or time.monotonic() > deadline:
                 self._file.close()
-                raise _in_use(run_dir, text)
+                raise _in_use(self.path.parent, text)
             time.sleep(0.02)
-        self._word = secrets.token_hex(8)
         durable.rewrite(self._file, f"{os.getpid()} {socket.gethostname()} {self._word}\n", self.path)
-        _held.add(self)
 
     def check(self) -> None:
         """Raise RunFolderError where another process holds the folder, too: the later one goes on, this one stops."""
+        if not self.path.exists():  # somebody removed it: others are no longer held off
+            self._file.close()
+            self._take()
+            return
         text = _read(self.path)
         if self._word not in text:
-            other = f"to {_name(text)}" if text.strip() else "away: its lock is gone"
             raise RunFolderError(
-                f"{self.path.parent} was given {other}; this process stops before it writes again. Locks of this file "
-                "system may not work across machines: run one machine at a time on it"
+                f"{self.path.parent} was given to {_name(text)}; this process stops before it writes again. Locks of "
+                "this file system may not work across machines: run one machine at a time on it"
             )
 
     def close(self) -> None:
