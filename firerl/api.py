@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from firerl.store import Store
 
 COMPUTES = "computes on "  # how a note begins that says on what kind of device
-# Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step.
-NOT_PROMISED = ("engine", "init", "logger", "run_dir", "steps", "stop")  # of init, its weights' digest is promised
+# Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step. Of init, its
+# weights' digest is promised.
+NOT_PROMISED = ("checkpoints", "engine", "init", "logger", "run_dir", "steps", "stop")
 
 
 def run(
@@ -105,7 +106,8 @@ def resume(
     """Go on with a run from its last generation; a finished run returns at once.
 
     A ``learner`` that cannot be imported by name (from a notebook, say) must be handed in again. Only ``steps``,
-    ``stop``, ``engine`` and ``logger`` may change. Raises RunFolderError if there is no run, SettingError.
+    ``stop``, ``checkpoints``, ``engine`` and ``logger`` may change. Raises RunFolderError if there is no run,
+    SettingError.
     """
     return resume_run(run_dir, changes, learner, progress=progress, observer=observer)
 
@@ -118,9 +120,10 @@ def start(
     observer: Observer | None = None,
 ) -> Result:
     """Start the run that ``config`` describes."""
-    from firerl.store import Store
+    from firerl.store import Store, check_free
 
     _check_that_we_may_start()
+    check_free(Path(config.run_dir))  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
     here = _on_this_machine(config, learner)
     initial = read_initial(config, learner)

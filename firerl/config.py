@@ -85,8 +85,17 @@ class StopConfig:
 
 
 @dataclass(frozen=True)
+class CheckpointsConfig:
+    """What of a run is kept while it goes on. Nothing here changes its result."""
+
+    keep_history: int = setting(
+        1, "generations kept besides the last, for firerl.doctor to go back to", "generations", minimum=0
+    )
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run. Two runs with equal configs but for run_dir, engine and logger have equal journals."""
+    """All that decides a run. Runs that differ in run_dir, engine, checkpoints and logger alone have equal journals."""
 
     task: str = setting(help="what is learned: the environment, else the learner's name")
     learner: str = setting(help="vmpo, ppo, quadratic, or the dotted path of a Learner class")
@@ -106,6 +115,7 @@ class RunConfig:
     seed: int = setting(0, "decides every random number", minimum=0, maximum=MAX_SEED)
     engine: EngineConfig = field(default_factory=EngineConfig)
     stop: StopConfig = field(default_factory=StopConfig)
+    checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
 
 
@@ -155,11 +165,12 @@ class Request:
     population: PopulationConfig = field(default_factory=PopulationConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
     stop: StopConfig = field(default_factory=StopConfig)
+    checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
 
 SECTIONS = ("env", "data", "algo", "learner", "preset", "space", *(f.name for f in fields(Request)))
-MAY_CHANGE = ("steps", "stop", "engine", "logger")  # on resume: nothing of these changes what has happened
+MAY_CHANGE = ("steps", "stop", "checkpoints", "engine", "logger")  # on resume: none changes what has happened
 
 
 def to_plain(config: RunConfig) -> dict[str, Any]:
@@ -225,6 +236,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         seed=request.seed,
         engine=request.engine,
         stop=request.stop,
+        checkpoints=request.checkpoints,
         logger=request.logger,
     )
     algorithm.validate(setup_of(config), algo_settings)
@@ -237,7 +249,7 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
         if name not in SECTIONS:
             raise unknown("setting", name, SECTIONS)
         if name not in MAY_CHANGE:
-            allowed = "steps, stop.*, engine.* and logger"
+            allowed = "steps, stop.*, checkpoints.*, engine.* and logger"
             raise SettingError(
                 f"{name} cannot change when a run is resumed: only {allowed} can; start a new run for it"
             )
@@ -253,7 +265,8 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             )
         kept["processes"] = None  # another engine has its own default
     result = {**to_plain(old), **changes, "engine": _merged("engine", kept, engine)}
-    result["stop"] = _merged("stop", plain(old.stop), changes.get("stop", {}))
+    for group in ("stop", "checkpoints"):
+        result[group] = _merged(group, plain(getattr(old, group)), changes.get(group, {}))
     config = from_plain(result)
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     return config

@@ -79,7 +79,7 @@ class Controller:
         """Evaluation points up to the next ready, then the commit."""
         state, points = generation.state, list[Point]()
         built = set(generation.files) or {w.id for w in state.workers if not w.is_evaluator}
-        built |= {d.worker for d in generation.decisions if isinstance(d, StartEvaluator)}
+        built |= {d.worker for d in generation.decisions if isinstance(d, Copy | StartEvaluator)}
         while True:
             clock.begin_round()
             reports = self._advance(engine, state, clock)
@@ -122,6 +122,7 @@ class Controller:
         self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock
     ) -> Generation:
         number = previous.number + 1
+        self.store.make_room()
         saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
         files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
         best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: every durable write of a run goes through here."""
+"""Files that are whole or not there, by write, fsync, rename: how a run and every command write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from firerl import durable
 from firerl.errors import FirerlError, SettingError, reason
 
 PICTURES = (".png", ".svg", ".pdf")  # what a figure can be drawn as
@@ -20,15 +21,11 @@ def write(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync(path.parent)
+        durable.write(temporary, data)
+        durable.rename(temporary, path)
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink()
+            durable.remove(temporary)
         if isinstance(error, OSError):
             raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from error
         raise
@@ -59,12 +56,3 @@ def write_output(path: Path, data: bytes) -> None:
 def digest(data: bytes) -> str:
     """SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Make a file's bytes, or a rename inside a folder, survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

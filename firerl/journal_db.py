@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import files
+from firerl import durable, files
 from firerl.errors import RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
 
+COPY = "journal.bak"  # of journal.sqlite, after each generation
 FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
 
 SCHEMA = """
@@ -168,7 +169,8 @@ class Journal:
         ).fetchone()
         point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
         last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
-        rows = self._db.execute("SELECT * FROM checkpoints WHERE generation = ? AND generation > 0", (number,))
+        query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
+        rows = self._db.execute(query, (number,))
         files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
         try:
             return Generation(
@@ -210,8 +212,17 @@ class Journal:
 
         row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (name,)).fetchone()
         path = self.run_dir / "checkpoints" / name
+        second = path.with_name(spare(name))
+        if row and not is_whole(path, row[0]) and is_whole(second, row[0]):
+            path = second
         check_file(path, row[0] if row else "")
         return checkpoint.read(path)
+
+    def damaged_results(self) -> list[str]:
+        """The files of a finished run that are not those that it wrote; of a run of an earlier version []."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'results'").fetchone()
+        digests: Mapping[str, str] = plain.loads(row[0]) if row else {}
+        return [name for name, sha256 in digests.items() if not is_whole(self.run_dir / name, sha256)]
 
     def rows(self) -> Rows:
         """All that is promised or checked, of one moment. Raises sqlite3.Error."""
@@ -244,6 +255,19 @@ class Journal:
             reports.append(read_report(worker, step, objective, metrics, failure))
         if reports:
             yield Point(reports, decisions.get(current, []))
+
+    def holders(self) -> set[int]:
+        """``holders`` at the last point, without reading all that went before."""
+        run = self._db.execute
+        last = run("SELECT coalesce(max(point), 0) FROM reports").fetchone()
+        failed = dict(run("SELECT worker, max(point) FROM reports WHERE failure NOT NULL GROUP BY worker"))
+        begun = {w.id: 0 for w in self.initial_state().workers if not w.is_evaluator}
+        query = (
+            "SELECT point, data FROM decisions WHERE kind IN ('copy', 'start_evaluator') AND point < ? ORDER BY point"
+        )
+        for point, data in run(query, last):
+            begun[plain.loads(data)["worker"]] = point
+        return {worker for worker, point in begun.items() if point >= failed.get(worker, 0)}
 
     def decisions_at(self, point: int) -> list[Decision]:
         """The decisions of one evaluation point, in order."""
@@ -282,7 +306,8 @@ def check_is_run(run_dir: Path) -> None:
         raise RunFolderError(f"{run_dir} does not exist: there is no run")
     path = run_dir / "journal.sqlite"
     if not path.is_file():
-        raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it")
+        copy = f", only its copy {COPY}: firerl.doctor --repair brings it back" if (run_dir / COPY).is_file() else ""
+        raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
     try:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -308,12 +333,39 @@ def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rw"
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
     if not read_only:
-        db.execute("PRAGMA journal_mode = WAL")
+        durable.journal_mode(db, path, "WAL")
         db.execute("PRAGMA synchronous = FULL")
     return db
 
 
-def check_file(path: Path, sha256: str) -> None:
-    """Raise RunFolderError unless the file is there and has this digest."""
-    if not path.is_file() or files.digest(path.read_bytes()) != sha256:
-        raise RunFolderError(f"{path} is missing or damaged")
+def spare(name: str) -> str:
+    """The name of a checkpoint's second copy, which the best ever has."""
+    return f"best-{name}"
+
+
+def copied_generation(run_dir: Path) -> tuple[int, int, str] | None:
+    """(generation, step, hash) that ``journal.bak`` ends with; None where it is missing or cannot be read."""
+    try:
+        with closing(connect_copy(run_dir)) as db:
+            row: tuple[int, int, str] | None = db.execute(
+                "SELECT number, step, hash FROM generations ORDER BY number DESC LIMIT 1"
+            ).fetchone()
+            return row
+    except sqlite3.Error:
+        return None
+
+
+def connect_copy(run_dir: Path) -> sqlite3.Connection:
+    """The journal's copy, for reading. It only ever appears by rename: nothing has to be locked or recovered."""
+    return sqlite3.connect(f"{(run_dir / COPY).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether the file is there and has this digest."""
+    return path.is_file() and files.digest(path.read_bytes()) == sha256
+
+
+def check_file(path: Path, sha256: str, hint: str = "") -> None:
+    """Raise RunFolderError, with ``hint`` at its end, if the file is missing or has another digest."""
+    if not is_whole(path, sha256):
+        raise RunFolderError(f"{path} is missing or damaged{hint}")

@@ -24,6 +24,7 @@ COMMANDS = {
     "play": "let the winner of a run play episodes",
     "replay": "train fresh networks with the schedule that a run found",
     "export": "write the winner's network as an ONNX file",
+    "doctor": "say what of a run is whole and mend it",
     "check": "try whether a learner keeps the contract",
 }
 INTERRUPTED = 130  # as shells count a Ctrl-C

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl import durable
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.main import Parser, guarded
 
@@ -236,12 +237,12 @@ def _writer(video: Path, fps: int) -> Iterator[Any]:
         # closing(), since its own context manager leaves ffmpeg running after an error.
         with closing(imageio.get_writer(temporary, fps=fps, macro_block_size=2)) as writer:
             yield writer
-        os.replace(temporary, video)
+        durable.rename(temporary, video)
     except OSError as error:
         raise FirerlError(f"--video {video} cannot be written: {reason(error)}") from error
     finally:
         with suppress(OSError):
-            temporary.unlink()
+            durable.remove(temporary)
 
 
 def check_video(video: Path) -> None:

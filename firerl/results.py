@@ -74,7 +74,7 @@ def write(
     found = told(config, journal.initial_state(), journal.decisions(), generation)
     assert found is not None, "the controller ends a run whose P1 is dead before it gets here"
     best = {**_network(config, store, generation, found), **_facts(config, learner, store)}
-    store.write_result_file("best.pt", checkpoint.dumps(best))
+    contents = {"best.pt": checkpoint.dumps(best)}
     if generation.best_ever is not None:
         ever = {**best, "weights": store.journal().read_file(generation.best_ever.file)["weights"]}
         ever.update(
@@ -82,10 +82,11 @@ def write(
             network_step=generation.best_ever.step,
             hyperparameters=dict(generation.best_ever.hyperparameters),
         )
-        store.write_result_file("best_ever.pt", checkpoint.dumps(ever))
-    store.write_result_file("schedule.yaml", yaml.safe_dump(found.schedule, sort_keys=False).encode())
+        contents["best_ever.pt"] = checkpoint.dumps(ever)
+    contents["schedule.yaml"] = yaml.safe_dump(found.schedule, sort_keys=False).encode()
     result = {**found.result, "stopped": stopped, "fresh": fresh_figures(config, learner, best, store)}
-    store.write_result_file("result.json", json.dumps(plain.encode(result), indent=1).encode())
+    contents["result.json"] = json.dumps(plain.encode(result), indent=1).encode()
+    store.write_results(contents)
     return result
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl import files
 from firerl.errors import SettingError
 
 if TYPE_CHECKING:
@@ -103,10 +105,12 @@ class Result:
         title = f"{config.task}, {config.algo.name}: the winner, objective {told}"
         figure = draw(title, curve, self.schedule, Space.parse(config.space))
         if path is not None:
+            buffer = io.BytesIO()
             try:
-                figure.savefig(path, dpi=150)
+                figure.savefig(buffer, dpi=150, format=Path(path).suffix[1:] or None)
             except ValueError as error:
                 raise SettingError(f"plot(path={str(path)!r}): {error}") from error
+            files.write(Path(path), buffer.getvalue())
         return figure
 
 

@@ -1,33 +1,38 @@
 """The run folder: the journal (SQLite), checkpoints, config and results.
 
-Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``checkpoints/`` (only what the last generation
-refers to), ``tensorboard/``, ``failures.log``, with ``init=`` also ``init.pt`` (the weights that the run started from),
-and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and, last of all, ``result.json``.
+Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``journal.bak`` (its copy after each generation),
+``checkpoints/`` (only what the kept generations refer to), ``tensorboard/``, ``failures.log``, with ``init=`` also
+``init.pt`` (the weights that the run started from), and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml``
+and, last of all, ``result.json``.
 
 A generation is committed in one SQLite transaction after its checkpoint files are durable; what no commit refers to
 is garbage. Each generation stores a SHA-256 over its promised rows and the hash before it. Times, speeds, resumes and
 machine failures live in tables of their own, outside the promise.
+
+The last generation and ``checkpoints.keep_history`` before it are kept with all that a resume needs, and the best
+ever's file twice, so that no file is the only one: ``firerl.doctor`` goes back to the last generation that is whole.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
+import shlex
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
-from firerl import files
+from firerl import durable, files, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
 from firerl.journal_db import (
+    COPY,
     FORMAT,
     SCHEMA,
     BestEver,
@@ -38,29 +43,47 @@ from firerl.journal_db import (
     check_file,
     check_is_run,
     connect,
+    copied_generation,
     first_hash,
-    holders,
     next_hash,
+    spare,
 )
+from firerl.lock import Lock, refuse_if_held
 
+JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
 OURS = {
-    "config.yaml", "journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "journal.sqlite.new", "checkpoints",
-    "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html",
-    "init.pt",
+    "config.yaml", "journal.sqlite", "checkpoints", "tensorboard", "failures.log", "lock", "best.pt", "best_ever.pt",
+    "schedule.yaml", "result.json", "report.html", "init.pt", COPY, *JOURNALS,
 }  # fmt: skip
+KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
+_NEW = "journal.sqlite.new"
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
-TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp")  # what a killed files.write leaves
-CHECKPOINT = re.compile(r"g\d+-w\d+\.pt(\.\d+\.tmp)?")
+# What a killed files.write or durable.back_up leaves.
+TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp(-journal)?")
+CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
+# Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
+# a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
+ROOM = 16 * 10**6
 
 
 class Store:
     """An open run folder, locked against a second launch until ``close``."""
 
-    def __init__(self, run_dir: Path, lock: IO[str], db: sqlite3.Connection):
+    def __init__(self, run_dir: Path, lock: Lock):
         self.run_dir = run_dir
         self.checkpoints = run_dir / "checkpoints"
         self._lock = lock
-        self._db = db
+        self._path = run_dir / "journal.sqlite"
+        self._db = _connected(run_dir)
+        try:
+            self._check_whole()
+            self._keep = _history(self.journal().config())
+            self.collect_garbage()
+            if copied_generation(run_dir) != self.journal().hashes()[-1]:
+                self.copy_journal()
+        except BaseException:
+            self._db.close()
+            raise
 
     @classmethod
     def create(
@@ -77,48 +100,31 @@ class Store:
         Raises RunFolderError if the folder holds a run or something that is not ours.
         """
         check_free(run_dir)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        lock = _locked(run_dir)
-        check_free(run_dir)
-        for leftover in (
-            *RESULTS,
-            "init.pt",
-            "report.html",
-            "journal.sqlite-wal",
-            "journal.sqlite-shm",
-            "journal.sqlite.new",
-        ):
-            (run_dir / leftover).unlink(missing_ok=True)  # of a run whose journal was removed
-        files.write(run_dir / "config.yaml", _yaml(config))
-        if initial is not None:
-            files.write(run_dir / "init.pt", initial)
-        (run_dir / "checkpoints").mkdir(exist_ok=True)
-        new = run_dir / "journal.sqlite.new"
-        digest = first_hash(promised, state)
-        meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
-        with _writing(run_dir):
-            db = sqlite3.connect(new, isolation_level=None)
-            db.executescript(SCHEMA)
-            db.execute("BEGIN")
-            db.executemany("INSERT INTO meta VALUES (?, ?)", {**meta, "initial_state": plain.dumps(state)}.items())
-            db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, plain.dumps(state)))
-            db.execute("COMMIT")
-            db.close()
-        files.sync(new)
-        new.rename(run_dir / "journal.sqlite")
-        files.sync(run_dir)
-        store = cls(run_dir, lock, connect(run_dir))
-        store.collect_garbage()
-        return store
+        durable.make_folder(run_dir)
+        lock = Lock(run_dir)
+        with _closed_on_error(lock):
+            _check_empty(run_dir)
+            for leftover in (*RESULTS, "init.pt", "report.html", *JOURNALS):
+                durable.remove(run_dir / leftover)  # of a run whose journal was removed
+            write_config(run_dir, config)
+            if initial is not None:
+                files.write(run_dir / "init.pt", initial)
+            durable.make_folder(run_dir / "checkpoints")
+            digest = first_hash(promised, state)
+            meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
+            with _writing(run_dir):
+                _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)
+            durable.rename(run_dir / _NEW, run_dir / "journal.sqlite")
+            return cls(run_dir, lock)
 
     @classmethod
     def open(cls, run_dir: Path) -> Store:
         """Go on with a run. Raises RunFolderError if there is none, if it is damaged, or if it is running."""
+        refuse_if_held(run_dir)
         check_is_run(run_dir)
-        lock = _locked(run_dir)
-        store = cls(run_dir, lock, connect(run_dir))
-        store.collect_garbage()
-        return store
+        lock = Lock(run_dir)
+        with _closed_on_error(lock):
+            return cls(run_dir, lock)
 
     def journal(self) -> Journal:
         """The journal of this run, for reading."""
@@ -141,25 +147,72 @@ class Store:
         """Commit the generation after ``previous``: its evaluation points, the state after them, durable files."""
         number = previous.number + 1
         digest = next_hash(previous.hash, step, points)
+        self._lock.check()
+        listed = [*files, *self._second_copy(files, best_ever)]
         db = self._db
         first = 1 + db.execute("SELECT coalesce(max(point), 0) FROM reports").fetchone()[0]
-        with _writing(self.run_dir), _transaction(db):
+        with self._change():
             for index, point in enumerate(points, start=first):
                 self._insert_point(number, index, point)
-            db.execute("UPDATE generations SET state = NULL, best_ever = NULL")
+            seal.add_rows(db, first, first + len(points) - 1)
             best = None if best_ever is None else plain.dumps(best_ever)
             row = (number, step, digest, plain.dumps(state), best)
             db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?)", row)
-            keep = best_ever.file if best_ever else ""
-            db.execute("DELETE FROM checkpoints WHERE name != ?", (keep,))
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
-                [(f.name, f.worker, f.generation, f.size, f.sha256) for f in files],
+                [(f.name, f.worker, f.generation, f.size, f.sha256) for f in listed],
             )
+            self._forget(number - self._keep)
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
+        self.copy_journal()
         self.collect_garbage()
         decisions = points[-1].decisions if points else []
         return Generation(number, step, digest, state, decisions, {f.worker: f for f in files}, best_ever)
+
+    def make_room(self) -> None:
+        """Before a generation is saved: let the oldest kept one go, where the states are so large that one more
+        beside them would break the promise about disk."""
+        number = self.last().number
+        query = "SELECT coalesce(sum(size), 0) FROM checkpoints WHERE generation = ?"
+        if self._keep and self._db.execute(query, (number,)).fetchone()[0] > ROOM:
+            with self._change():
+                self._forget(number - self._keep + 1)
+            self.collect_garbage()
+
+    def _second_copy(self, saved: Sequence[File], best_ever: BestEver | None) -> list[File]:
+        """The best ever's file, if it is new, once more: it may be needed long after its generation has gone."""
+        if best_ever is None:
+            return []
+        own = [file for file in saved if file.name == best_ever.file]
+        for file in own:
+            files.write(self.checkpoints / spare(file.name), (self.checkpoints / file.name).read_bytes())
+        return [replace(file, name=spare(file.name)) for file in own]
+
+    def _forget(self, first: int) -> None:
+        """Keep of the generations before ``first`` only their promised rows, and the files of a best ever."""
+        db = self._db
+        db.execute(
+            "UPDATE generations SET state = NULL, best_ever = NULL WHERE number < ? AND state NOT NULL", (first,)
+        )
+        best = {plain.loads(row[0])["file"] for row in db.execute("SELECT best_ever FROM generations") if row[0]}
+        for name, generation in db.execute("SELECT name, generation FROM checkpoints").fetchall():
+            spared = name.startswith(spare("")) or generation < first
+            if spared and name not in best and name not in map(spare, best):
+                db.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """A durable change of the journal, sealed; the write-ahead log is emptied, so that the file is all of it."""
+        with _writing(self.run_dir):
+            with durable.transaction(self._db, self._path):
+                yield
+                seal.close(self._db)
+            durable.empty_log(self._db, self._path)
+
+    def copy_journal(self) -> None:
+        """``journal.bak`` anew."""
+        with _writing(self.run_dir):
+            durable.back_up(self._db, self.run_dir / COPY)
 
     def _insert_point(self, generation: int, index: int, point: Point) -> None:
         self._db.executemany(
@@ -176,16 +229,32 @@ class Store:
 
     def set_config(self, config: Mapping[str, Any]) -> None:
         """Change the settings that may change on resume; results of a shorter run go."""
+        self._lock.check()
         for name in RESULTS:  # result.json first: with it a run counts as finished
-            (self.run_dir / name).unlink(missing_ok=True)
-        files.sync(self.run_dir)
-        with _writing(self.run_dir):
+            durable.remove(self.run_dir / name)
+        durable.sync(self.run_dir)
+        with self._change():
             self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
-        files.write(self.run_dir / "config.yaml", _yaml(config))
+        self._keep = _history(config)
+        write_config(self.run_dir, config)
+        self.copy_journal()
 
     def result(self) -> dict[str, Any] | None:
-        """What ``result.json`` holds, if the run has finished at its last generation; RunFolderError: damaged."""
-        return self.journal().result()
+        """What ``result.json`` holds, if the run has finished at its last generation and its other results are whole;
+        RunFolderError: damaged."""
+        result = self.journal().result()
+        return None if result is None or self.journal().damaged_results() else result
+
+    def write_results(self, contents: Mapping[str, bytes]) -> None:
+        """The files at the end, each by write, fsync, rename; ``result.json`` last, when their digests are durable."""
+        last = "result.json"
+        for name in (name for name in contents if name != last):
+            files.write(self.run_dir / name, contents[name])
+        digests = {name: files.digest(data) for name, data in contents.items()}
+        with self._change():
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('results', ?)", (plain.dumps(digests),))
+        self.copy_journal()
+        files.write(self.run_dir / last, contents[last])
 
     def initial_weights(self, sha256: str) -> Path:
         """The file of the weights that the run started from. Raises RunFolderError if it is missing or damaged."""
@@ -194,39 +263,47 @@ class Store:
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
-        journal = self.journal()
-        expected = holders(journal.initial_state(), journal.points()) if generation.number else set()
+        expected = self.journal().holders() if generation.number else set()
         for worker in sorted(expected - generation.files.keys()):
             which = f"worker {worker} at generation {generation.number}"
             raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
         for file in generation.files.values():
-            check_file(self.checkpoints / file.name, file.sha256)
+            check_file(self.checkpoints / file.name, file.sha256, f"; {_mend(self.run_dir)}")
+
+    def _check_whole(self) -> None:
+        """Raise RunFolderError where the journal is not as it was committed, or older than its copy."""
+        try:
+            wrong = seal.broken(self._db)
+            last = self.journal().hashes()[-1][0]
+        except sqlite3.Error as error:
+            wrong = str(error)
+        if wrong:
+            raise RunFolderError(f"{self._path} is damaged: {wrong}; {_mend(self.run_dir)}")
+        copied = copied_generation(self.run_dir)
+        if copied is not None and copied[0] > last:
+            ends = f"ends with generation {last}, its copy {COPY} with {copied[0]}: it lost its end"
+            raise RunFolderError(f"{self._path} {ends}; {_mend(self.run_dir)}")
 
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
-        with _writing(self.run_dir):
+        with self._change():
             self._db.execute("INSERT INTO notes VALUES (?, ?)", (time.time(), text))
 
     def log_failure(self, text: str) -> None:
         """Append a learner's traceback to ``failures.log``."""
-        with open(self.run_dir / "failures.log", "a", encoding="utf-8") as file:
-            file.write(text.rstrip() + "\n\n")
-
-    def write_result_file(self, name: str, data: bytes) -> None:
-        """One of the files at the end, by write, fsync, rename."""
-        files.write(self.run_dir / name, data)
+        durable.write(self.run_dir / "failures.log", f"{text.rstrip()}\n\n".encode(), append=True, fsync=False)
 
     def collect_garbage(self) -> None:
         """Remove what no commit refers to."""
         kept = {row[0] for row in self._db.execute("SELECT name FROM checkpoints")}
-        self.checkpoints.mkdir(exist_ok=True)
-        for path in self.checkpoints.iterdir():
+        durable.make_folder(self.checkpoints)
+        for path in sorted(self.checkpoints.iterdir()):
             if path.name not in kept and CHECKPOINT.fullmatch(path.name):
-                path.unlink(missing_ok=True)
-        for path in self.run_dir.iterdir():
+                durable.remove(path)
+        for path in sorted(self.run_dir.iterdir()):
             # A report may be written by another process at this very moment.
             if TEMPORARY.fullmatch(path.name) and not path.name.startswith("report.html"):
-                path.unlink(missing_ok=True)
+                durable.remove(path)
 
     def __enter__(self) -> Store:
         return self
@@ -237,21 +314,73 @@ class Store:
     def close(self) -> None:
         """Close the journal and let go of the folder."""
         with suppress(sqlite3.Error):  # a reader has it open
-            self._db.execute("PRAGMA journal_mode = DELETE")  # one file, that also a read-only folder can be read from
-        self._db.close()
+            # One file, that also a read-only folder can be read from.
+            durable.journal_mode(self._db, self._path, "DELETE")
+        durable.close(self._db, self._path)
         self._lock.close()
 
 
 def check_free(run_dir: Path) -> None:
     """Raise RunFolderError unless a run may start in this folder."""
+    refuse_if_held(run_dir)
+    _check_empty(run_dir)
+
+
+def _check_empty(run_dir: Path) -> None:
     if (run_dir / "journal.sqlite").exists():
         raise RunFolderError(f"run_dir={run_dir} already holds a run; to go on with it type: resume={run_dir}")
+    if (run_dir / COPY).exists():
+        raise RunFolderError(
+            f"run_dir={run_dir} holds {COPY}, the copy of a run's journal, but no journal.sqlite: {_mend(run_dir)}; "
+            f"to start anew remove {COPY}"
+        )
     if run_dir.exists():
         if not run_dir.is_dir():
             raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
         foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
         if foreign:
             raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+
+
+def _connected(run_dir: Path) -> sqlite3.Connection:
+    try:
+        with _writing(run_dir):
+            return connect(run_dir)
+    except sqlite3.Error as error:
+        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {error}; {_mend(run_dir)}") from error
+
+
+def _mend(run_dir: Path) -> str:
+    return f"python -m firerl.doctor {shlex.quote(str(run_dir))} --repair mends what can be mended"
+
+
+def _history(config: Mapping[str, Any]) -> int:
+    """How many generations before the last are kept; runs of earlier versions have no such setting."""
+    return int(config.get("checkpoints", {}).get("keep_history", KEEP_HISTORY))
+
+
+def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
+    """``journal.sqlite.new`` with the settings and generation 0."""
+    new = run_dir / _NEW
+    db = sqlite3.connect(new, isolation_level=None)
+    durable.journal_mode(db, new, "MEMORY")  # a killed process leaves nothing beside it
+    with durable.transaction(db, new):
+        for statement in SCHEMA.split(";"):
+            db.execute(statement)
+        db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, meta["initial_state"]))
+        seal.close(db)
+    durable.close(db, new)
+    durable.sync(new)
+
+
+@contextmanager
+def _closed_on_error(lock: Lock) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        lock.close()
+        raise
 
 
 @contextmanager
@@ -263,38 +392,9 @@ def _writing(run_dir: Path) -> Iterator[None]:
         raise OSError(f"cannot write {run_dir / 'journal.sqlite'}: {error}") from error
 
 
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _locked(run_dir: Path) -> IO[str]:
-    """Hold the folder; the operating system lets go of it when this process ends, however it ends."""
-    lock = open(run_dir / "lock", "a+", encoding="utf-8")  # noqa: SIM115 (held until close)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        raise RunFolderError(f"{run_dir} is in use by another firerl (process {holder})") from error
-    lock.seek(0)
-    lock.truncate()
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock
-
-
-def _yaml(config: Mapping[str, Any]) -> bytes:
-    return yaml.safe_dump(_lists(config), sort_keys=False).encode()
+def write_config(run_dir: Path, config: Mapping[str, Any]) -> None:
+    """``config.yaml``, for people: the journal has the settings that count."""
+    files.write(run_dir / "config.yaml", yaml.safe_dump(_lists(config), sort_keys=False).encode())
 
 
 def _lists(value: Any) -> Any:

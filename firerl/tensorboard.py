@@ -6,7 +6,6 @@ crash leaves no point twice, and what is not in the journal (speed, shares of ti
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from firerl import durable
 from firerl.config import RunConfig
 from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
 from firerl.journal_db import Journal, Point
@@ -32,8 +32,7 @@ class TensorBoardObserver(Silent):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        durable.clear_folder(self.folder)
         self._writer = EventFileWriter(str(self.folder), flush_secs=10)
         self._replay = Replay(journal.initial_state())
         for point in journal.points():

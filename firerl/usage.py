@@ -22,7 +22,7 @@ HEAD = """\
 firerl evolves a population of learners and their hyperparameters with FIRE PBT.
 
 Usage: python -m firerl.launch [<group>=<choice> ...] [<setting>=<value> ...]
-       python -m firerl.launch resume=<run_dir> [steps=<more>] [stop.* engine.* logger]
+       python -m firerl.launch resume=<run_dir> [steps=<more>] [stop.* checkpoints.* engine.* logger]
        --cfg prints all settings of a run and starts nothing; --version; --help
 """
 MORE = """\

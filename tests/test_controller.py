@@ -141,6 +141,28 @@ def test_a_longer_run_equals_a_shorter_one_that_was_extended(tmp_path: Path) -> 
         assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes(), name
 
 
+class Unlucky(Quadratic):
+    """Worker 2 fails between its first readies; later it is replaced at a ready, and then copies once more."""
+
+    def evaluate(self, seed: int) -> float:
+        return math.nan if seed % 50 == 0 else super().evaluate(seed)
+
+
+def test_a_failed_member_that_was_replaced_keeps_its_stream_with_and_without_a_resume(tmp_path: Path) -> None:
+    """At every generation: whoever has failed before must be no stranger to the engine that was never restarted."""
+    small = {
+        "settings": {"dimensions": 10}, "population": [3, 3], "evaluators": 2, "ready_interval": 20, "seed": 4,
+        "engine": "inline", "progress": False,
+    }  # fmt: skip
+    long = firerl.run(Unlucky, run_dir=tmp_path / "long", steps=120, **small)
+    assert sum(row["event"] == "report" and row["failure"] is not None for row in long.journal) >= 2
+    for steps in range(20, 120, 20):
+        run_dir = tmp_path / f"{steps}"
+        firerl.run(Unlucky, run_dir=run_dir, steps=steps, **small)
+        again = firerl.resume(run_dir, Unlucky, steps=120, progress=False)
+        assert again.figures["hash"] == long.figures["hash"], steps
+
+
 class StopAt(Silent):
     """Interrupts a run after some rounds, as Ctrl-C would."""
 

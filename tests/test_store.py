@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from firerl import checkpoint, files
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
-from firerl.journal_db import BestEver, File, Generation, Journal, Point
+from firerl.journal_db import BestEver, File, Generation, Journal, Point, holders
 from firerl.space import Space
 from firerl.store import Store
 
@@ -47,12 +48,16 @@ POINTS = [
 ]
 
 
-def commit(store: Store, state: State, previous: Generation | None = None) -> Generation:
+def names(store: Store) -> list[str]:
+    return sorted(path.name for path in store.checkpoints.iterdir())
+
+
+def commit(store: Store, state: State, previous: Generation | None = None, best: bool = True) -> Generation:
     previous = previous or store.last()
     number = previous.number + 1
     files = [saved(store, number, worker) for worker in (0, 1)]
-    best = previous.best_ever or BestEver(0, 20, 0.5, {"lr": 0.1}, files[0].name)
-    return store.commit(previous, previous.step + 20, POINTS, state, files, best, {"seconds": 1.0})
+    ever = previous.best_ever or BestEver(0, 20, 0.5, {"lr": 0.1}, files[0].name) if best else None
+    return store.commit(previous, previous.step + 20, POINTS, state, files, ever, {"seconds": 1.0})
 
 
 def test_a_new_run_holds_generation_0(tmp_path: Path, state: State) -> None:
@@ -74,12 +79,11 @@ def test_a_committed_generation_comes_back_whole(tmp_path: Path, state: State) -
 
 def test_only_what_the_last_commit_refers_to_is_kept(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
-        first = commit(store, state)
-        commit(store, state, first)
-        files.write(store.checkpoints / "g000003-w0.pt", b"never committed")
+        for _ in range(3):
+            commit(store, state, best=False)
+        files.write(store.checkpoints / "g000004-w0.pt", b"never committed")
     with Store.open(tmp_path / "r") as store:
-        names = sorted(path.name for path in store.checkpoints.iterdir())
-        assert names == ["g000001-w0.pt", "g000002-w0.pt", "g000002-w1.pt"]  # the first is best ever
+        assert names(store) == [f"g{number:06d}-w{worker}.pt" for number in (2, 3) for worker in (0, 1)]
         assert set(store.last().files) == {0, 1}
 
 
@@ -190,6 +194,9 @@ def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: P
     log = (run_dir / "journal.sqlite-wal").read_bytes()
     stale.close()
     (run_dir / "journal.sqlite").unlink()
+    with pytest.raises(RunFolderError, match=r"journal\.bak.*--repair"):
+        make(run_dir, state)
+    (run_dir / "journal.bak").unlink()
     (run_dir / "journal.sqlite-wal").write_bytes(log)
     (run_dir / "result.json").write_text("{}")
     with make(run_dir, state) as store:
@@ -199,7 +206,7 @@ def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: P
 
 def test_a_result_of_another_journal_is_no_result(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
-        store.write_result_file("result.json", json.dumps({"hash": store.last().hash}).encode())
+        store.write_results({"result.json": json.dumps({"hash": store.last().hash}).encode()})
         assert store.result() == {"hash": store.last().hash}
         commit(store, state)
         assert store.result() is None
@@ -234,4 +241,60 @@ def test_a_closed_run_is_one_journal_file(tmp_path: Path, state: State) -> None:
     """So that a folder without write permission can be read."""
     with make(tmp_path / "r", state) as store:
         commit(store, state)
-    assert [path.name for path in (tmp_path / "r").glob("journal*")] == ["journal.sqlite"]
+    assert sorted(path.name for path in (tmp_path / "r").glob("journal*")) == ["journal.bak", "journal.sqlite"]
+
+
+def test_who_has_a_checkpoint_is_known_without_reading_all(told_run: Path, tmp_path: Path) -> None:
+    """After every generation of a run in which members and evaluators fail."""
+    shutil.copy(told_run / "journal.sqlite", tmp_path)
+    db = sqlite3.connect(tmp_path / "journal.sqlite", isolation_level=None)
+    journal = Journal(db, tmp_path)
+    initial, points = journal.initial_state(), list(journal.points())
+    assert sum(r.failure is not None for point in points for r in point.reports) > 3
+    sizes = set()
+    for last in range(len(points), 0, -1):
+        for table in ("reports", "decisions"):
+            db.execute(f"DELETE FROM {table} WHERE point > ?", (last,))
+        found = journal.holders()
+        assert found == holders(initial, points[:last])
+        sizes.add(len(found))
+    assert len(sizes) > 2
+    db.close()
+
+
+def test_only_so_much_history_is_kept_as_is_asked_for(tmp_path: Path, state: State) -> None:
+    for keep in (0, 1, 2):
+        with Store.create(tmp_path / f"{keep}", {**CONFIG, "checkpoints": {"keep_history": keep}}, {}, state) as store:
+            for _ in range(4):
+                commit(store, state, best=False)
+            assert names(store) == [f"g{number:06d}-w{worker}.pt" for number in range(4 - keep, 5) for worker in (0, 1)]
+
+
+def test_the_best_ever_lies_there_twice_for_as_long_as_it_is_needed(tmp_path: Path, state: State) -> None:
+    with make(tmp_path / "r", state) as store:
+        first = commit(store, state)
+        for _ in range(3):
+            commit(store, state)
+        assert names(store)[:2] == ["best-g000001-w0.pt", "g000001-w0.pt"]
+        (store.checkpoints / "g000001-w0.pt").write_bytes(b"torn")
+        assert store.journal().read_file(first.files[0].name)["weights"] == {"x": 1.0}
+
+
+def test_a_changed_number_in_the_journal_is_found(tmp_path: Path, state: State) -> None:
+    """SQLite has no checksum of its own; a generation's state has no part in the chain of hashes."""
+    changes = (
+        "UPDATE generations SET state = replace(state, '0.', '1.') WHERE number = 1",
+        "UPDATE reports SET objective = '0.25' WHERE point = 1 AND worker = 0",
+        "UPDATE decisions SET data = replace(data, '20', '21')",
+        "UPDATE checkpoints SET sha256 = 'f' || substr(sha256, 2) WHERE sha256 NOT LIKE 'f%'",
+        "UPDATE meta SET value = replace(value, 'seed', 'sead') WHERE key = 'config'",
+    )
+    for index, change in enumerate(changes):
+        run_dir = tmp_path / f"{index}"
+        with make(run_dir, state) as store:
+            commit(store, state)
+        with sqlite3.connect(run_dir / "journal.sqlite") as db:
+            assert db.execute(change).rowcount > 0
+        db.close()
+        with pytest.raises(RunFolderError, match=r"are not those that were committed.*--repair"):
+            Store.open(run_dir)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl import files
+from firerl import durable, files
 
 Arrays = dict[str, NDArray[np.generic]]
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal, the first bytes of a file
@@ -41,7 +41,7 @@ def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
     start = time.perf_counter()
     arrays = build()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(path.parent)
         files.write(path, pack(arrays))  # whole or not at all: several processes may make it at once
         _say(f"made {path} in {time.perf_counter() - start:.0f} s")
     except OSError as error:

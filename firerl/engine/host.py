@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl import checkpoint, files
+from firerl import checkpoint, durable, files
 from firerl.engine import devices
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.failures import raise_if_the_machine_failed
@@ -137,7 +137,10 @@ class Host:
             if worker in self._learners:
                 data = self._dump(worker)
                 name = f"{prefix}-w{worker}.pt"
-                (files.write if self._durable else Path.write_bytes)(folder / name, data)
+                if self._durable:
+                    files.write(folder / name, data)
+                else:
+                    durable.write(folder / name, data, fsync=False)
                 saved.append(Saved(worker, name, len(data), files.digest(data)))
         return saved
 

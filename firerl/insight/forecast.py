@@ -20,6 +20,7 @@ from firerl.config import EngineConfig, RunConfig, StopConfig, modelled
 from firerl.insight.probe import Probe, resident
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
+from firerl.store import ROOM
 
 PACE = 0.26  # of a modelled learner with random hyperparameters: exp(-4/3)
 STILL = 0.02  # the least rise of an evaluation, in noise, that a modelled run is given
@@ -70,11 +71,18 @@ def forecast(
         seconds_at_most=taken + once + rounds * evaluate * (longest - 1) if longest > 1.01 and evaluate > 0 else None,
         processes=hosts,
         shares=by_part,
-        disk_bytes=round(other / share) + (2 * workers + 2) * measured.state_bytes,  # the last generation, the next one
+        disk_bytes=round(other / share) + most_states(config, measured.state_bytes) * measured.state_bytes,
         memory_bytes=_memory(measured, workers, hosts),
         evolution=evolution,
         played=share,
     )
+
+
+def most_states(config: RunConfig, state_bytes: int) -> int:
+    """How many workers' states lie in the run folder at its fullest moment, when a generation is being saved."""
+    workers, kept = sum(config.sizes) + config.evaluators, 1 + config.checkpoints.keep_history
+    one_more = kept == 1 or workers * state_bytes <= ROOM  # else the oldest goes before the new one is saved
+    return (kept + one_more) * (workers + 1) + 1  # each may have a best ever of its own, twice; the first an old one
 
 
 def _played(config: RunConfig, measured: Probe, processes: int, steps: int) -> RunConfig:

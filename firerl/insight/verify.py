@@ -43,6 +43,7 @@ from firerl.journal_db import (
     holders,
     next_hash,
     read_report,
+    spare,
 )
 from firerl.settings import build
 
@@ -93,12 +94,12 @@ def verify_folder(run_dir: Path) -> Findings:
 def verify(rows: Rows) -> Findings:
     """Check the journal's rows. Raises SettingError where the algorithm cannot be imported, ValueError, TypeError,
     LookupError on what is no JSON of ours."""
-    points, misplaced = _points(rows)
+    points, misplaced = points_of(rows)
     reports, decisions = len(rows.reports), len(rows.decisions)
     found = Findings(len(rows.generations) - 1, reports, decisions, rows.generations[-1][2])
     promised, settings = _settings(rows, found)
     found.differences += misplaced
-    found.differences += _chain(rows, points, promised)
+    found.differences += chain(rows, points, promised)
     try:
         config = from_plain(settings)
         algorithm = find.algorithm(config.algo.name)
@@ -112,7 +113,7 @@ def verify(rows: Rows) -> Findings:
     return found
 
 
-def _points(rows: Rows) -> tuple[dict[int, list[Point]], list[str]]:
+def points_of(rows: Rows) -> tuple[dict[int, list[Point]], list[str]]:
     """The evaluation points by generation, and the rows that are not where they belong."""
     wrong = []
     last = rows.generations[-1][0]
@@ -153,7 +154,7 @@ def _settings(rows: Rows, found: Findings) -> tuple[dict[str, Any], dict[str, An
     return promised, {**config, **promised} if first == rows.generations[0][2] else config
 
 
-def _chain(rows: Rows, points: Mapping[int, Sequence[Point]], promised: Mapping[str, Any]) -> Iterator[str]:
+def chain(rows: Rows, points: Mapping[int, Sequence[Point]], promised: Mapping[str, Any]) -> Iterator[str]:
     """The generations whose hash is not that of their rows and of the hash before."""
     number, step, previous, *_ = rows.generations[0]
     state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
@@ -204,10 +205,10 @@ class _Replay:
             self._kept(number, text, best, last=number == rows.generations[-1][0])
 
     def _kept(self, number: int, text: str | None, best: str | None, last: bool) -> None:
-        """The state and the best ever that only the last generation keeps."""
-        if not last:
-            if text is not None or best is not None:
-                self.found.differences.append(f"generation {number} keeps a state, as only the last one does")
+        """The state and the best ever that the last generation keeps, and maybe some before it."""
+        if not last and text is None:
+            if best is not None:
+                self.found.differences.append(f"generation {number} keeps a best ever and no state")
             return
         exact = not self.found.rounded
         self._compare(f"the state of generation {number}", json.loads(text or "null"), self.state, exact)
@@ -315,17 +316,18 @@ def _name(generation: int, worker: int) -> str:
 
 def _files(rows: Rows, folder: Path) -> Iterator[str]:
     """The checkpoint rows that are not those of the last generation (or of the best ever), or not of their files."""
-    number, _, _, _, best = rows.generations[-1]
-    kept = json.loads(best)["file"] if best else ""
-    if kept and kept not in {row[0] for row in rows.checkpoints}:
-        yield f"checkpoint {kept} of the best ever has no row"
+    number = rows.generations[-1][0]
+    kept = {json.loads(row[4])["file"] for row in rows.generations if row[4]}
+    for name in sorted(kept - {row[0] for row in rows.checkpoints}):
+        yield f"checkpoint {name} of the best ever has no row"
     state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
-    points = [point for inside in _points(rows)[0].values() for point in inside]
+    points = [point for inside in points_of(rows)[0].values() for point in inside]
     listed = {worker for _, worker, generation, _, _ in rows.checkpoints if generation == number}
     for worker in sorted(holders(state, points) - listed) if number else ():
         yield f"checkpoint {_name(number, worker)} has no row"
     for name, worker, generation, size, sha256 in rows.checkpoints:
-        if name != _name(generation, worker) or (generation != number and name != kept):
+        own, whole = _name(generation, worker), {row[0] for row in rows.generations if row[3]}
+        if not (name == own and (generation in whole or name in kept)) and not (name == spare(own) and own in kept):
             yield f"checkpoint {name} is filed under worker {worker} and generation {generation}"
         try:
             data = (folder / name).read_bytes()
@@ -344,7 +346,7 @@ def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
         return
     config = from_plain(plain.loads(rows.meta["config"]))
     state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
-    points = [point for inside in _points(rows)[0].values() for point in inside]
+    points = [point for inside in points_of(rows)[0].values() for point in inside]
     number, step, digest, text, best = rows.generations[-1]
     last = plain.state_from_plain(plain.loads(text or ""))
     ever = None if best is None else BestEver(**plain.loads(best))

@@ -1,0 +1,58 @@
+"""Says what of a run is whole and what is damaged, and mends it: ``python -m firerl.doctor <run_dir> [--repair]``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from firerl.main import Parser, guarded
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; returns the exit code: 0 whole or mended, 1 damaged, 2 nothing can be done."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    parser = Parser(
+        prog="python -m firerl.doctor",
+        description="Say what of a run is whole and what is damaged: the journal, its copy, the kept generations, the "
+        "results. Exit code 0: all is whole; 1: something is damaged.",
+    )
+    parser.add_argument("run_dir", help="the folder of the run, in which nobody runs")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="bring the journal back from its copy where it is damaged, and go back to the last generation that is "
+        "whole; a resume then ends with the same result as if nothing had happened",
+    )
+    arguments = parser.parse_args(argv)
+    from firerl.insight.health import examine
+    from firerl.lock import refuse_if_held
+
+    run_dir = Path(arguments.run_dir)
+    refuse_if_held(run_dir)
+    health = examine(run_dir)
+    print(f"{run_dir}: {'all is whole' if health.whole else 'damaged'}")
+    print("\n".join(health.lines()))
+    resume = f"python -m firerl.launch resume={shlex.quote(str(run_dir))}"
+    if health.whole:
+        return 0
+    if arguments.repair:
+        from firerl.repair import repair
+
+        print("Repaired:\n" + "\n".join(f"  {line}" for line in repair(run_dir)))
+        print(f"Go on with: {resume}")
+        return 0
+    if health.back_to is None:
+        print("A repair can do nothing: no generation is whole.")
+    else:
+        where = f"ends at generation {health.back_to.number} (step {health.back_to.step:,})"
+        print(f"A repair {where}: python -m firerl.doctor {shlex.quote(str(run_dir))} --repair")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

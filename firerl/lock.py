@@ -1,0 +1,123 @@
+"""Who holds a run folder: a lock of the operating system, which lets go of it when its holder ends, however it ends.
+
+``lock`` in the folder names the holder (process, machine, a random word). On a shared file system whose locks do not
+reach across machines, or where somebody removed the file, two could hold it at once: before every commit the holder
+looks whether the file still names it, and stops where it does not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import socket
+import time
+import weakref
+from pathlib import Path
+from typing import IO
+
+from firerl import durable
+from firerl.errors import RunFolderError
+
+_WAIT = 1.0  # seconds
+_held: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+class Lock:
+    """A run folder, held until ``close``. Raises RunFolderError, with its holder's process id, if it is in use."""
+
+    def __init__(self, run_dir: Path):
+        self.path = run_dir / "lock"
+        self._word = secrets.token_hex(8)
+        self._take()
+        _held.add(self)
+
+    def _take(self) -> None:
+        self._file = durable.open_kept(self.path)
+        deadline = time.monotonic() + _WAIT
+        while not _try(self._file):
+            # Whoever took it a moment ago may still have to write its name; or somebody only looks.
+            if _alive(text := _read(self.path)) or time.monotonic() > deadline:
+                self._file.close()
+                raise _in_use(self.path.parent, text)
+            time.sleep(0.02)
+        durable.rewrite(self._file, f"{os.getpid()} {socket.gethostname()} {self._word}\n", self.path)
+
+    def check(self) -> None:
+        """Raise RunFolderError where another process holds the folder, too: the later one goes on, this one stops."""
+        if not self.path.exists():  # somebody removed it: others are no longer held off
+            self._file.close()
+            self._take()
+            return
+        text = _read(self.path)
+        if self._word not in text:
+            raise RunFolderError(
+                f"{self.path.parent} was given to {_name(text)}; this process stops before it writes again. Locks of "
+                "this file system may not work across machines: run one machine at a time on it"
+            )
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        _held.discard(self)
+        self._file.close()
+
+
+def refuse_if_held(run_dir: Path) -> None:
+    """Raise RunFolderError, with the holder's process id, if the folder is in use. Writes nothing."""
+    try:
+        with open(run_dir / "lock", encoding="utf-8") as file:
+            if not _try(file, fcntl.LOCK_SH):
+                raise _in_use(run_dir, _read(run_dir / "lock"))
+    except OSError:  # no folder, no lock: nobody
+        return
+
+
+def _try(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _in_use(run_dir: Path, text: str) -> RunFolderError:
+    return RunFolderError(f"{run_dir} is in use by another firerl ({_name(text)})")
+
+
+def _name(text: str) -> str:
+    """``process 17``, ``process 17 on node-3`` where that is another machine."""
+    words = text.split()
+    elsewhere = len(words) > 1 and words[1] != socket.gethostname()
+    return f"process {words[0] if words else 'unknown'}" + (f" on {words[1]}" if elsewhere else "")
+
+
+def _alive(text: str) -> bool:
+    """Whether the process that the text names may live: one of another machine is taken at its word."""
+    words = text.split()
+    if not words or not words[0].isdigit():
+        return False
+    if len(words) > 1 and words[1] != socket.gethostname():
+        return True
+    try:
+        os.kill(int(words[0]), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _let_go_in_child() -> None:
+    """A forked child (of a learner's own data loader, say) must not hold the folder when its parent is gone."""
+    for lock in list(_held):
+        lock._file.close()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
