@@ -17,7 +17,8 @@ computes) waits for that share of its time.
 
     python benchmarks/images.py [--quick] [--folder runs/images-benchmark]
 
-About 4 minutes, 1 with ``--quick``. The last line is JSON: ``loader_of_decode_limit`` and what it is made of.
+About 4 minutes on a quiet machine, 1 with ``--quick``; twice as long beside other work. The last line is
+JSON: ``loader_of_decode_limit`` and what it is made of.
 """
 
 from __future__ import annotations
