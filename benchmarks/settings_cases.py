@@ -118,7 +118,13 @@ def _learner(name: str) -> Iterator[Swept]:
         declared = {s.name: s for s in _fields(module.Settings, "learner.", base, f"learner={name}")}
     for key, default in learner.settings.items():
         full = f"learner.{key}"
-        hint = Any if default is None else tuple[type(default[0]), ...] if isinstance(default, tuple | list) else type(default)  # noqa: E501
+        hint = (
+            Any
+            if default is None
+            else tuple[type(default[0]), ...]
+            if isinstance(default, tuple | list)
+            else type(default)
+        )  # noqa: E501
         yield declared.get(full) or Swept(full, base, hint, {}, f"learner={name}")
 
 

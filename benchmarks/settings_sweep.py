@@ -44,7 +44,9 @@ CPU_SECONDS = 30
 MEMORY = 16 << 30  # bytes of addresses
 LONG = 1_000  # evaluations of all workers, from which on a run is only composed
 ALLOWED = re.compile(r"must|allowed|nearest|did you mean|give|needs|only|takes no|cannot|smallest")
-DIVERGED = re.compile(r"evaluate\(\) returned (nan|-?inf)|training diverged|^ModelledFailure|as failure_rate", re.MULTILINE)
+DIVERGED = re.compile(
+    r"evaluate\(\) returned (nan|-?inf)|training diverged|^ModelledFailure|as failure_rate", re.MULTILINE
+)
 VERDICTS = ("ran", "refused", "traceback", "hang", "unclear")
 
 
@@ -260,12 +262,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cases a setting, 20 pairs")
-    parser.add_argument("--only", default="", help="groups whose name contains this")
+    parser.add_argument("--only", default="", help="groups whose name contains this; several by commas")
     parser.add_argument("--show", choices=VERDICTS, action="append", default=[], help="print these outcomes too")
     parser.add_argument("--seed", type=int, default=0, help="of the random choices")
     arguments = parser.parse_args()
+    only = arguments.only.split(",")
     warm_up()
-    chosen = [case for case in all_cases(arguments.quick, arguments.seed) if arguments.only in case.group]
+    chosen = [case for case in all_cases(arguments.quick, arguments.seed) if any(part in case.group for part in only)]
     begun = time.monotonic()
 
     def tell(done: int, outcome: Outcome) -> None:

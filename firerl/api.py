@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
-from firerl.config import SIMULATED, RunConfig, changed, from_plain, resolve, setup_of, to_plain
+from firerl.config import SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
 from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
@@ -21,7 +21,7 @@ from firerl.evolution.population import State
 from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.learner import Learner
-from firerl.learners import find_again, find_learner, warn_of_main
+from firerl.learners import completed, find_again, find_learner, warn_of_main
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
 from firerl.settings import build
@@ -150,7 +150,7 @@ def resume_run(
 
     _check_that_we_may_start()
     with Store.open(Path(run_dir)) as store:
-        old = from_plain(store.journal().config())
+        old = config_of(store.journal())
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
         if config.steps < generation.step:
@@ -166,6 +166,7 @@ def resume_run(
             return Result(store.run_dir, finished)
         _check_device(config.engine.device)
         learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
+        here = replace(here, settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")

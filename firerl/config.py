@@ -12,16 +12,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from firerl import __version__
 from firerl.engine import ENGINES
-from firerl.errors import FirerlError, SettingError, unknown
+from firerl.errors import FirerlError, RunFolderError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
+
+if TYPE_CHECKING:
+    from firerl.journal_db import Journal
 
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
@@ -167,6 +171,18 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
 def from_plain(data: Mapping[str, Any]) -> RunConfig:
     """A config from plain data. Raises SettingError, naming the field."""
     return build(RunConfig, data)
+
+
+def config_of(journal: Journal) -> RunConfig:
+    """The settings of a run. Raises RunFolderError where this firerl cannot read them."""
+    path, writer = journal.run_dir / "journal.sqlite", journal.writer()
+    try:
+        return from_plain(journal.config())
+    except (SettingError, ValueError, TypeError) as error:
+        if writer in (None, __version__):
+            raise RunFolderError(f"{path} is damaged: {error}") from error
+        told = f"it was written by firerl {writer}, which reads it; this is firerl {__version__}"
+        raise RunFolderError(f"{path} cannot be read: {error}; {told}") from error
 
 
 def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConfig:

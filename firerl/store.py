@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import yaml
 
-from firerl import files
+from firerl import __version__, files
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
@@ -95,7 +95,12 @@ class Store:
         (run_dir / "checkpoints").mkdir(exist_ok=True)
         new = run_dir / "journal.sqlite.new"
         digest = first_hash(promised, state)
-        meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
+        meta = {
+            "format": str(FORMAT),
+            "firerl": __version__,
+            "config": plain.dumps(config),
+            "promised": plain.dumps(promised),
+        }
         with _writing(run_dir):
             db = sqlite3.connect(new, isolation_level=None)
             db.executescript(SCHEMA)
