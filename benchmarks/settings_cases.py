@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 from firerl import space
@@ -21,7 +21,6 @@ from firerl.envs import images
 from firerl.evolution import find
 from firerl.learners import SHORT_NAMES, find_learner
 
-
 # Two rounds of ten workers: a moment.
 QUADRATIC = {
     "learner": "quadratic", "population.sizes": "[4,4]", "population.evaluators": "2", "steps": "20",
@@ -29,12 +28,13 @@ QUADRATIC = {
 }  # fmt: skip
 AGENT = {"env": "InvertedPendulum", "population.sizes": "[2]", "algo": "pbt", "engine": "inline", "logger": "[]",
          "preset.evaluations": "2", "preset.evaluations_per_ready": "1"}  # fmt: skip
+SMALL = {"learner.num_envs": "2", "learner.unroll": "10", "learner.minibatches": "2", "learner.hidden": "[4]"}
 # What a run of two rounds with this learner needs besides; a learner that is not named here gets AGENT's without env.
 LEARNERS: dict[str, dict[str, str]] = {
     "quadratic": QUADRATIC,
     "modelled": {**QUADRATIC, "learner": "modelled", "learner.of": "quadratic"},
-    "vmpo": {**AGENT, "learner": "vmpo"},
-    "ppo": {**AGENT, "learner": "ppo"},
+    "vmpo": {**AGENT, **SMALL, "learner": "vmpo"},
+    "ppo": {**AGENT, **SMALL, "learner": "ppo"},
     "classifier": {**{k: v for k, v in AGENT.items() if k != "env"}, "learner": "classifier", "learner.width": "2",
                    "learner.eval_interval": "1"},
 }  # fmt: skip
@@ -124,8 +124,9 @@ def _learner(name: str) -> Iterator[Swept]:
             else tuple[type(default[0]), ...]
             if isinstance(default, tuple | list)
             else type(default)
-        )  # noqa: E501
-        yield declared.get(full) or Swept(full, base, hint, {}, f"learner={name}")
+        )
+        line = {k: v for k, v in base.items() if k != key}  # env= would go over learner.env=
+        yield replace(declared.get(full) or Swept(full, base, hint, {}, f"learner={name}"), base=line)
 
 
 def _environments() -> Iterator[Swept]:
@@ -155,7 +156,8 @@ def _choices() -> Iterator[Swept]:
     for kind in (*space._NUMBERS, *space._CHOICES):
         yield Swept(f"space.lr.{kind}", QUADRATIC, tuple[float, ...], {}, "space")
     for name in ("space.lr", "space.kappa", "space.lr.bounds", "space.lr.initial"):
-        yield Swept(name, QUADRATIC, dict if name.count(".") == 1 else tuple[float, ...], {}, "space")
+        kind = {} if name.count(".") == 1 else {"space.lr.uniform": "[0.1,0.5]"}
+        yield Swept(name, {**QUADRATIC, **kind}, dict if name.count(".") == 1 else tuple[float, ...], {}, "space")
 
 
 def cases(swept: Swept) -> list[Case]:
@@ -169,19 +171,23 @@ def cases(swept: Swept) -> list[Case]:
     return [*made, Case(swept.group, "unknown", (wrong,), _line({**swept.base, wrong: "1"}), swept.real)]
 
 
-def pairs(all_settings: Sequence[Swept], count: int, seed: int = 0) -> list[Case]:
-    """``count`` command lines on the quadratic, each with two settings at values that each may have."""
+def pairs(all_settings: Sequence[Swept], count: int, seed: int, works: Callable[[Sequence[str]], bool]) -> list[Case]:
+    """``count`` command lines on the quadratic, each with two settings at values that each works with alone."""
     rng, made = random.Random(seed), list[Case]()
     algos = find.names()
     while len(made) < count:
         base = {**QUADRATIC, "algo": rng.choice(algos)}
         fit = [s for s in all_settings if s.real and s.group in ("run", "preset", "space", "learner=quadratic")]
         fit += [s for s in all_settings if s.group == f"algo={base['algo']}"]
-        first, second = rng.sample(fit, 2)
-        if first.name == second.name:
-            continue
-        chosen = {s.name: rng.choice(edges(s.hint, s.limits)) for s in (first, second)}
-        made.append(Case("pairs", "pair", (first.name, second.name), _line({**base, **chosen})))
+        chosen: dict[str, str] = {}
+        for swept in rng.sample(fit, 2):
+            values = edges(swept.hint, swept.limits)
+            for text in rng.sample(values, min(4, len(values))):
+                if works(_line({**base, swept.name: text})):
+                    chosen[swept.name] = text
+                    break
+        if len(chosen) == 2:
+            made.append(Case("pairs", "pair", tuple(chosen), _line({**base, **chosen})))
     return made
 
 

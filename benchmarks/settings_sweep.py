@@ -31,19 +31,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from settings_cases import Case, cases, pairs, settings
+from settings_cases import LEARNERS, Case, cases, pairs, settings
 
-SECONDS = 60  # of a case; a shared machine may be slow
+if TYPE_CHECKING:
+    from firerl.config import RunConfig
+
+SECONDS = 240  # of a case, by the clock: a shared machine may be slow
 CPU_SECONDS = 30
 MEMORY = 16 << 30  # bytes of addresses
 LONG = 1_000  # evaluations of all workers, from which on a run is only composed
-ALLOWED = re.compile(r"must|allowed|nearest|did you mean|give|needs|only|takes no|cannot|smallest")
+ALLOWED = re.compile(r"must|allowed|arguments:|nearest|did you mean|give|needs|only|takes no|cannot|smallest")
 DIVERGED = re.compile(
     r"evaluate\(\) returned (nan|-?inf)|training diverged|^ModelledFailure|as failure_rate", re.MULTILINE
 )
@@ -60,12 +64,26 @@ class Outcome:
     code: int | None = None
 
 
-def warm_up() -> None:
-    """Import all that a run needs, and compose each group once, so that a child begins where the work begins."""
+def exercise(config: RunConfig) -> None:
+    """Train a learner for a moment: libraries import parts of themselves only then."""
+    from firerl.config import usual_values
+    from firerl.learners import find_learner
+    from firerl.space import Space
+
+    learner = find_learner(config.learner)
+    network = learner(config.settings, usual_values(Space.parse(config.space), config.settings), 0, "cpu")
+    network.train(config.eval_interval)
+    network.evaluate(0)
+    network.load(**network.state())
+
+
+@contextmanager
+def warmed(chosen: Sequence[Case]) -> Iterator[None]:
+    """All that these cases need is imported and made once, for the children to inherit: the groups' composition, and
+    the statistics that ``launch`` warns by."""
     import firerl.agents.actor_critic.learner
     import firerl.agents.classifier.learner
     import firerl.api
-    import firerl.check
     import firerl.controller
     import firerl.engine.local
     import firerl.engine.simulated
@@ -74,14 +92,29 @@ def warm_up() -> None:
     import firerl.tensorboard
     import firerl.view  # noqa: F401
     from firerl import compose
+    from firerl.config import resolve
     from firerl.engine.host import one_thread
+    from firerl.errors import FirerlError
     from firerl.insight import warning
 
     one_thread()
-    inner = compose._compose_groups
-    known = cache(lambda chosen: inner(dict(chosen)))
-    compose._compose_groups = lambda chosen: deepcopy(known(tuple(sorted(chosen.items()))))
-    warning.chance = cache(warning.chance)
+    inner, chance = compose._compose_groups, warning.chance
+    known = cache(lambda groups: inner(dict(groups)))
+    compose._compose_groups = lambda groups: deepcopy(known(tuple(sorted(groups.items()))))
+    warning.chance = cache(chance)
+    keys = [(case, [argument.partition("=")[0] for argument in case.arguments]) for case in chosen]
+    lines = {tuple(a for a, k in zip(c.arguments, key, strict=True) if k not in c.names) for c, key in keys}
+    lines |= {tuple(a for a, k in zip(c.arguments, key, strict=True) if k in compose.GROUPS) for c, key in keys}
+    try:
+        for line in lines:
+            with suppress(FirerlError):
+                warning.warning(resolve(compose.compose(line)))
+        learners = {argument for case in chosen if case.real for argument in case.arguments}
+        for name in (name for name in LEARNERS if f"learner={name}" in learners):
+            exercise(resolve(compose.compose([f"{key}={value}" for key, value in LEARNERS[name].items()])))
+        yield
+    finally:
+        compose._compose_groups, warning.chance = inner, chance
 
 
 def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Outcome:
@@ -95,7 +128,9 @@ def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Ou
         text = lines[0] if lines else "(nothing)"
         one = len(lines) == 1 and text.startswith("firerl: ")
         keys = [*case.names, *(argument.partition("=")[0] for argument in case.arguments)]  # a conflict names the other
-        named = any(key in text for key in keys)
+        named = any(
+            all(part in text for part in key.split(".")) for key in keys
+        )  # space.lr.uniform: "space.lr: uniform"
         return Outcome(case, "refused" if one and named and ALLOWED.search(text) else "unclear", text, code)
     broken = [text for text in failures.split("\n\n") if text.strip() and not DIVERGED.search(text)]
     if broken:
@@ -206,42 +241,45 @@ def scratch() -> Iterator[Path]:
         yield Path(folder) / "outer" / "case"
 
 
-def prepare(chosen: Sequence[Case]) -> None:
-    """Compose every group of these cases once and do what ``launch`` warns of, for the children to inherit."""
-    from firerl.compose import GROUPS, compose
-    from firerl.config import resolve
-    from firerl.errors import FirerlError
-    from firerl.insight.warning import warning
-
-    for line in {tuple(a for a in case.arguments if a.partition("=")[0] not in case.names) for case in chosen}:
-        with suppress(FirerlError):
-            warning(resolve(compose(line)))
-    for line in {tuple(a for a in case.arguments if a.partition("=")[0] in GROUPS) for case in chosen}:
-        with suppress(FirerlError):
-            compose(line)
-
-
 def all_cases(quick: bool, seed: int = 0) -> list[Case]:
-    """Every case; ``quick``: of each setting one of every kind, composed only unless on the quadratic, few pairs."""
+    """Every case; ``quick``: two of each setting, one of them to be refused, of few environments, and 20 pairs.
+
+    Agents take seconds to build: of theirs a quick sweep checks the command line only.
+    """
     rng, swept = random.Random(seed), settings()
+    with warmed([]):
+        both = pairs(swept, 20 if quick else 100, seed, works)
     if not quick:
-        return [case for s in swept for case in cases(s)] + pairs(swept, 100, seed)
-    few = [s for s in swept if not s.group.startswith("env=")]
-    few += rng.sample([s for s in swept if s.group.startswith("env=")], 5)
+        return [case for s in swept for case in cases(s)] + both
+    env = [s for s in swept if s.group.startswith("env=")]
     chosen = []
-    for s in few:
+    for s in [*(s for s in swept if s not in env), *rng.sample(env, 5)]:
         made = cases(s)
-        for kinds in (("edge",), ("outside", "type", "unknown")):
-            fit = [case for case in made if case.kind in kinds]
-            chosen += rng.sample(fit, 1) if fit else []
-    return chosen + pairs(swept, 20, seed)
+        for refused in (False, True):
+            if fit := [case for case in made if case.must_refuse == refused]:
+                case = rng.choice(fit)
+                slow = any(a.partition("=")[0] == "engine" and a.endswith("local") for a in case.arguments)
+                slow |= any(f"learner={name}" in case.arguments for name in ("vmpo", "ppo", "classifier"))
+                chosen.append(replace(case, real=case.real and not slow))
+    return chosen + both
+
+
+def works(line: Sequence[str]) -> bool:
+    """Whether this command line is a run."""
+    from firerl.compose import compose
+    from firerl.errors import FirerlError
+    from firerl.launch import configs_of
+
+    try:
+        return bool(configs_of(compose(line)))
+    except FirerlError:
+        return False
 
 
 def sweep(chosen: Sequence[Case], tell: Callable[[int, Outcome], None] = lambda done, outcome: None) -> list[Outcome]:
     """The outcomes of these cases, in order."""
     outcomes = []
-    prepare(chosen)
-    with scratch() as folder:
+    with warmed(chosen), scratch() as folder:
         for done, case in enumerate(chosen, start=1):
             outcomes.append(in_a_fork(case, folder))
             tell(done, outcomes[-1])
@@ -267,7 +305,6 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random choices")
     arguments = parser.parse_args()
     only = arguments.only.split(",")
-    warm_up()
     chosen = [case for case in all_cases(arguments.quick, arguments.seed) if any(part in case.group for part in only)]
     begun = time.monotonic()
 

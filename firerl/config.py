@@ -419,5 +419,22 @@ def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) ->
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
         if spec is None and name not in settings:
             raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
-    merged = {**plain(own), **plain(changes)}
-    return {name: spec for name, spec in merged.items() if spec is not None}
+    merged = {name: spec for name, spec in {**plain(own), **plain(changes)}.items() if spec is not None}
+    _check_numbers(Space.parse(own), settings, Space.parse(merged))
+    return merged
+
+
+def _check_numbers(own: Space, settings: Mapping[str, Any], space: Space) -> None:
+    """Raise SettingError where texts or booleans are to be tried for what is a number to the learner."""
+    numbers = {d.name for d in own.dimensions if all(_is_number(value) for value in d.choices)}
+    numbers |= {name for name, value in settings.items() if _is_number(value)}
+    for d in space.dimensions:
+        wrong = [value for value in d.choices if not _is_number(value)]
+        if wrong and d.name in numbers:
+            raise SettingError(
+                f"space.{d.name}: {d.kind} must list numbers, as the learner's own are, got {wrong[0]!r}"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

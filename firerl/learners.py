@@ -26,6 +26,8 @@ def find_learner(name: str) -> type[Learner]:
     """The learner called ``name``, imported now. Raises SettingError, naming what is missing."""
     if "." not in name and name not in SHORT_NAMES:
         raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise SettingError(f"learner={name}: must be one of {', '.join(SHORT_NAMES)} or <package>.<module>.<Class>")
     return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
 
 

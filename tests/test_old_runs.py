@@ -1,4 +1,4 @@
-"""Runs that earlier versions made (``tests/old_runs``) are read, explained, reported and resumed; others are refused."""
+"""Runs of earlier versions (``tests/old_runs``) are read, explained, reported and resumed; others are refused."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_settings_of_another_version_are_refused_with_its_name(old: Path) -> Non
     with pytest.raises(RunFolderError, match="is damaged: unknown setting 'speed_of_light'"):
         firerl.resume(old, steps=400, progress=False)
     set_meta(old, "firerl", "7.1.0")
-    with pytest.raises(RunFolderError, match="'speed_of_light'.* it was written by firerl 7.1.0, which reads it"):
+    with pytest.raises(RunFolderError, match=r"'speed_of_light'.* it was written by firerl 7.1.0, which reads it"):
         firerl.resume(old, steps=400, progress=False)
 
 
@@ -154,5 +154,5 @@ def test_completed_settings() -> None:
     assert completed(Quadratic, settings) == settings
     assert completed(Grown, settings) == {**settings, "momentum": 0.5}
     assert completed(Quadratic, {"dimensions": 3}) == {**Quadratic.settings, "dimensions": 3}
-    with pytest.raises(SettingError, match="learner.dimensions"):
+    with pytest.raises(SettingError, match=r"learner\.dimensions"):
         completed(Quadratic, {"dimensions": 0})
