@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import inspect
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from firerl.errors import SettingError, unknown
+from firerl.settings import show
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -182,18 +184,55 @@ def _check(name: str, kwargs: dict[str, Any]) -> EnvSpec:
     import gymnasium
 
     env_id = resolve(name)
+    _check_kwargs(env_id, kwargs)
     try:
         with _quiet_mujoco():
             env = gymnasium.make(env_id, disable_env_checker=True, **kwargs)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if kwargs:
-            raise SettingError(f"env.kwargs={kwargs!r} do not work for environment {name!r}: {reason}") from error
+            known = ", ".join(_parameters(env_id))
+            raise SettingError(
+                f"env.kwargs={show(kwargs)}: the environment {name!r} cannot be made with it: {reason}"
+                + (f"; its arguments: {known}" if known else "")
+            ) from error
         raise SettingError(f"environment {name!r} cannot be made: {reason}") from error
     try:
         return _describe(name, env_id, env)
     finally:
         env.close()
+
+
+def _parameters(env_id: str) -> dict[str, Any]:
+    """The arguments that an environment's class names itself, with their defaults; {} where that cannot be seen."""
+    import gymnasium
+    from gymnasium.envs.registration import load_env_creator
+
+    entry = gymnasium.spec(env_id).entry_point
+    try:
+        creator = load_env_creator(entry) if isinstance(entry, str) else entry
+        found = inspect.signature(creator).parameters.values()  # type: ignore[arg-type]
+    except Exception:  # anybody's code
+        return {}
+    return {p.name: p.default for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _check_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
+    """Raise SettingError on a value of another type than its default: many environments notice only when they step."""
+    defaults = _parameters(env_id) if kwargs else {}
+    for name, value in kwargs.items():
+        for kind, words in _KINDS.items():
+            if type(defaults.get(name)) is kind and not _fits(value, kind):
+                raise SettingError(f"env.kwargs.{name}={show(value)}: must be {words}")
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) is kind
+
+
+_KINDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text"}
 
 
 def _describe(name: str, env_id: str, env: Env) -> EnvSpec:

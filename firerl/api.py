@@ -6,6 +6,7 @@ every command reads.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,19 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
-from firerl.config import SIMULATED, RunConfig, changed, from_plain, resolve, setup_of, to_plain
+from firerl.config import SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
 from firerl.engine import devices as machine
-from firerl.errors import SettingError
+from firerl.errors import SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State
 from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.learner import Learner
-from firerl.learners import find_again, find_learner, warn_of_main
+from firerl.learners import completed, find_again, find_learner, warn_of_main
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
-from firerl.settings import build
+from firerl.settings import build, show
 
 if TYPE_CHECKING:
     from firerl.store import Store
@@ -123,6 +124,7 @@ def start(
     from firerl.store import Store, check_free
 
     _check_that_we_may_start()
+    _check_folder(config.run_dir)
     check_free(Path(config.run_dir))  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
     here = _on_this_machine(config, learner)
@@ -158,11 +160,13 @@ def resume_run(
 
     _check_that_we_may_start()
     with Store.open(Path(run_dir)) as store:
-        old = from_plain(store.journal().config())
+        old = config_of(store.journal())
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
         if config.steps < generation.step:
             raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
+        if finished is not None and config.steps != old.steps:
+            _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
         told = _observers(here, progress, observer)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
@@ -173,7 +177,7 @@ def resume_run(
             told.close()
             return Result(store.run_dir, finished)
         learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
-        here = _on_this_machine(here, learner)
+        here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}")
@@ -235,6 +239,32 @@ def _check_that_we_may_start() -> None:
 
     if multiprocess.current_process().name.startswith("firerl-"):
         raise SettingError('its module starts a run when it is imported: put that under if __name__ == "__main__":')
+
+
+def _check_that_it_goes_on(config: RunConfig, old: RunConfig, finished: Mapping[str, Any]) -> None:
+    """Raise SettingError where more steps are asked for, and what has ended the run would end it again at once."""
+    stopped = str(finished.get("stopped", "steps"))
+    name = stopped.removeprefix("stop.")
+    if name != stopped and getattr(config.stop, name, None) == getattr(old.stop, name, None):
+        raise SettingError(
+            f"steps={config.steps}: {stopped}={show(getattr(old.stop, name, None))} has ended this run at step "
+            f"{finished['steps']} and would end it again; it needs {stopped}=<more> (or null) besides"
+        )
+
+
+def _check_folder(run_dir: str) -> None:
+    """Raise SettingError where the operating system allows no such folder."""
+    folder = Path(run_dir)
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except (OSError, ValueError) as error:  # too long a name, a loop of links; a null byte
+        why = reason(error) if isinstance(error, OSError) else error
+        raise SettingError(f"run_dir={show(run_dir)}: cannot be a folder: {why}") from error
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingError(f"run_dir={show(run_dir)}: must be a folder that can be written; {folder} cannot")
+    if not folder.is_dir() and folder != Path(run_dir):
+        raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
 def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:

@@ -12,17 +12,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from firerl import __version__
 from firerl.engine import ENGINES
 from firerl.engine.devices import check_names
-from firerl.errors import FirerlError, SettingError, unknown
+from firerl.errors import FirerlError, RunFolderError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
+
+if TYPE_CHECKING:
+    from firerl.journal_db import Journal
 
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
@@ -188,6 +192,18 @@ def from_plain(data: Mapping[str, Any]) -> RunConfig:
         rest = {name: value for name, value in engine.items() if name != "device"}
         data = {**data, "engine": {**rest, "devices": [engine["device"]]}}
     return build(RunConfig, data)
+
+
+def config_of(journal: Journal) -> RunConfig:
+    """The settings of a run. Raises RunFolderError where this firerl cannot read them."""
+    path, writer = journal.run_dir / "journal.sqlite", journal.writer()
+    try:
+        return from_plain(journal.config())
+    except (SettingError, ValueError, TypeError) as error:
+        if writer in (None, __version__):
+            raise RunFolderError(f"{path} is damaged: {error}") from error
+        told = f"it was written by firerl {writer}, which reads it; this is firerl {__version__}"
+        raise RunFolderError(f"{path} cannot be read: {error}; {told}") from error
 
 
 def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConfig:
@@ -458,5 +474,22 @@ def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) ->
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
         if spec is None and name not in settings:
             raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
-    merged = {**plain(own), **plain(changes)}
-    return {name: spec for name, spec in merged.items() if spec is not None}
+    merged = {name: spec for name, spec in {**plain(own), **plain(changes)}.items() if spec is not None}
+    _check_numbers(Space.parse(own), settings, Space.parse(merged))
+    return merged
+
+
+def _check_numbers(own: Space, settings: Mapping[str, Any], space: Space) -> None:
+    """Raise SettingError where texts or booleans are to be tried for what is a number to the learner."""
+    numbers = {d.name for d in own.dimensions if all(_is_number(value) for value in d.choices)}
+    numbers |= {name for name, value in settings.items() if _is_number(value)}
+    for d in space.dimensions:
+        wrong = [value for value in d.choices if not _is_number(value)]
+        if wrong and d.name in numbers:
+            raise SettingError(
+                f"space.{d.name}: {d.kind} must list numbers, as the learner's own are, got {wrong[0]!r}"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

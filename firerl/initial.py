@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl.config import RunConfig, usual_values
-from firerl.errors import FirerlError, SettingError
+from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.learner import Learner
 from firerl.settings import show
 from firerl.space import Space
@@ -28,9 +28,14 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
         return None
     from firerl import checkpoint, policy
 
-    best = policy.read(policy.file_of(Path(config.init)))
+    where = f"init={show(config.init)}"
+    try:
+        best = policy.read(policy.file_of(Path(config.init)))
+    except (RunFolderError, OSError, ValueError) as error:  # the operating system's: too long a name, a null byte
+        why = reason(error) if isinstance(error, OSError) else error
+        raise RunFolderError(f"{where}: must be a run folder or a best.pt: {why}") from error
     if best["learner"] != config.learner:
-        raise SettingError(f"init={config.init}: these are weights of learner={best['learner']}, not {config.learner}")
+        raise SettingError(f"{where}: these are weights of learner={best['learner']}, not {config.learner}")
     other = differing(best["settings"], config.settings)
     values = usual_values(Space.parse(config.space), config.settings)
     try:
@@ -44,7 +49,7 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
         misfit = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     if misfit:
         here = ", ".join(f"{name}={show(there)} there, {show(own)} here" for name, there, own in other)
-        raise SettingError(f"init={config.init}: the weights do not fit this run's learner ({here or misfit})")
+        raise SettingError(f"{where}: the weights do not fit this run's learner ({here or misfit})")
     return checkpoint.dumps(best["weights"], "weights")
 
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import durable, files
+from firerl import __version__, durable, files
 from firerl.errors import RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
 
 COPY = "journal.bak"  # of journal.sqlite, after each generation
-FORMAT = 1  # of the journal; a later one migrates or refuses what it cannot read
+# Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
+# in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
+FORMAT = 1
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -157,6 +159,11 @@ class Journal:
     def config(self) -> dict[str, Any]:
         """All settings of the run."""
         return dict(plain.loads(self._meta("config")))
+
+    def writer(self) -> str | None:
+        """The version of firerl that began the run; None: 0.1.0, before it said so."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
+        return None if row is None else str(row[0])
 
     def initial_state(self) -> State:
         """The population before its first step."""
@@ -312,6 +319,7 @@ def check_is_run(run_dir: Path) -> None:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
             last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
         finally:
             db.close()
@@ -321,10 +329,16 @@ def check_is_run(run_dir: Path) -> None:
         raise RunFolderError(f"{path} {what}: {error}") from error
     except sqlite3.Error as error:
         raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
+    if found is not None and found[0] != str(FORMAT):
+        raise RunFolderError(f"{path} {of_another_format(found[0], writer)}")
     if found is None or last is None or last[0] is None:
         raise RunFolderError(f"{path} is damaged: it holds no generation")
-    if found[0] != str(FORMAT):
-        raise RunFolderError(f"{path} has journal format {found[0]}, this version of firerl reads {FORMAT}")
+
+
+def of_another_format(found: str, writer: tuple[str] | None) -> str:
+    """Which firerl reads a journal of this format; ``writer`` is the row of meta that names who wrote it."""
+    who = f"firerl {writer[0]}" if writer else "the firerl that wrote it"
+    return f"has journal format {found}, firerl {__version__} reads {FORMAT}; {who} reads it: pip install that version"
 
 
 def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:

@@ -6,6 +6,8 @@ import importlib
 import inspect
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from firerl.errors import SettingError, unknown
 from firerl.learner import Learner
@@ -24,6 +26,8 @@ def find_learner(name: str) -> type[Learner]:
     """The learner called ``name``, imported now. Raises SettingError, naming what is missing."""
     if "." not in name and name not in SHORT_NAMES:
         raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise SettingError(f"learner={name}: must be one of {', '.join(SHORT_NAMES)} or <package>.<module>.<Class>")
     return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
 
 
@@ -54,6 +58,18 @@ def warn_of_main(learner: type[Learner], run_dir: str) -> None:
     if _is_homeless(name_of(learner)):
         again = f"firerl.resume({run_dir!r}, learner={learner.__name__})"
         print(f"firerl: {learner.__name__} is in no module: to resume this run, type {again}", file=sys.stderr)
+
+
+def completed(learner: type[Learner], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The complete settings of a run made before, with those that the learner has got since then at their defaults.
+
+    Raises SettingError where the learner refuses the old ones.
+    """
+    missing = [name for name in learner.settings if name not in settings]
+    if not missing:
+        return dict(settings)
+    now = learner.resolve(settings)
+    return {**settings, **{name: now[name] for name in missing if name in now}}
 
 
 def _is_homeless(name: str) -> bool:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from firerl import __version__
-from firerl.errors import FirerlError, PopulationDied, SettingError, unknown
+from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unknown
 
 COMMANDS = {
     "plan": "what a run will cost and whether its statistics can work, before it starts",
@@ -67,11 +67,21 @@ def guarded(action: Callable[[], int]) -> int:
         if isinstance(error, BrokenPipeError) and _reader_left():
             drop_stdout()
             return 0
-        print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
+        print("firerl: " + " ".join(refused(error).split()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nfirerl: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def refused(error: OSError) -> str:
+    """What the operating system refused, and of which file, without its number."""
+    why = reason(error) or type(error).__name__
+    if error.filename is None:
+        return why
+    if error.filename2 is not None:
+        return f"cannot move {error.filename} to {error.filename2}: {why}"
+    return f"cannot use {error.filename}: {why}"
 
 
 def fail(error: FirerlError) -> int:

@@ -134,12 +134,12 @@ def _load_current(run_dir: Path, best_ever: bool) -> Network:
 
 
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
-    from firerl.config import from_plain, window_of
+    from firerl.config import config_of, window_of
     from firerl.evolution.winner import winner
     from firerl.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
-        config = from_plain(journal.config())
+        config = config_of(journal)
         generation = journal.last()
         leader = winner(generation.state, generation.decisions, window_of(config))
         ever = generation.best_ever
@@ -163,11 +163,11 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
 
 def build(network: Network, own: str | None = None, command: str = "python -m firerl.play <run_dir>") -> Learner:
     """The network as a learner, ready to play; ``own`` is the class to take where the run's cannot be found."""
-    from firerl.learners import find_again, find_learner
+    from firerl.learners import completed, find_again, find_learner
 
     given = None if own is None else find_learner(own)
     found = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
-    learner = found(network.settings, network.hyperparameters, 0, "cpu")
+    learner = found(completed(found, network.settings), network.hyperparameters, 0, "cpu")
     learner.load(weights=network.weights)
     return learner
 

@@ -17,7 +17,7 @@ from torch import nn
 from firerl import checkpoint
 from firerl.errors import FirerlError, RunFolderError
 from firerl.learner import Learner
-from firerl.learners import check_learner, find_learner
+from firerl.learners import check_learner, completed, find_learner
 
 HOLDS = ("task", "learner", "settings", "weights", "network_step", "objective")
 
@@ -107,7 +107,7 @@ def module_of(
     """The network of the learner called ``name``. Raises FirerlError, in one line, where it cannot be built."""
     found = find_learner(name) if learner is None else check_learner(name, learner)
     try:
-        return found.module_of(settings, weights, facts)
+        return found.module_of(completed(found, settings), weights, facts)
     except FirerlError:
         raise
     except Exception as error:  # anybody's code

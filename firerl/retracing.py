@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from firerl import api, files
-from firerl.config import MAX_SEED, AlgoConfig, RunConfig, changed, from_plain, setup_of, to_plain
+from firerl.config import MAX_SEED, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution import retrace as algorithm
 from firerl.evolution.exploit import objective_fitness
 from firerl.learner import Learner
-from firerl.learners import find_again
+from firerl.learners import completed, find_again
 from firerl.progress import Observer
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
@@ -82,7 +82,7 @@ def retrace(
 
     folder = Path(run_dir)
     with closing(Journal.open(folder)) as journal:
-        origin = from_plain(journal.config())
+        origin = config_of(journal)
     own_seed = origin.seed + 1 if seed is None else convert("seed", seed, int, {"min": 0, "max": MAX_SEED})
     where = Path(out) if out is not None else folder.with_name(f"{folder.resolve().name}-replay-seed{own_seed}")
     rows, source = _rows(folder, schedule)
@@ -90,6 +90,7 @@ def retrace(
     given = {"name": engine, "processes": processes, "devices": devices}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
     learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}, learner=<class>)", learner)
+    config = replace(config, settings=completed(learner, config.settings))
     if (where / "journal.sqlite").exists():
         _check_same(where, config)
         changes = {"engine": plain_settings(config.engine)}

@@ -96,6 +96,8 @@ def show(value: Any) -> str:
         return "null" if value is None else str(value).lower()
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(show(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {show(item)}' for key, item in value.items())}}}"
     text = " ".join(str(value).split())
     return text if len(text) <= 80 else text[:77] + "..."
 

@@ -209,7 +209,9 @@ def _parse_dimension(name: object, entry: object) -> Dimension:
             raise unknown(f"key of {where}", key, [*_NUMBERS, *_CHOICES, "bounds", "initial"])
     kinds = [key for key in entry if key not in ("bounds", "initial")]
     if len(kinds) != 1:
-        raise SettingError(f"{where} needs one kind out of {', '.join((*_NUMBERS, *sorted(_CHOICES)))}, got {kinds}")
+        raise SettingError(
+            f"{where} needs one kind out of {', '.join((*_NUMBERS, *sorted(_CHOICES)))}, got {list(entry)}"
+        )
     kind = kinds[0]
     dimension = _parse_choices(name, kind, entry) if kind in _CHOICES else _parse_numbers(name, kind, entry)
     return _with_initial(dimension, entry.get("initial", ()))
@@ -224,7 +226,7 @@ def _parse_choices(name: str, kind: str, entry: Mapping[str, Any]) -> Dimension:
         raise SettingError(f"space.{name}: {kind} needs a list of numbers, strings or booleans, got {given!r}")
     for i, value in enumerate(choices):
         if value in choices[:i]:  # True == 1 == 1.0: a value must be told apart from the others by ==
-            raise SettingError(f"space.{name}: {kind} lists {value!r} twice, got {given!r}")
+            raise SettingError(f"space.{name}: {kind} must not list {value!r} twice, got {given!r}")
     return Dimension(name, kind, choices=tuple(value for value in choices if value is not None))
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 
-from firerl import durable, files, seal
+from firerl import __version__, durable, files, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
@@ -111,7 +111,12 @@ class Store:
                 files.write(run_dir / "init.pt", initial)
             durable.make_folder(run_dir / "checkpoints")
             digest = first_hash(promised, state)
-            meta = {"format": str(FORMAT), "config": plain.dumps(config), "promised": plain.dumps(promised)}
+            meta = {
+                "format": str(FORMAT),
+                "firerl": __version__,
+                "config": plain.dumps(config),
+                "promised": plain.dumps(promised),
+            }
             with _writing(run_dir):
                 _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)
             durable.rename(run_dir / _NEW, run_dir / "journal.sqlite")

@@ -17,9 +17,9 @@ from firerl.errors import SettingError
     [
         ({"unrol": 5}, "did you mean 'learner.unroll'"),
         ({"num_envs": 0}, "learner.num_envs=0: the smallest allowed is 1"),
-        ({"num_envs": 2.5}, "learner.num_envs=2.5 is no whole number"),
+        ({"num_envs": 2.5}, "learner.num_envs=2.5: must be a whole number"),
         ({"discount": 1.5}, "learner.discount=1.5: allowed is from 0 to 1"),
-        ({"learning_rate": "fast"}, "learner.learning_rate='fast' is no finite number"),
+        ({"learning_rate": "fast"}, "learner.learning_rate='fast': must be a finite number"),
         ({"hidden": []}, "learner.hidden"),
         ({"objective": "trainig"}, "did you mean 'training'"),
         ({"objective_policy": "mode"}, "learner.objective_policy"),

@@ -168,6 +168,13 @@ def test_space_changes_by_hyperparameter() -> None:
     assert "space.lr" in refusal(BLOCKY, "space.lr={uniform:[2,1]}")
 
 
+def test_what_is_a_number_is_tuned_as_one() -> None:
+    assert "choice must list numbers, as the learner's own are, got 'x'" in refusal(BLOCKY, "space.lr={choice: [1, x]}")
+    assert "space.width: ordered_choice must list numbers" in refusal(BLOCKY, "space.width={ordered_choice: [true]}")
+    assert made(BLOCKY, "space.lr={choice: [1, 2]}").space["lr"] == {"choice": [1, 2]}
+    assert "got ['bounds']" in refusal(BLOCKY, "space.lr={bounds: [1, 2]}")
+
+
 def test_explore_is_short_for_two_settings_where_the_algorithm_has_them() -> None:
     arguments = ["learner=quadratic", "explore.resample_probability=0.1", "explore.factors=[0.9,1.1]"]
     for algo in ("fire", "pbt"):

@@ -57,7 +57,7 @@ def test_the_budget_is_pbts() -> None:
         ({"lr": "fast"}, "algo.hyperparameters.lr=fast"),
         ({"epochs": 2.5}, "algo.hyperparameters.epochs=2.5: must be a value of integer"),
         ({"optimiser": "rmsprop"}, r"algo\.hyperparameters\.optimiser=rmsprop: must be one of \[adam, sgd, nan\]"),
-        ({"lrr": 0.1}, "did you mean 'lr'"),
+        ({"lrr": 0.1}, "'algo.hyperparameters.lrr': did you mean 'algo.hyperparameters.lr'"),
         ({"lr": None}, "no value for hyperparameter 'lr'"),
     ],
 )

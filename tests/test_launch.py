@@ -96,6 +96,24 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        (f"run_dir={'x' * 300}", "cannot be a folder: File name too long"),
+        ("run_dir=/dev/null/x", "run_dir=/dev/null/x: must be a folder; /dev/null is a file"),
+        ("init=nowhere", "init=nowhere: must be a run folder or a best.pt"),
+        (f"init={'x' * 300}", "must be a run folder or a best.pt: File name too long"),
+    ],
+)
+def test_a_folder_or_file_that_cannot_be_is_named(
+    argument: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([QUADRATIC, argument]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bad_input_as_typed_in_a_shell(tmp_path: Path) -> None:
     started = time.monotonic()
     done = subprocess.run(

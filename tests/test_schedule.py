@@ -83,6 +83,7 @@ def test_without_a_schedule_nothing_moves() -> None:
     [
         (SPEC, {"anneal_steps": None}, "algo.anneal_steps is missing"),
         (SPEC, {"anneal": "decoy"}, "did you mean 'decay'"),
+        (SPEC, {"anneal": "decay", "schedule": None}, "algo.anneal=decay: needs algo.schedule, one of goyal, cosine"),
         ({"epochs": {"integer": [1, 9]}}, {}, "algo.schedule=goyal: the space holds no uniform or log_uniform"),
     ],
 )

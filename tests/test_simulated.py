@@ -291,3 +291,19 @@ def test_a_person_sees_that_it_is_simulated(tmp_path: Path, capsys: pytest.Captu
     assert "all times and speeds below are virtual" in out
     assert "in simulated 3:00 (simulating took 0:0" in out or "in simulated 2:5" in out
     assert '"task": "modelled-quadratic"' in (tmp_path / "r" / "result.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"env": 0}, r"learner\.env=0: must be a name or \{name"),
+        ({"env": {"nam": "Ant"}}, r"learner\.env=\{nam: Ant\}: must be"),
+        ({"env": "Ant"}, r"env=Ant: learner\.of=quadratic takes no environment"),
+        ({"space": 3}, r"learner\.space needs a mapping"),
+        ({"space": {"lr": 1}}, r"learner\.space\.lr needs a mapping with a kind"),
+        ({"of": "../x"}, r"learner=\.\./x: must be one of vmpo, ppo"),
+    ],
+)
+def test_what_a_modelled_learner_cannot_stand_for(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        Modelled.resolve({"of": "quadratic", **settings})

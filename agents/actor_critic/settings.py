@@ -95,13 +95,13 @@ class Table:
         label = f"{prefix}.{name}={value!r}"
         if name in self.integers:
             if isinstance(value, bool) or not isinstance(value, Real) or not float(value).is_integer():
-                raise SettingError(f"{label} is no whole number")
+                raise SettingError(f"{label}: must be a whole number")
             whole = int(float(value))
             if whole < self.integers[name]:
                 raise SettingError(f"{label}: the smallest allowed is {self.integers[name]}")
             return whole
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise SettingError(f"{label} is no finite number")
+            raise SettingError(f"{label}: must be a finite number")
         low, high = self.numbers[name]
         number = float(value)
         if (low is None and number <= 0) or (low is not None and number < low) or number > high:

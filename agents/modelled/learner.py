@@ -15,7 +15,7 @@ import numpy as np
 from firerl.errors import SettingError
 from firerl.learner import Hyperparameters, Learner
 from firerl.learners import find_learner
-from firerl.settings import convert, plain
+from firerl.settings import convert, plain, show
 from firerl.space import Dimension, Space
 
 SHARPNESS = 4.0  # pace is exp(-SHARPNESS) where every hyperparameter is at an end of its range
@@ -61,11 +61,15 @@ class Modelled(Learner):
         complete = super().resolve(settings)
         for name, limits in _LIMITS.items():
             complete[name] = convert(f"learner.{name}", complete[name], *limits)
+        complete["env"] = _env(complete["env"])
         if complete["space"] is None or complete["granularity"] is None or complete["eval_interval"] is None:
             complete.update(_standing_for(complete))
         if complete["learning_steps"] is None:
             complete["learning_steps"] = 20.0 * complete["eval_interval"]
-        complete["space"] = Space.parse(complete["space"]).to_plain()
+        try:
+            complete["space"] = Space.parse(complete["space"]).to_plain()
+        except SettingError as error:
+            raise SettingError(f"learner.{error}") from error
         return complete
 
     @classmethod
@@ -156,6 +160,16 @@ def distance(d: Dimension, value: Any) -> float:
     scale = {"log_uniform": math.log, "one_minus_log_uniform": lambda x: math.log1p(-x)}.get(d.kind, float)
     low, high = scale(d.low), scale(d.high)
     return (2 * scale(value) - low - high) / (high - low)
+
+
+def _env(env: Any) -> dict[str, Any] | None:
+    """``{"name": ..., "kwargs": {...}}``, of which the learner that has it knows more; a name alone will do."""
+    if env is None:
+        return None
+    given = {"name": env} if isinstance(env, str) else env
+    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str) or set(given) - {"name", "kwargs"}:
+        raise SettingError(f"learner.env={show(env)}: must be a name or {{name: ..., kwargs: {{...}}}} or null")
+    return dict(given)
 
 
 def _standing_for(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from firerl.errors import SettingError
 from firerl.learner import Hyperparameters, Learner
 
+MOST = 1_000_000  # dimensions: 8 MB a network
+
 
 class Quadratic(Learner):
     """Minimise 1/2 sum_i h_i theta_i^2 with curvatures h_i = i^-kappa, from theta = 1, with noisy gradients.
@@ -34,8 +36,10 @@ class Quadratic(Learner):
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         complete = super().resolve(settings)
-        if type(complete["dimensions"]) is not int or complete["dimensions"] < 1:
-            raise SettingError(f"learner.dimensions must be a whole number >= 1, got {complete['dimensions']!r}")
+        if type(complete["dimensions"]) is not int or not 1 <= complete["dimensions"] <= MOST:
+            raise SettingError(
+                f"learner.dimensions must be a whole number from 1 to {MOST}, got {complete['dimensions']!r}"
+            )
         for name in ("kappa", "noise"):
             value = complete[name]
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:

@@ -16,7 +16,7 @@ from firerl.envs.images.folder import FolderData, ImageNetSettings
 from firerl.envs.images.folder import check as check_folder
 from firerl.envs.images.order import Order
 from firerl.errors import unknown
-from firerl.settings import build, plain, setting
+from firerl.settings import build, plain, setting, show
 
 __all__ = ["Batch", "ImageData", "Order", "Shape", "check", "load"]
 
@@ -44,7 +44,7 @@ def check(data: Mapping[str, Any]) -> dict[str, Any]:
     rest = dict(data)
     name = rest.pop("name", None)
     if name not in SETTINGS:
-        raise unknown("data set", f"data={name}", SETTINGS)
+        raise unknown("data set in data.name", show(name), SETTINGS)
     settings: Any = build(SETTINGS[name], rest, "data.")
     if isinstance(settings, ImageNetSettings):
         settings = replace(settings, **check_folder(settings))

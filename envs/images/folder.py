@@ -68,7 +68,7 @@ class Listing:
 def listings(root: str) -> tuple[Listing, Listing, str]:
     """Training and validation files, and a checksum of their names. Raises SettingError on what cannot be trained."""
     folder = Path(root)
-    if not folder.is_dir():
+    if not os.path.isdir(root):  # also where it is no possible name
         raise SettingError(f"data.root={root}: there is no such folder; it must hold train/<class>/ and val/<class>/")
     classes = {part: _classes(folder, part) for part in ("train", "val")}
     for part, other in (("train", "val"), ("val", "train")):

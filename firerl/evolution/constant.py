@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from firerl.errors import SettingError
+from firerl.errors import SettingError, unknown
 from firerl.evolution import pbt, random, schedule
 from firerl.evolution.population import Decision, Report, Setup, State, initial_state
 from firerl.settings import setting, show
@@ -50,6 +50,10 @@ def validate_values(setup: Setup, settings: FixedSettings) -> None:
         if d.name in settings.hyperparameters and not d.contains(value):
             allowed = f"one of {show(d.choices)}" if d.choices else f"a value of {d.kind} in [{d.lower}, {d.upper}]"
             raise SettingError(f"algo.hyperparameters.{d.name}={show(value)}: must be {allowed}")
+    names = [f"algo.hyperparameters.{name}" for name in setup.space.names]
+    for name in settings.hyperparameters:
+        if name not in setup.space.names:
+            raise unknown("hyperparameter", f"algo.hyperparameters.{name}", names)
     setup.space.clip(settings.hyperparameters)
 
 

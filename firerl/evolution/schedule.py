@@ -41,6 +41,8 @@ class ScheduleSettings:
 def check(setup: Setup, settings: ScheduleSettings) -> None:
     """Raise SettingError where a schedule is asked for and there is nothing to follow it, or no length."""
     if settings.schedule is None:
+        if settings.anneal is not None:
+            raise SettingError(f"algo.anneal={settings.anneal}: needs algo.schedule, one of {', '.join(SCHEDULES)}")
         return
     scheduled_dimension(setup, settings)
     if settings.anneal_steps is None:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from firerl.config import RunConfig, from_plain
-from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.config import RunConfig, config_of
+from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -146,10 +146,7 @@ def read(journal: Journal) -> tuple[RunConfig, History]:
 
 def gather(journal: Journal) -> tuple[RunConfig, History]:
     """As ``read``, for whoever holds the moment and is ``reading``."""
-    try:
-        config = from_plain(journal.config())
-    except SettingError as error:
-        raise RunFolderError(f"{journal.run_dir / 'journal.sqlite'} is damaged: {error}") from error
+    config = config_of(journal)
     return config, tell(journal.initial_state(), journal.points())
 
 
