@@ -64,7 +64,7 @@ def differences(
                 continue
             pooled += [d / spread for d in difference]
             lines.append(_difference(figure, task, difference))
-        if pooled:
+        if len(found) > 1 and pooled:
             lines.append(_difference(figure, "all, in standard deviations", pooled))
     return lines
 

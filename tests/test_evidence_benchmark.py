@@ -42,10 +42,14 @@ def test_pairs_are_those_seeds_that_both_arms_have() -> None:
 
 def test_tables_of_the_same_rows() -> None:
     tables = module("evidence_tables")
-    found = tables.group(ROWS)
-    task, pooled = tables.differences(found, FIGURES, ("score",))[2:]
+    task, other, pooled = tables.differences(
+        tables.group([*ROWS, *({**r, "task": "u"} for r in ROWS)]), FIGURES, ("score",)
+    )[2:]
     assert task.startswith("| score | t | 2 | +3.50 | 0.500 | ")  # two pairs: one of four signs is as extreme, twice
-    assert pooled.startswith(f"| score | all, in standard deviations | 2 | {3.5 / 4.25**0.5:+.2f} | 0.500 | ")
+    assert other.startswith("| score | u | 2 | +3.50 | 0.500 | ")
+    spread = 4.25**0.5
+    assert pooled.startswith(f"| score | all, in standard deviations | 4 | {3.5 / spread:+.2f} ")
+    assert tables.differences(tables.group(ROWS), FIGURES, ("score",))[2:] == [task]  # one task is no pool
     more = {"evaluators_share": 0.25, "evaluators_in_lineage": 0.1, "promotions_in_lineage": 1}
     acted = tables.evolution(tables.group([{**r, **more} for r in ROWS]))[2:]
     assert acted == ["| t | fire | 2 | 1 | 8 | 1 | 4 | 0 | 0 | 2 | 25 % | 1.0 | 10 % |"]
