@@ -66,7 +66,7 @@ class Outcome:
 
 def exercise(config: RunConfig) -> None:
     """Train a learner for a moment: libraries import parts of themselves only then."""
-    from firerl.config import usual_values
+    from firerl.configured_learner import usual_values
     from firerl.learners import find_learner
     from firerl.space import Space
 

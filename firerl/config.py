@@ -15,9 +15,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
+from firerl.configured_learner import check_stacked, learner_settings, merged, named, space_of, usual_values
 from firerl.engine import ENGINES
 from firerl.engine.devices import check_names
-from firerl.errors import FirerlError, RunFolderError, SettingError, unknown
+from firerl.errors import RunFolderError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
 from firerl.learner import Learner, check_multiple
@@ -217,15 +218,15 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     _refuse_old_names(raw)
     request = build(Request, {f.name: raw[f.name] for f in fields(Request) if f.name in raw})
     preset = build(Preset, raw.get("preset") or {}, "preset.")
-    algo_name, algo_given = _named("algo", raw.get("algo"), "fire")
+    algo_name, algo_given = named("algo", raw.get("algo"), "fire")
     algorithm = find.algorithm(algo_name)
-    learner_name, learner_given = _named("learner", raw.get("learner"), "vmpo")
+    learner_name, learner_given = named("learner", raw.get("learner"), "vmpo")
     learner = find_learner(learner_name) if own is None else check_learner(learner_name, own)
 
-    settings = _learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
+    settings = learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
-    space = Space.parse(_space(learner, settings, raw.get("space") or {}))
-    _check_stacked(learner, learner_name, settings, space)
+    space = Space.parse(space_of(learner, settings, raw.get("space") or {}))
+    check_stacked(learner, learner_name, settings, space)
     offered = {
         "max_eval_steps": preset.max_eval_evaluations * eval_interval,
         "fitness_window": preset.fitness_window,
@@ -280,9 +281,9 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
                 "simulated from its start to its end or not at all"
             )
         kept["processes"] = None  # another engine has its own default
-    result = {**to_plain(old), **changes, "engine": _merged("engine", kept, engine)}
+    result = {**to_plain(old), **changes, "engine": merged("engine", kept, engine)}
     for group in ("stop", "checkpoints"):
-        result[group] = _merged(group, plain(getattr(old, group)), changes.get(group, {}))
+        result[group] = merged(group, plain(getattr(old, group)), changes.get(group, {}))
     config = from_plain(result)
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     return config
@@ -337,83 +338,6 @@ def default_run_dir(config: RunConfig) -> str:
     return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _named(group: str, given: Any, default: str) -> tuple[str, dict[str, Any]]:
-    """The name and the settings in one group of the tree."""
-    if isinstance(given, str):
-        return given, {}
-    if given is not None and not isinstance(given, Mapping):
-        raise SettingError(f"{group}={show(given)}: must be a name")
-    rest = {str(key): value for key, value in (given or {}).items()}
-    name = rest.pop("name", default)
-    if not isinstance(name, str) or not name:
-        raise SettingError(f"{group}={show(name)}: must be a name")
-    return name, rest
-
-
-def _merged(name: str, old: Mapping[str, Any], changes: Any) -> dict[str, Any]:
-    if not isinstance(changes, Mapping):
-        raise SettingError(f"{name}={show(changes)}: must be a group of settings, as in {name}.<setting>=<value>")
-    return {**old, **changes}
-
-
-def _learner_settings(
-    learner: type[Learner], name: str, given: Mapping[str, Any], env: Any, data: Any
-) -> dict[str, Any]:
-    """The learner's complete settings, the environment or the data set among them where it has one."""
-    given = {key: value for key, value in given.items() if key != "default_preset"}  # is for firerl.compose
-    for key, value in given.items():
-        default = learner.settings.get(key)
-        if isinstance(default, (bool, int, float, str)):
-            given[key] = convert(f"learner.{key}", value, type(default))
-    if env:
-        if "env" not in learner.settings:
-            raise SettingError(f"env={show(_named('env', env, 'null')[0])}: learner={name} takes no environment")
-        given["env"] = _environment(learner.settings["env"], env)
-    if data:
-        if "data" not in learner.settings:
-            raise SettingError(f"data={show(_named('data', data, 'null')[0])}: learner={name} takes no data set")
-        own = learner.settings["data"]
-        chosen, rest = _named("data", data, own.get("name", "") if isinstance(own, Mapping) else str(own))
-        given["data"] = {"name": chosen, **rest}
-    if given.get("stacked") is not None and "stacked" not in learner.settings:
-        raise _cannot_stack(name, given["stacked"])
-    try:
-        return dict(plain(learner.resolve(given)))
-    except FirerlError:
-        raise
-    except Exception as error:  # anybody's code
-        raise SettingError(f"learner={name}: resolve() raised {type(error).__name__}: {error}") from error
-
-
-def _check_stacked(learner: type[Learner], name: str, settings: Mapping[str, Any], space: Space) -> None:
-    """Refuse what cannot train as one, where the learner's setting ``stacked`` asks for it."""
-    stacked = convert("learner.stacked", settings.get("stacked"), int | None, {"min": 2})
-    if stacked is None:
-        return
-    if learner.stack.__func__ is Learner.stack.__func__:  # type: ignore[attr-defined]
-        raise _cannot_stack(name, stacked)
-    for dimension in space.dimensions:
-        if dimension.name in learner.reshaping:
-            raise SettingError(
-                f"learner.stacked={stacked}: space.{dimension.name} changes the shapes of what is computed, which "
-                "members that train as one must share"
-            )
-
-
-def _cannot_stack(name: str, stacked: Any) -> SettingError:
-    return SettingError(f"learner.stacked={show(stacked)}: learner={name} has no stack(): its members train one by one")
-
-
-def _environment(default: Any, given: Any) -> dict[str, Any]:
-    """``{"name": ..., "kwargs": {...}}`` of the environment, its name from the learner's default if not given."""
-    known = default.get("name") if isinstance(default, Mapping) else default
-    name, rest = _named("env", given, known if isinstance(known, str) else "")
-    for key in rest:
-        if key != "kwargs":
-            raise unknown("setting", f"env.{key}", ["env.name", "env.kwargs.<argument>"])
-    return {"name": name, "kwargs": convert("env.kwargs", rest.get("kwargs") or {}, dict)}
-
-
 def _intervals(
     request: Request, preset: Preset, learner: type[Learner], settings: Mapping[str, Any]
 ) -> tuple[int, int, int]:
@@ -453,43 +377,3 @@ def _algo_settings(algorithm: ModuleType, given: Mapping[str, Any], offered: Map
     if getattr(built, "schedule", "") is None and "anneal_steps" not in given:
         built = replace(built, anneal_steps=None)  # no schedule: the run's length is no part of the algorithm
     return built
-
-
-def usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """One value a tuned hyperparameter, for algorithms that do not search: the first of ``initial``, else the fixed
-    value that the learner has for it, where the space holds that, else the middle of the range on its own scale."""
-    values = {}
-    for d in space.dimensions:
-        fixed = [value for value in (*d.initial[:1], settings.get(d.name)) if value is not None and d.contains(value)]
-        values[d.name] = d.clip(fixed[0]) if fixed else d.draw(0.5)
-    return values
-
-
-def _space(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
-    """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
-    own = learner.space_of(settings)
-    allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env", "data"})}
-    for name, spec in _merged("space", {}, changes).items():
-        if own and name not in allowed:
-            raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
-        if spec is None and name not in settings:
-            raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
-    merged = {name: spec for name, spec in {**plain(own), **plain(changes)}.items() if spec is not None}
-    _check_numbers(Space.parse(own), settings, Space.parse(merged))
-    return merged
-
-
-def _check_numbers(own: Space, settings: Mapping[str, Any], space: Space) -> None:
-    """Raise SettingError where texts or booleans are to be tried for what is a number to the learner."""
-    numbers = {d.name for d in own.dimensions if all(_is_number(value) for value in d.choices)}
-    numbers |= {name for name, value in settings.items() if _is_number(value)}
-    for d in space.dimensions:
-        wrong = [value for value in d.choices if not _is_number(value)]
-        if wrong and d.name in numbers:
-            raise SettingError(
-                f"space.{d.name}: {d.kind} must list numbers, as the learner's own are, got {wrong[0]!r}"
-            )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

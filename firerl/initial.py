@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from firerl.config import RunConfig, usual_values
+from firerl.config import RunConfig
+from firerl.configured_learner import usual_values
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.learner import Learner
 from firerl.settings import show
