@@ -95,7 +95,8 @@ def test_divergence_is_a_nan_objective_without_a_warning() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("dimensions", 0), ("dimensions", 1_000_001), ("dimensions", 2.5), ("dimensions", True), ("kappa", -1), ("kappa", "steep"),
+        ("dimensions", 0), ("dimensions", 1_000_001), ("dimensions", 2.5), ("dimensions", True),
+        ("kappa", -1), ("kappa", "steep"),
         ("noise", math.nan), ("noise", math.inf), ("noise", False),
     ],
 )  # fmt: skip
