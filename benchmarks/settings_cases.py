@@ -141,9 +141,14 @@ def _environments() -> Iterator[Swept]:
         entry: Any = gymnasium.envs.registration.load_env_creator(str(spec.entry_point))
         parameters = inspect.signature(entry).parameters.values()
         for parameter in [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty]:
-            hint = tuple[float, ...] if isinstance(parameter.default, tuple) else type(parameter.default)
+            default = parameter.default
+            hint: Any = tuple[float, ...] if isinstance(default, tuple) else dict if isinstance(default, dict) else Any
+            if isinstance(default, bool | str | float):
+                hint = type(default)
+            elif isinstance(default, int):  # a weight may have the default 1
+                hint = int if parameter.annotation in (int, "int") else float
             yield Swept(f"env.kwargs.{parameter.name}", base, hint, {}, f"env={name}", real=False)
-        yield Swept("env.kwargs.max_episode_steps", base, int, {"min": 1}, f"env={name}", real=False)
+        yield Swept("env.kwargs.max_episode_steps", base, int | None, {"min": 1}, f"env={name}", real=False)
 
 
 def _choices() -> Iterator[Swept]:

@@ -127,10 +127,7 @@ def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Ou
     if code == 2:
         text = lines[0] if lines else "(nothing)"
         one = len(lines) == 1 and text.startswith("firerl: ")
-        keys = [*case.names, *(argument.partition("=")[0] for argument in case.arguments)]  # a conflict names the other
-        named = any(
-            all(part in text for part in key.split(".")) for key in keys
-        )  # space.lr.uniform: "space.lr: uniform"
+        named = any(_named(key, text) for key in (*case.names, *(a.partition("=")[0] for a in case.arguments)))
         return Outcome(case, "refused" if one and named and ALLOWED.search(text) else "unclear", text, code)
     broken = [text for text in failures.split("\n\n") if text.strip() and not DIVERGED.search(text)]
     if broken:
@@ -142,6 +139,14 @@ def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Ou
     if case.must_refuse:
         return Outcome(case, "unclear", "accepted", code)
     return Outcome(case, "ran", "", code)
+
+
+def _named(key: str, text: str) -> bool:
+    """Whether a line names this setting: ``space.lr: uniform needs ...`` does, ``unknown environment`` does (env).
+
+    A conflict may name the other setting of the command line.
+    """
+    return all(part in text for part in key.removeprefix("learner.").split("."))
 
 
 def in_a_fork(case: Case, folder: Path) -> Outcome:
@@ -185,6 +190,7 @@ def _child(case: Case, folder: Path) -> int:
     os.chdir(folder)
     for name, descriptor in (("out.txt", 1), ("err.txt", 2)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    sys.stdout, sys.stderr = (open(descriptor, "w", closefd=False) for descriptor in (1, 2))  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     from firerl import launch
@@ -224,7 +230,7 @@ def _wait(child: int, until: float) -> int | None:
             with suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # what it may have left
             code = os.waitstatus_to_exitcode(status)
-            return None if code == -signal.SIGXCPU else code
+            return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
         time.sleep(pause)
         pause = min(0.05, pause * 1.5)
     with suppress(ProcessLookupError):

@@ -203,8 +203,8 @@ def _check(name: str, kwargs: dict[str, Any]) -> EnvSpec:
         env.close()
 
 
-def _parameters(env_id: str) -> dict[str, Any]:
-    """The arguments that an environment's class names itself, with their defaults; {} where that cannot be seen."""
+def _parameters(env_id: str) -> dict[str, inspect.Parameter]:
+    """The arguments that an environment's class names itself; {} where that cannot be seen."""
     import gymnasium
     from gymnasium.envs.registration import load_env_creator
 
@@ -214,25 +214,42 @@ def _parameters(env_id: str) -> dict[str, Any]:
         found = inspect.signature(creator).parameters.values()  # type: ignore[arg-type]
     except Exception:  # anybody's code
         return {}
-    return {p.name: p.default for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return {p.name: p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _check_kwargs(env_id: str, kwargs: Mapping[str, Any]) -> None:
     """Raise SettingError on a value of another type than its default: many environments notice only when they step."""
-    defaults = _parameters(env_id) if kwargs else {}
+    known = _parameters(env_id) if kwargs else {}
     for name, value in kwargs.items():
-        for kind, words in _KINDS.items():
-            if type(defaults.get(name)) is kind and not _fits(value, kind):
-                raise SettingError(f"env.kwargs.{name}={show(value)}: must be {words}")
+        if name == "max_episode_steps":  # gymnasium.make's own
+            allowed = (
+                "" if value is None or (_is_number(value, whole=True) and value >= 1) else "an integer >= 1 or null"
+            )
+        else:
+            allowed = _misfit(value, known[name]) if name in known else ""
+        if allowed:
+            raise SettingError(f"env.kwargs.{name}={show(value)}: must be {allowed}")
 
 
-def _fits(value: Any, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return type(value) is kind
+def _misfit(value: Any, parameter: inspect.Parameter) -> str:
+    """What a value must be; "" if it is that, or if its default does not tell."""
+    default, whole = parameter.default, parameter.annotation in (int, "int")  # a weight may have the default 1
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int | float):
+        return "" if _is_number(value, whole) else "an integer" if whole else "a finite number"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else "a text"
+    if isinstance(default, tuple) and all(isinstance(number, int | float) for number in default):
+        fits = isinstance(value, list | tuple) and len(value) == len(default)
+        numbers = fits and all(_is_number(number) or number in (math.inf, -math.inf) for number in value)
+        return "" if numbers else f"a list of {len(default)} numbers"
+    return "" if not isinstance(default, Mapping) or isinstance(value, Mapping) else "a group of settings"
 
 
-_KINDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a finite number", str: "a text"}
+def _is_number(value: Any, whole: bool = False) -> bool:
+    """Whether this is a finite number, as a person counts them."""
+    return type(value) is int or (not whole and isinstance(value, float) and math.isfinite(value))
 
 
 def _describe(name: str, env_id: str, env: Env) -> EnvSpec:

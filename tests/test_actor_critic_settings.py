@@ -19,6 +19,8 @@ from firerl.errors import SettingError
         ({"num_envs": 0}, "learner.num_envs=0: the smallest allowed is 1"),
         ({"num_envs": 2.5}, "learner.num_envs=2.5: must be a whole number"),
         ({"discount": 1.5}, "learner.discount=1.5: allowed is from 0 to 1"),
+        ({"epochs": 10**12}, "learner.epochs=1000000000000: the largest allowed is 1000000"),
+        ({"hidden": [10**12]}, "learner.hidden=[1000000000000]: allowed is a list of layer widths from 1 to 65536"),
         ({"learning_rate": "fast"}, "learner.learning_rate='fast': must be a finite number"),
         ({"hidden": []}, "learner.hidden"),
         ({"objective": "trainig"}, "did you mean 'training'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -106,10 +107,13 @@ def test_names():
         (
             "Humanoid",
             {"healthy_rewards": 3},
-            ["env.kwargs={healthy_rewards: 3}", "Humanoid", "its arguments: xml_file,"],
+            ["env.kwargs={healthy_rewards: 3}", "its arguments: xml_file,"],
         ),
         ("Humanoid", {"healthy_reward": "much"}, ["env.kwargs.healthy_reward=much: must be a finite number"]),
         ("Humanoid", {"terminate_when_unhealthy": 1}, ["env.kwargs.terminate_when_unhealthy=1: must be true or false"]),
+        ("Humanoid", {"healthy_z_range": [1.0]}, ["env.kwargs.healthy_z_range=[1.0]: must be a list of 2 numbers"]),
+        ("Humanoid", {"default_camera_config": 1}, ["env.kwargs.default_camera_config=1: must be a group of settings"]),
+        ("CartPole", {"max_episode_steps": True}, ["max_episode_steps=true: must be an integer >= 1 or null"]),
         ("Humanoid", {"frame_skip": 2.5}, ["env.kwargs.frame_skip=2.5: must be an integer"]),
         ("FirerlPicture", {}, ["FirerlPicture", "observations", "one dimension"]),
         ("FirerlMany", {}, ["FirerlMany", "actions", "MultiDiscrete", "Discrete"]),
@@ -222,3 +226,9 @@ def test_what_cannot_be_saved_is_reset_from_a_seed_of_its_own():
     assert first is not None
     assert same(one, two)
     assert not same(one, other)
+
+
+def test_arguments_of_other_types_that_fit_are_taken() -> None:
+    envs.check("Pusher", {"reward_dist_weight": 0.5})  # its default is the integer 1
+    envs.check("Humanoid", {"healthy_z_range": [1, math.inf], "healthy_reward": 3})
+    assert envs.check("CartPole", {"max_episode_steps": None}).max_episode_steps == 500

@@ -58,7 +58,7 @@ def test_the_page_tells_the_result(finished: Path, capsys: pytest.CaptureFixture
     counts = run.result["evolution"]
     assert counts["evaluator_successes"] > 0
     assert counts["evaluator_stops"]
-    assert f"Worker {run.result['worker']} won with an objective of {run.result['objective']:.3f}." in text
+    assert f"Member {run.result['worker']} won with an objective of {run.result['objective']:.3f}." in text
     assert "finished at step 1,200" in text
     for reason, count in {**counts["evaluator_stops"], PROMOTION: counts["evaluator_successes"]}.items():
         assert re.search(rf"</span> {reason}</td><td>[^<]+</td><td class=\"number\">{count}</td>", text)
@@ -423,7 +423,7 @@ def test_a_line_says_whose_it_is_and_a_click_chooses_it(tab: Tab) -> None:
     tab.page.mouse.move(x - 3, y - 3)
     tab.page.mouse.move(x, y)
     label = tab.page.locator("#objectives .hovertext").first.text_content(timeout=5000)
-    assert re.match(rf"(worker|evaluator) {worker}\D", label), label
+    assert re.match(rf"(member|evaluator) {worker}\D", label), label
     tab.page.mouse.click(x, y)
     tab.page.wait_for_function(f"location.hash === '#worker={worker}'", timeout=5000)
 

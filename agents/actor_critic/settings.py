@@ -44,6 +44,8 @@ class Settings:
     eval_interval: int | None = None  # steps between evaluations; None: two updates
 
 
+MOST = 1_000_000  # of whole numbers: what would never come to its end is a slip of the finger
+WIDEST = 65_536
 _INTEGERS = {  # smallest allowed
     "num_envs": 1, "unroll": 1, "epochs": 1, "minibatches": 1, "objective_episodes": 1, "eval_interval": 1,
 }  # fmt: skip
@@ -99,6 +101,8 @@ class Table:
             whole = int(float(value))
             if whole < self.integers[name]:
                 raise SettingError(f"{label}: the smallest allowed is {self.integers[name]}")
+            if whole > MOST and name != "eval_interval":
+                raise SettingError(f"{label}: the largest allowed is {MOST}")
             return whole
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
             raise SettingError(f"{label}: must be a finite number")
@@ -117,7 +121,7 @@ def _env(env: Any, usual: str) -> dict[str, Any]:
         raise SettingError(f"learner.env={env!r}: allowed is a name or {{'name': ..., 'kwargs': {{...}}}}")
     for key in env:
         if key not in ("name", "kwargs"):
-            raise unknown("setting of the environment", f"env.{key}", ["env.name", "env.kwargs"])
+            raise unknown("setting of the environment", f"env.{key}", ["env.name", "env.kwargs.<argument>"])
     kwargs = env.get("kwargs") or {}
     if not isinstance(kwargs, Mapping):
         raise SettingError(f"env.kwargs={kwargs!r}: allowed is a mapping of arguments")
@@ -127,9 +131,10 @@ def _env(env: Any, usual: str) -> dict[str, Any]:
 
 
 def _hidden(hidden: Any) -> list[int]:
-    whole = isinstance(hidden, (list, tuple)) and all(type(width) is int and width > 0 for width in hidden)
+    whole = isinstance(hidden, (list, tuple)) and all(type(width) is int and 0 < width <= WIDEST for width in hidden)
     if not whole or not hidden:
-        raise SettingError(f"learner.hidden={hidden!r}: allowed is a list of layer widths, such as [128, 128]")
+        allowed = f"a list of layer widths from 1 to {WIDEST}, such as [128, 128]"
+        raise SettingError(f"learner.hidden={hidden!r}: allowed is {allowed}")
     return list(hidden)
 
 

@@ -20,8 +20,10 @@ class Settings:
 
     data: dict[str, Any] = setting({"name": "digits"}, "the data set and its settings")
     model: str = setting("cnn", "cnn, mlp, or one of torchvision's ResNets, as resnet18")
-    width: int = setting(16, "cnn: channels of its first layer; mlp: units of a hidden layer are 8 times it", minimum=1)
-    batch_size: int = setting(32, "of one step", "images", minimum=2)
+    width: int = setting(
+        16, "cnn: channels of its first layer; mlp: units of a hidden layer are 8 times it", minimum=1, maximum=1024
+    )
+    batch_size: int = setting(32, "of one step", "images", minimum=2, maximum=65_536)
     micro_batch: int | None = setting(
         None, "as many go through the network at once and share batch statistics; null: all", "images", minimum=2
     )

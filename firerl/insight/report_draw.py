@@ -132,7 +132,7 @@ def lanes_of(figure: Figure, run: Run, lanes: Mapping[int, int]) -> None:
 def who(run: Run, worker: int) -> str:
     """A worker's name in a label."""
     group = group_of(run.workers[worker])
-    return f"evaluator {worker}" if group == EVALUATOR else f"worker {worker} of {group}"
+    return f"evaluator {worker}" if group == EVALUATOR else f"member {worker} of {group}"
 
 
 def short(run: Run, worker: int) -> str:

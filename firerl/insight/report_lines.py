@@ -34,7 +34,7 @@ def medians(run: Run, workers: Sequence[int]) -> Points:
 
 def trainers(run: Run) -> list[str]:
     """Who trained at each point of ``stitched``."""
-    kinds = {w.id: "evaluator" if w.is_evaluator else "worker" for w in run.workers}
+    kinds = {w.id: "evaluator" if w.is_evaluator else "member" for w in run.workers}
     return [f"trained by {kinds[worker]} {worker}" for *_, worker in _told(run)]
 
 

@@ -44,7 +44,7 @@ def summary(run: Run) -> list[str]:
     if run.leader.objective is None:
         return [*sentences, "No member has an objective yet."]
     verb = "won" if run.finished else "is ahead"
-    sentences.append(f"Worker {run.leader.worker} {verb} with an objective of {objective_text(run.leader.objective)}.")
+    sentences.append(f"Member {run.leader.worker} {verb} with an objective of {objective_text(run.leader.objective)}.")
     fresh = _fresh(run)
     return [
         *sentences,
@@ -57,7 +57,7 @@ def figures(run: Run) -> list[tuple[str, str, str]]:
     """(value, what it is, a word on it) of the figures at the head of the page."""
     workers = len(run.workers)
     best = "-" if run.leader is None else objective_text(run.leader.objective)
-    who = "nobody is healthy" if run.leader is None else f"worker {run.leader.worker}"
+    who = "nobody is healthy" if run.leader is None else f"member {run.leader.worker}"
     rows = [
         (best, "objective of the winner" if run.finished else "best objective now", who),
         (f"{run.history.step:,}", "steps per worker", f"{workers} workers, {_trained(run):,} in all"),
@@ -97,13 +97,13 @@ def winner(run: Run) -> str:
     curve = stitched(run)
     worker, passed = run.leader.worker, len(legs) - 1
     if passed == 0:
-        text = f"Worker {worker} has trained its network by itself from the first step"
+        text = f"Member {worker} has trained its network by itself from the first step"
     else:
         kinds = Counter(leg.stretch.origin for leg in legs[1:])
         words = {"copy": "copies", "evaluator": "evaluators", PROMOTION: "promotions"}
         hands = ", ".join(_count(kinds[kind], kind, many) for kind, many in words.items() if kinds[kind])
         first = _name(run, legs[0].stretch.worker)
-        text = f"The network that worker {worker} holds began with {first} and changed hands {_times(passed)} ({hands})"
+        text = f"The network that member {worker} holds began with {first} and changed hands {_times(passed)} ({hands})"
     if len(curve) > 1:
         text += f"; along this path the objective went from {_objective(curve[0])} to {_objective(curve[-1])}"
     return text + "."
@@ -139,7 +139,7 @@ def lineage(run: Run) -> str:
     if run.tally.copies + run.tally.successes == 0:
         return "No weights have moved: every worker still trains the network that it began with."
     drawn = sum(not worker.is_evaluator for worker in run.workers)
-    names = f" (workers {_list(founders)})" if 1 < len(founders) <= 8 else f" (worker {founders[0]})"
+    names = f" (members {_list(founders)})" if 1 < len(founders) <= 8 else f" (member {founders[0]})"
     ending = "at the end" if run.finished else "now"
     some = f"{_word(len(founders))} of the {drawn} first networks{names if len(founders) <= 8 else ''}"
     text = f"The {len(paths)} networks of {group} {ending} descend from {some}"
@@ -168,7 +168,7 @@ def evaluators(run: Run) -> str:
 def title(run: Run, worker: int) -> str:
     """A worker's name at the head of what is told of it."""
     group = group_of(run.workers[worker])
-    return f"evaluator {worker}" if group == EVALUATOR else f"worker {worker}, member of {group}"
+    return f"evaluator {worker}" if group == EVALUATOR else f"member {worker} of {group}"
 
 
 def leg(run: Run, part: Leg) -> str:
@@ -252,7 +252,7 @@ def _objective(point: tuple[float | None, Any]) -> str:
 
 
 def _name(run: Run, worker: int) -> str:
-    return f"{'evaluator' if group_of(run.workers[worker]) == EVALUATOR else 'worker'} {worker}"
+    return f"{'evaluator' if group_of(run.workers[worker]) == EVALUATOR else 'member'} {worker}"
 
 
 def _list(items: Sequence[int]) -> str:
