@@ -19,13 +19,14 @@ UNIT = 40
 
 
 class Known(gymnasium.Env):
-    """An episode of 3 steps, reward 1 each; the observation counts the steps, the last one is -7."""
+    """An episode of 3 steps, reward 10 ** exponent each; the observation counts the steps, the last one is -7."""
 
     observation_space = gymnasium.spaces.Box(-10, 10, (1,))
     action_space = gymnasium.spaces.Box(-1, 1, (1,))
 
-    def __init__(self, truncate: bool = False, poison: int | None = None, reward: float = 1.0):
-        self.truncate, self.poison, self.reward, self.t, self.all = truncate, poison, reward, 0, 0
+    def __init__(self, truncate: bool = False, poison: int | None = None, exponent: int = 0):
+        self.truncate, self.poison, self.t, self.all = truncate, poison, 0, 0
+        self.reward = float(f"1e{exponent}")  # 1e400 is infinite
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
