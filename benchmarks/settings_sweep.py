@@ -244,7 +244,19 @@ def scratch() -> Iterator[Path]:
     """A folder in memory where there is one: runs of a moment are mostly fsync elsewhere."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        pictures(Path(folder) / "pictures")
         yield Path(folder) / "outer" / "case"
+
+
+def pictures(folder: Path) -> None:
+    """The smallest set of images in folders that can be trained on: two classes."""
+    from PIL import Image
+
+    for part, count in (("train", 4), ("val", 2)):
+        for shade, name in enumerate(("dark", "light")):
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (16, 16), (100 * shade + number,) * 3).save(folder / part / name / f"{number}.png")
 
 
 def all_cases(quick: bool, seed: int = 0) -> list[Case]:

@@ -157,7 +157,8 @@ def _kind(hint: Any, limits: Mapping[str, Any], plural: bool) -> str:
         return ("any of " if plural else "one of ") + ", ".join(map(str, choices))
     one, many = _WORDS.get(get_origin(hint) or hint, ("a value", "values"))
     signs = (("min", ">="), ("above", ">"), ("max", "<="), ("below", "<"))
-    bounds = [f"{sign} {limits[key]:g}" for key, sign in signs if limits.get(key) is not None]
+    told = [(sign, limits[key]) for key, sign in signs if limits.get(key) is not None]
+    bounds = [f"{sign} {limit}" if isinstance(limit, int) else f"{sign} {limit:g}" for sign, limit in told]
     return " ".join([many if plural else one, " and ".join(bounds)]).strip()
 
 

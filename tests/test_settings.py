@@ -21,6 +21,7 @@ class Inner:
 @dataclass(frozen=True)
 class Outer:
     count: int = setting(3, "how many", "workers", minimum=0, maximum=9)
+    large: int = setting(0, minimum=0, maximum=2**63 - 1)
     share: float = setting(0.5, above=0, below=1)
     factors: tuple[float, ...] = setting((0.5, 2.0), above=0, shortest=1)
     verbose: bool = False
@@ -34,6 +35,7 @@ class Outer:
     ("given", "message"),
     [
         ({"count": -1}, "a.count=-1: must be an integer >= 0 and <= 9"),
+        ({"large": -1}, "a.large=-1: must be an integer >= 0 and <= 9223372036854775807"),
         ({"count": 10}, "a.count=10: must be an integer >= 0 and <= 9"),
         ({"count": True}, "a.count=true: must be an integer >= 0 and <= 9"),
         ({"count": 1.5}, "a.count=1.5: must be an integer >= 0 and <= 9"),
@@ -99,4 +101,5 @@ def test_describe_lists_nested_settings_with_units() -> None:
 
 def test_show_is_one_short_line() -> None:
     assert show([1, "a", None, True]) == "[1, a, null, true]"
+    assert show({"a": [True], "b": {"c": None}}) == "{a: [true], b: {c: null}}"
     assert len(show("x\n" * 200)) == 80

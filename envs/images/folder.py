@@ -41,7 +41,7 @@ class ImageNetSettings:
     """``data=imagenet data.<name>=...``"""
 
     root: str = setting(help="the folder that holds train/ and val/")
-    size: int = setting(224, "height and width that the network sees", "pixels", minimum=8)
+    size: int = setting(224, "height and width that the network sees", "pixels", minimum=8, maximum=4096)
     objective: int = setting(10_000, "validation images that the objective is measured on", "images", minimum=1)
     max_broken: int = setting(20, "unreadable images that a worker leaves out before it fails", "images", minimum=0)
     draft: bool = setting(False, "decode large JPEGs at a half, a quarter or an eighth where that is enough: faster")
@@ -117,7 +117,8 @@ def check(settings: ImageNetSettings) -> dict[str, Any]:
             "those that the objective does not take are kept for the report"
         )
     if settings.files not in (None, files):
-        raise SettingError(f"data.root={root}: its files are not those that the run began with ({settings.files})")
+        began = f"its files are not those that the run began with (data.files={settings.files}, now {files})"
+        raise SettingError(f"data.root={root}: {began}; they must be the same")
     return {"root": root, "files": files}
 
 
