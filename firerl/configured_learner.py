@@ -62,7 +62,7 @@ def learner_settings(
 
 def check_stacked(learner: type[Learner], name: str, settings: Mapping[str, Any], space: Space) -> None:
     """Refuse what cannot train as one, where the learner's setting ``stacked`` asks for it."""
-    stacked = convert("learner.stacked", settings.get("stacked"), int | None, {"min": 2})
+    stacked = convert("learner.stacked", settings.get("stacked"), int | None, {"min": 2, "max": 4096})
     if stacked is None:
         return
     if learner.stack.__func__ is Learner.stack.__func__:  # type: ignore[attr-defined]
