@@ -13,9 +13,7 @@ there. The last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,9 +30,6 @@ from evidence_tables import Figure
 from firerl.envs import images
 from firerl.learners import find_learner
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "images_evidence.jsonl"
-WORK = HERE.parent / "runs" / "images-evidence"
 SEEDS = 5
 FRESH = range(1001, 1006)  # seeds of `shapes` that are never trained on: 4,000 images each
 
@@ -183,44 +178,22 @@ def quick(work: Path) -> dict[str, float]:
 
 def main() -> None:
     """Run what is missing, print a line a run and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, default=1000.0, help="start no run after this time")
+    parser = evidence.parser(__doc__, "images_evidence")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--first-seed", type=int, default=0, help="pilots take 100 and up")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK, help="folder of the runs under way")
-    parser.add_argument("--processes", type=int, default=None, help="of a run; default: one a core")
-    parser.add_argument("--list", action="store_true", help="run nothing")
-    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
-    parser.add_argument("--quick", action="store_true", help="one short pair, kept nowhere")
-    arguments = parser.parse_args()
-    if arguments.quick:
+    given = parser.parse_args()
+    if given.quick:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(quick(Path(folder))))
         return
-    rows = evidence.load(arguments.results)
-    wanted = list(cells(arguments.seeds, arguments.first_seed))
-    missing = [cell for cell in wanted if cell.key() not in rows]
-    print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-    if arguments.plot:
-        plot([rows[cell.key()] for cell in wanted if cell.key() in rows])
-    elif arguments.list:
-        for cell in wanted:
-            row = rows.get(cell.key())
-            print(describe(row) if row else f"{cell.name:<30} missing")
-    else:
-        run = partial(run_cell, work=arguments.work, processes=arguments.processes, measure=unseen)
-        try:
-            evidence.run_missing(missing, arguments.results, arguments.hours, run, describe)
-        except KeyboardInterrupt:
-            print("\ninterrupted: the same command goes on", file=sys.stderr)
-    rows = evidence.load(arguments.results)
-    there = [rows[cell.key()] for cell in wanted if cell.key() in rows]
+    wanted = list(cells(given.seeds, given.first_seed))
+    rows = evidence.work_through(wanted, given, unseen, describe)
+    if given.plot:
+        plot(rows)
     means = {
         arm: {name: float(np.mean([figure(row) for row in some.values()])) for name, figure in FIGURES.items()}
-        for arm, some in tables.group(there).get("shapes", {}).items()
+        for arm, some in tables.group(rows).get("shapes", {}).items()
     }
-    print(json.dumps({"runs": len(there), "missing": len(wanted) - len(there), "per_cent": means}))
+    print(json.dumps({"runs": len(rows), "missing": len(wanted) - len(rows), "per_cent": means}))
 
 
 if __name__ == "__main__":

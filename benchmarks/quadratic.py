@@ -33,6 +33,7 @@ import numpy as np
 from quadratic_arms import GROUPS, arms_of
 from quadratic_runs import PROBLEMS, Arm, simulate
 from quadratic_schedule import schedule_objective
+from results_file import append, read
 
 from firerl.errors import FirerlError
 from firerl.insight.statistics import bootstrap
@@ -52,14 +53,7 @@ def key_of(arm: Arm, problem: str, seed: int) -> str:
 
 def load(path: Path) -> dict[str, Row]:
     """The finished runs, by key. A last line that a crash cut off is left out."""
-    rows = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[json.dumps([row["definition"], row["problem"], row["seed"]], sort_keys=True)] = row
-    return rows
+    return {json.dumps([r["definition"], r["problem"], r["seed"]], sort_keys=True): r for r in read(path)}
 
 
 def compute(arm: Arm, problem: str, seed: int) -> Row:
@@ -95,12 +89,11 @@ def run(arms: Sequence[Arm], seeds: int, path: Path, processes: int) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True).stdout
     path.parent.mkdir(parents=True, exist_ok=True)
     began = shown = time.time()
-    with ProcessPoolExecutor(processes) as pool, path.open("a") as file:
+    with ProcessPoolExecutor(processes) as pool:
         pending = [pool.submit(compute, *job) for job in jobs.values()]
         try:
             for count, future in enumerate(as_completed(pending), start=1):
-                file.write(json.dumps({**future.result(), "commit": commit.strip()}) + "\n")
-                file.flush()
+                append(path, {**future.result(), "commit": commit.strip()})
                 if time.time() - shown > 1 or count == len(jobs):
                     shown = time.time()
                     minutes = (shown - began) / count * (len(jobs) - count) / 60

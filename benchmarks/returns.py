@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_runs import read, run_all
+from results_file import read
+from training_runs import run_all
 
 RESULTS = Path(__file__).parent / "results" / "returns.jsonl"
 DOCS = Path(__file__).parent.parent / "docs"

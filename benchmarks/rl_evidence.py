@@ -14,12 +14,9 @@ balanced. Run it with ``nice`` beside other work. The last line is JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +31,7 @@ from rl_evidence_grid import GROUPS, TASKS, Cell, cells
 from firerl.learners import find_learner
 from firerl.seeding import Purpose, integer_seed
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "rl_evidence.jsonl"
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
-WORK = HERE.parent / "runs" / "rl-evidence"
 EPISODES = 50
 FIGURES: dict[str, Figure] = {
     "mean action": lambda row: row["winner"]["mean"],
@@ -102,50 +96,23 @@ def quick(work: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is missing, print a line a run and the JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hours", type=float, default=1000.0, help="start no run after this time")
+    parser = evidence.parser(__doc__, "rl_evidence")
     parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
     parser.add_argument("--groups", nargs="+", choices=[*GROUPS], default=["main"])
     parser.add_argument("--arms", nargs="+", choices=[*ARMS], default=[], help="these alone, of any group")
     parser.add_argument("--goal", action="store_true", help="as many seeds as the goal says")
-    parser.add_argument("--first-seed", type=int, default=0, help="pilots take 100 and up")
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--work", type=Path, default=WORK, help="folder of the runs under way")
-    parser.add_argument("--processes", type=int, default=None, help="of a run; default: one a core")
-    parser.add_argument("--list", action="store_true", help="run nothing")
-    parser.add_argument("--plot", action="store_true", help="only write docs/, from the results file")
-    parser.add_argument("--quick", action="store_true", help="one short pair, kept nowhere")
-    arguments = parser.parse_args()
-    if arguments.quick:
+    given = parser.parse_args()
+    if given.quick:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(quick(Path(folder))))
         return
-    rows = evidence.load(arguments.results)
-    arms = [ARMS[name] for name in arguments.arms] or [arm for group in arguments.groups for arm in GROUPS[group]]
-    wanted = list(cells(arguments.tasks, arms, arguments.first_seed, arguments.goal))
-    missing = [cell for cell in wanted if cell.key() not in rows]
-    print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are there")
-    if arguments.plot:
-        plot(
-            [
-                rows[cell.key()]
-                for cell in cells([*TASKS], [*ARMS.values()], arguments.first_seed, True)
-                if cell.key() in rows
-            ]
-        )
-    elif arguments.list:
-        for cell in wanted:
-            row = rows.get(cell.key())
-            print(describe(row) if row else f"{cell.name:<30} missing")
-    else:
-        try:
-            run = partial(run_cell, work=arguments.work, processes=arguments.processes, measure=fresh_episodes)
-            evidence.run_missing(missing, arguments.results, arguments.hours, run, describe)
-        except KeyboardInterrupt:
-            print("\ninterrupted: the same command goes on", file=sys.stderr)
-    rows = evidence.load(arguments.results)
-    there = sum(cell.key() in rows for cell in wanted)
-    print(json.dumps({"runs": there, "missing": len(wanted) - there}))
+    arms = [ARMS[name] for name in given.arms] or [arm for group in given.groups for arm in GROUPS[group]]
+    arms = [*ARMS.values()] if given.plot else arms
+    wanted = list(cells(given.tasks, arms, given.first_seed, given.goal or given.plot))
+    rows = evidence.work_through(wanted, given, fresh_episodes, describe)
+    if given.plot:
+        plot(rows)
+    print(json.dumps({"runs": len(rows), "missing": len(wanted) - len(rows)}))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import gymnasium
 import mujoco
 import numpy as np
 import torch
+from results_file import append, read
 
 from firerl import envs
 from firerl.agents.actor_critic.learner import ActorCritic
@@ -147,16 +148,13 @@ def run_all(jobs: Sequence[dict[str, Any]], path: Path, processes: int) -> None:
     """Run the jobs whose results are not in the file yet, and add each to it as a line of JSON."""
     done = [key(row) for row in read(path)]
     left = [job for job in jobs if key(job) not in done]
-    path.parent.mkdir(parents=True, exist_ok=True)
     print(f"{len(jobs) - len(left)} of {len(jobs)} runs are there already", file=sys.stderr, flush=True)
     if not left:
         return
     begun = time.time()
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         for number, row in enumerate(pool.imap_unordered(run, left), 1):
-            torn = path.exists() and not path.read_text().endswith("\n")  # by a run that was killed
-            with path.open("a") as file:
-                file.write("\n" * torn + json.dumps(row) + "\n")
+            append(path, row)
             ahead = (time.time() - begun) / number * (len(left) - number) / 60
             what = f"{row['arm']} {row['task']} seed {row['seed']} {row['given'] or ''}".strip()
             words = f"{number} of {len(left)}: {what}, {last_point(row)}; {ahead:.0f} min to go"
@@ -168,19 +166,6 @@ def last_point(row: dict[str, Any]) -> str:
     values = [value for _, value, _, _ in row["curve"] if value is not None]
     words = f"training return {values[-1]:.0f}" if values else "no episode ended"
     return words + (f", mean action {row['evaluations'][-1]['return']:.0f}" if row["evaluations"] else "")
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The results in a file; a last line that was cut off is left out."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
 
 
 def settings_of(job: dict[str, Any]) -> dict[str, Any]:

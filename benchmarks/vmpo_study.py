@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training_runs import read, run_all
+from results_file import read
+from training_runs import run_all
 
 from firerl.agents.vmpo import VMPO
 

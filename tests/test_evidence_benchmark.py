@@ -72,24 +72,33 @@ def test_figures_have_three_digits_or_more(value: float) -> None:
     assert shown.split()[0] == {4614.6: "4,615", 72.34: "72.3", 0.123: "0.12", -5.0: "-5.00"}[value]
 
 
-def test_a_line_that_a_crash_cut_off_is_computed_again(tmp_path: Path) -> None:
-    evidence, file = module("evidence"), tmp_path / "new" / "results.jsonl"
-    evidence.append(file, {"key": "a", "x": 1})
-    evidence.append(file, {"key": "b", "x": 2})
+def test_a_line_that_a_crash_cut_off_is_computed_again_and_spoils_none(tmp_path: Path) -> None:
+    results, file = module("results_file"), tmp_path / "new" / "results.jsonl"
+    results.append(file, {"key": "a", "x": 1})
+    results.append(file, {"key": "b", "x": 2})
     file.write_text(file.read_text()[:-5])
-    assert evidence.load(file) == {"a": {"key": "a", "x": 1}}
+    assert module("evidence").load(file) == {"a": {"key": "a", "x": 1}}
+    results.append(file, {"key": "b", "x": 3})
+    assert [row["x"] for row in results.read(file)] == [1, 3]
 
 
-def test_no_run_starts_after_the_time(tmp_path: Path) -> None:
-    evidence, ran = module("evidence"), []
+def test_what_is_missing_is_run_and_nothing_starts_after_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evidence, images, ran = module("evidence"), module("images_evidence"), []
 
-    def run(cell: Any) -> dict[str, Any]:
-        ran.append(cell)
-        return {"key": cell}
+    def run(cell: Any, *_: Any) -> dict[str, Any]:
+        ran.append(cell.name)
+        return {"key": cell.key()}
 
-    assert evidence.run_missing(["a", "b"], tmp_path / "r", 1.0, run, str) == 2
-    assert evidence.run_missing(["c"], tmp_path / "r", -1.0, run, str) == 0
-    assert (ran, list(evidence.load(tmp_path / "r"))) == (["a", "b"], ["a", "b"])
+    monkeypatch.setattr(evidence, "run_cell", run)
+    first, second, third = list(images.cells(1, 0))
+    given = evidence.parser("", "x").parse_args(["--results", str(tmp_path / "r")])
+    assert len(evidence.work_through([first], given, None, str)) == 1
+    assert len(evidence.work_through([first, second], given, None, str)) == 2
+    given.hours = -1.0
+    assert len(evidence.work_through([first, second, third], given, None, str)) == 2
+    assert ran == [first.name, second.name]
 
 
 def test_grids_are_balanced_and_every_cell_is_another_run() -> None:

@@ -12,7 +12,7 @@ from firerl import seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.insight.verify import chain, points_of
-from firerl.journal_db import COPY, FORMAT, Journal, connect, connect_copy, is_whole, spare
+from firerl.journal_db import COPY, FORMAT, Journal, connect, connect_copy, is_whole, of_another_format, spare
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,8 @@ def _ledger(run_dir: Path, copied: bool) -> Ledger:
             if pages != "ok" or found is None:
                 return Ledger(f"damaged: {pages if pages != 'ok' else 'it is no journal'}")
             if found[0] != str(FORMAT):
-                return Ledger(f"of journal format {found[0]}, this version of firerl reads {FORMAT}")
+                writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
+                return Ledger(of_another_format(found[0], writer))
             rows = Journal(db, run_dir).rows()
             wrong = seal.broken(db) or next(chain(rows, points_of(rows)[0], plain.loads(rows.meta["promised"])), "")
             last = rows.generations[-1]
