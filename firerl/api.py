@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from firerl.run_result import Result
 from firerl.settings import build, show
 
 if TYPE_CHECKING:
+    from firerl.engine.base import Engine
     from firerl.store import Store
 
 COMPUTES = "computes on "  # how a note begins that says on what kind of device
@@ -224,7 +224,10 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     if idle and engine.name != "inline":
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
-    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers, costs)
+
+    def start_engine(alone: Sequence[int]) -> Engine:
+        return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone)
+
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
