@@ -303,13 +303,8 @@ def study(faults: int, seed: int, jobs: int, out: Path | None) -> list[dict[str,
             began = time.monotonic()
             runner = Runner(task, seed * 1000 + number, count, expected[task], Path(folder) / f"case-{number}")
             found = runner.run()
-            row = {
-                "seed": seed,
-                "case": number,
-                "task": task,
-                **vars(found),
-                "seconds": round(time.monotonic() - began),
-            }
+            seconds = round(time.monotonic() - began)
+            row = {"seed": seed, "case": number, "task": task, **vars(found), "seconds": seconds}
             done[seed, number, count] = row
             if out:
                 results_file.append(out, row)
