@@ -44,6 +44,7 @@ from firerl.journal_db import Journal
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "faults.jsonl"
 A_CASE = 5  # faults
+PATIENCE = 10.0  # seconds, before a process that outlives its command counts as an orphan
 RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
 FIGURES = ("lost_generations", "orphans", "shared_memory", "journals_differ")
 TASKS = {
@@ -176,7 +177,7 @@ class Runner:
 
     def look_after(self, leader: int) -> None:
         """Who outlives the command, and which generation is gone."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while (left := session(leader)) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.note("orphans", len(left), f"processes {left} outlive their command")

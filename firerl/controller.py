@@ -77,8 +77,8 @@ class Controller:
         if found := self.suspects.died.keys() - known.died.keys():
             who = ", ".join(f"worker {worker}" for _, _, worker in found)
             return f"alone in its process and for the second time, so {who} has failed; computing again"
-        if found := [f"worker {worker}" for worker in self.suspects.alone if worker not in known.alone]:
-            return f"for the second time; computing again with {', '.join(found)} in a process of its own"
+        if apart := [f"worker {worker}" for worker in self.suspects.alone if worker not in known.alone]:
+            return f"again; computing again with {', '.join(apart)} in a process of its own"
         return "computing again"
 
     def _run_on(self, engine: Engine, generation: Generation) -> tuple[Generation, str]:

@@ -54,7 +54,7 @@ class Suspects:
 
     def marked(self, orders: Sequence[Order], step: int) -> list[Order]:
         """The orders of one call; those that have killed their worker's process are not to be carried out."""
-        return [replace(order, died=self.died.get(_point(order, step))) for order in orders] if self.died else [*orders]
+        return [replace(order, died=self.died.get(_point(order, step))) for order in orders]
 
 
 def _point(order: Any, step: int) -> Point:
