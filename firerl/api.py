@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -249,6 +249,7 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
     from firerl.engine.placement import too_many_processes, usual_processes
+    from firerl.engine.ray_cluster import RayOptions
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
     engine = config.engine
@@ -264,12 +265,14 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     workers = sum(config.sizes) + config.evaluators
     hosts = engine.processes or usual_processes(engine.devices, usable_cores())
     idle = too_many_processes(hosts, workers, stacked)
-    if idle and engine.name != "inline":
+    if idle and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
 
+    cluster = RayOptions(**{option.name: getattr(engine, option.name) for option in fields(RayOptions)})
+
     def start_engine(alone: Sequence[int]) -> Engine:
-        return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone)
+        return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone, cluster)
 
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()

@@ -18,6 +18,7 @@ from firerl import __version__
 from firerl.configured_learner import check_stacked, learner_settings, merged, named, space_of, usual_values
 from firerl.engine import ENGINES
 from firerl.engine.devices import check_names
+from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.population import Setup
@@ -49,7 +50,7 @@ class EngineConfig:
 
     name: str = setting(
         "local",
-        "inline: in this process; local: in processes of this machine; simulated: virtual time",
+        "inline: in this process; local: in processes of this machine; ray: on a cluster; simulated: virtual time",
         choices=ENGINES,
     )
     processes: int | None = setting(None, "processes that host the workers; null: one a core or GPU", minimum=1)
@@ -71,12 +72,28 @@ class EngineConfig:
     seconds_per_copy: float | None = setting(None, "simulated: of one worker's weights", "s", minimum=0)
     seconds_per_save: float | None = setting(None, "simulated: of one worker's state", "s", minimum=0)
 
+    address: str | None = setting(
+        None, "ray: a cluster's address, or auto for the one around; null: start one on this machine"
+    )
+    workers_per_actor: int | None = setting(
+        None, "ray: null: as many actors as the cluster has room for, or engine.processes", minimum=1
+    )
+    cpus_per_actor: float = setting(1.0, "ray: what an actor asks of its node", "cores", above=0)
+    gpus_per_actor: float = setting(0.0, "ray: what an actor asks of its node; 0.25: four share one", "GPUs", minimum=0)
+    wait_for_resources: bool = setting(False, "ray: wait until the cluster has what the actors ask for")
+
     def __post_init__(self) -> None:
         for name in SIMULATED:
             if self.name != "simulated" and getattr(self, name):
                 raise SettingError(
                     f"engine.{name}={show(getattr(self, name))}: engine={self.name} runs in real time; only "
                     "engine=simulated takes it"
+                )
+        for option in fields(RayOptions):
+            if self.name != "ray" and getattr(self, option.name) != option.default:
+                raise SettingError(
+                    f"engine.{option.name}={show(getattr(self, option.name))}: only engine=ray takes it, this is "
+                    f"engine={self.name}"
                 )
         check_names(self.devices)
 

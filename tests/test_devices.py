@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from firerl.agents.vmpo import VMPO
 from firerl.compose import compose
 from firerl.config import changed, from_plain, resolve, to_plain
 from firerl.engine import devices
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
+from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Transfer
 from firerl.engine.host import Host
 from firerl.errors import SettingError
 from firerl.journal_db import Journal
@@ -248,7 +248,7 @@ def test_a_full_device_is_the_machines_failure_and_says_what_to_lower(
     host = Host(LearnerSpec(OnGPU, OnGPU.settings, (GPU,)))
     host.create([Create(0, {"lr": 0.1}, 0), Create(1, {"lr": 0.1}, 0), Create(2, {"lr": 0.1, "train": act}, 0)])
     with pytest.raises(MachineFailure) as caught:
-        host.advance([Advance(worker, 1, 0) for worker in range(3)], lambda _: None)
+        list(host.advance([Advance(worker, 1, 0) for worker in range(3)]))
     assert str(caught.value).startswith(
         "worker 2 ran out of memory of cuda:0: try engine.workers_per_device=2 or lower, fewer engine.processes where "
         "several share it, in a new run learner.micro_batch below 64 ("
@@ -260,7 +260,7 @@ def test_a_broken_device_is_the_machines_failure(monkeypatch: pytest.MonkeyPatch
     host = Host(LearnerSpec(OnGPU, OnGPU.settings, (GPU,)))
     host.create([Create(0, {"lr": 0.1, "evaluate": "broken"}, 0)])
     with pytest.raises(MachineFailure, match=r"^cuda:0 failed under worker 0: CUDA error: device-side assert"):
-        host.advance([Advance(0, 1, 0)], lambda _: None)
+        list(host.advance([Advance(0, 1, 0)]))
 
 
 def test_every_learner_is_told_the_device_of_its_process() -> None:
@@ -277,7 +277,7 @@ def test_every_learner_is_told_the_device_of_its_process() -> None:
         host = Host(spec, process=process)
         host.create([Create(9, {"lr": 0.1}, 0)])
         heard: list[Any] = []
-        host.advance([Advance(9, 1, 0)], heard.append)
+        heard.extend(host.advance([Advance(9, 1, 0)]))
         assert heard[0].objective == process % 2
 
 
@@ -296,10 +296,6 @@ def test_our_learners_keep_their_tensors_where_they_are_told() -> None:
 # ---- learners that wait
 
 
-def hearing(heard: list[Any]) -> Callable[[Outcome], None]:
-    return lambda outcome: heard.append((outcome.worker, outcome.objective, outcome.failure))
-
-
 def script_of(room: int | None, folder: Path) -> list[Any]:
     """What three workers of one process do; failures and retuning among it."""
     folder.mkdir()
@@ -308,7 +304,7 @@ def script_of(room: int | None, folder: Path) -> list[Any]:
     host.create([Create(worker, {"lr": 0.1 * (worker + 1)}, worker) for worker in range(4)])
     for round in range(3):
         orders = [Advance(worker, 5, round) for worker in range(4)]
-        host.advance(orders, hearing(heard))
+        heard += [(outcome.worker, outcome.objective, outcome.failure) for outcome in host.advance(orders)]
         host.transfer(Transfer(round, 3, {"lr": 0.5, "train": "raise"} if round == 1 else {"lr": 0.5}, seed=8))
         host.transfer(Transfer(0, 0, {"lr": 0.3}))
         host.transfer(Transfer(1, 2, {"lr": 0.7}))

@@ -19,15 +19,21 @@ from learners_for_tests import Quiet, Walk
 from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Transfer
-from firerl.engine.local import LocalEngine, _independent
+from firerl.engine.local import LocalEngine
+from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
 
 SPEC = LearnerSpec(Walk, {"folder": "."})
 
 
-@pytest.fixture(scope="module", params=["inline", "local-1", "local-2"])
+ENGINES = ["inline", "local-1", "local-2", "ray-1", "ray-2"]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     name, _, processes = request.param.partition("-")
+    if name == "ray":
+        pytest.importorskip("ray")
     engine = make_engine(name, SPEC, int(processes or 1), 60.0)
     yield engine
     engine.close()
@@ -198,7 +204,7 @@ def test_weights_are_never_shared() -> None:
 
 def test_transfers_are_cut_where_one_depends_on_another() -> None:
     orders = [Transfer(0, 1, {}), Transfer(0, 2, {}), Transfer(3, 0, {}), Transfer(1, 4, {}), Transfer(5, 4, {})]
-    runs = [[(order.source, order.target) for order in run] for run in _independent(orders)]
+    runs = [[(order.source, order.target) for order in run] for run in independent(orders)]
     assert runs == [[(0, 1), (0, 2), (3, 0)], [(1, 4)], [(5, 4)]]
 
 

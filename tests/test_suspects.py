@@ -73,7 +73,7 @@ class Pretended:
         outcomes: list[Outcome] = []
         for process, mine in self._place.split(orders).items():
             with self._process(process, "advance") as host:
-                host.advance(mine, outcomes.append)
+                outcomes.extend(host.advance(mine))
         for outcome in outcomes:
             on_outcome(outcome)
         return sorted(outcomes, key=lambda outcome: outcome.worker)

@@ -1,4 +1,5 @@
-"""Where learners run: in this process (inline), in processes of this machine (local), in virtual time (simulated)."""
+"""Where learners run: in this process (inline), in processes of this machine (local), on a cluster (ray), in virtual
+time (simulated)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ from collections.abc import Sequence
 from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
 from firerl.engine.placement import group_count, usual_processes
+from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import SettingError, unknown
 
-ENGINES = ("inline", "local", "simulated")
+ENGINES = ("inline", "local", "ray", "simulated")
 
 
 def make_engine(
@@ -20,13 +22,15 @@ def make_engine(
     workers: int | None = None,
     costs: Costs = Costs(),  # noqa: B008 (frozen)
     alone: Sequence[int] = (),
+    cluster: RayOptions = RayOptions(),  # noqa: B008 (frozen)
 ) -> Engine:
     """The engine ``name``, ready for ``create`` or ``load``.
 
     ``processes`` defaults to one for each GPU of ``spec.devices``, on the CPU to the cores that this process may use,
     and is never more than ``workers``, or their groups, where that is given.
     ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
-    ``costs`` are simulated's. Workers that are to be ``alone`` have a process each besides, where there are processes.
+    ``costs`` are simulated's, ``cluster`` is ray's. Workers that are to be ``alone`` have a process each besides,
+    where there are processes.
     Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
     """
     if name not in ENGINES:
@@ -39,6 +43,10 @@ def make_engine(
         from firerl.engine.inline import InlineEngine
 
         return InlineEngine(spec)
+    if name == "ray":
+        from firerl.engine.ray import RayEngine
+
+        return RayEngine(spec, cluster, processes, timeout, workers, alone)
     wanted = processes or usual_processes(spec.devices, usable_cores())
     wanted = min(wanted, group_count(workers, spec.stacked)) if workers else wanted
     if name == "simulated":

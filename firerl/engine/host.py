@@ -41,6 +41,9 @@ ONE_THREAD = {
 }
 
 
+Read = Callable[[Path], Any]  # the contents of a checkpoint
+
+
 @dataclass(frozen=True)
 class Failure:
     """A learner's own failure, as its Outcome tells it."""
@@ -78,14 +81,14 @@ class Host:
         one_thread()
         devices.prepare(self._device, spec.deterministic)
 
-    def create(self, orders: Sequence[Create]) -> None:
+    def create(self, orders: Sequence[Create], read: Read = checkpoint.read) -> None:
         """Build learners anew. Raises RunFolderError on a missing or damaged file of weights."""
         for order in orders:
             self._at_work([order.worker])
             if order.died is not None:
                 self._fail(order.worker, Failure(DIED, order.died))
                 continue
-            weights = None if order.weights is None else checkpoint.read(order.weights)
+            weights = None if order.weights is None else read(order.weights)
             self._build(order.worker, order.hyperparameters, order.seed)
             if weights is not None and order.worker not in self._failures:
                 learner = self._learner(order.worker)
@@ -93,12 +96,12 @@ class Host:
                     learner.load(weights=weights)
                     learner.set_hyperparameters(dict(order.hyperparameters))  # as after every copy of weights
 
-    def load(self, orders: Sequence[Load]) -> None:
+    def load(self, orders: Sequence[Load], read: Read = checkpoint.read) -> None:
         """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file, and
         MachineFailure where the learner does not take its state back, SettingError where it says what is wrong."""
         for order in orders:
             self._at_work([order.worker])
-            state = checkpoint.read(order.path)
+            state = read(order.path)
             if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
                 raise RunFolderError(f"checkpoint {order.path} does not hold a learner's weights and stream")
             self._build(order.worker, order.hyperparameters, order.seed)
@@ -107,8 +110,8 @@ class Host:
                     self._learner(order.worker).load(**state)
             self._check_loaded(order.worker)
 
-    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
-        """Train and evaluate, one worker or group after the other; ``on_outcome`` hears of each at its end."""
+    def advance(self, orders: Sequence[Advance]) -> Iterator[Outcome]:
+        """Train and evaluate, one worker or group after the other; what came of each at its end."""
         for order in orders:
             if order.died is not None:
                 self._fail(order.worker, Failure(DIED, order.died))
@@ -118,7 +121,7 @@ class Host:
             trained = self._train_as_one(together) if self._spec.stacked > 1 else {}
             for order in together:
                 self._at_work([order.worker])
-                on_outcome(self._advance(order, trained.get(order.worker)))
+                yield self._advance(order, trained.get(order.worker))
 
     def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""
@@ -158,19 +161,23 @@ class Host:
                     learner.set_hyperparameters(dict(order.hyperparameters))
                     self._learners.retuned(order.target, order.hyperparameters)
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""
-        saved = []
+    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Both halves of the states of those of ``workers`` that have a learner, as a checkpoint's bytes."""
         for worker in workers:
             if worker in self._learners:
                 self._at_work([worker])
-                data = self._dump(worker)
-                name = f"{prefix}-w{worker}.pt"
-                if self._durable:
-                    files.write(folder / name, data)
-                else:
-                    durable.write(folder / name, data, fsync=False)
-                saved.append(Saved(worker, name, len(data), files.digest(data)))
+                yield worker, self._dump(worker)
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""
+        saved = []
+        for worker, data in self.states(workers):
+            name = f"{prefix}-w{worker}.pt"
+            if self._durable:
+                files.write(folder / name, data)
+            else:
+                durable.write(folder / name, data, fsync=False)
+            saved.append(Saved(worker, name, len(data), files.digest(data)))
         return saved
 
     def _build(self, worker: int, hyperparameters: Mapping[str, Any], seed: int) -> None:

@@ -34,11 +34,9 @@ class InlineEngine:
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
 
-        def hear(outcome: Outcome) -> None:
+        for outcome in self._host.advance(orders):
             outcomes.append(outcome)
             on_outcome(outcome)
-
-        self._host.advance(orders, hear)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:

@@ -30,6 +30,7 @@ from firerl.cores import SHARERS
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
 from firerl.engine.placement import Placement
+from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
@@ -97,7 +98,7 @@ class LocalEngine:
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
-        for batch in _independent(orders):
+        for batch in independent(orders):
             sources = {order.source for order in batch if order.moves}
             answers = self._ask({p: ("weights", mine) for p, mine in self._split_workers(sources).items()})
             weights = {worker: packed for answer in answers.values() for worker, packed in answer.items()}
@@ -244,20 +245,6 @@ class LocalEngine:
         return MachineFailure(text + workers, process=process, call=call, suspects=suspects, alone=alone)
 
 
-def _independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:
-    """Cut ``orders`` into runs in which all sources may be read before any target is written."""
-    batch: list[Transfer] = []
-    written: set[int] = set()
-    for order in orders:
-        if order.source in written or order.target in written:
-            yield batch
-            batch, written = [], set()
-        batch.append(order)
-        written.add(order.target)
-    if batch:
-        yield batch
-
-
 @contextlib.contextmanager
 def _fit_for_children(processes: int) -> Iterator[None]:
     """While children start: what they shall inherit."""
@@ -306,14 +293,17 @@ def serve(pipe: Any, tied: bool, number: int) -> None:
             method, *arguments = pipe.recv()
         except EOFError:
             return
-        if method == "advance":
-            arguments.append(lambda outcome: pipe.send(("outcome", outcome)))
-        pipe.send(_answer(host, method, arguments))
+        pipe.send(_answer(host, method, arguments, pipe))
 
 
-def _answer(host: Host, method: str, arguments: list[Any]) -> tuple[str, Any]:
+def _answer(host: Host, method: str, arguments: list[Any], pipe: Any) -> tuple[str, Any]:
     try:
-        return "done", getattr(host, method)(*arguments)
+        returned = getattr(host, method)(*arguments)
+        if method == "advance":
+            for outcome in returned:
+                pipe.send(("outcome", outcome))
+            return "done", None
+        return "done", returned
     except (SettingError, RunFolderError, MachineFailure, OSError) as error:
         return "error", error
     except MemoryError as error:

@@ -60,14 +60,11 @@ class SimulatedEngine:
         outcomes: list[Outcome] = []
         steps = {order.worker: order.steps for order in orders}
         with self._busy() as busy:
-
-            def hear(outcome: Outcome) -> None:
+            for outcome in self._host.advance(orders):
                 timed = self._timed(outcome, steps[outcome.worker])
                 busy[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
                 outcomes.append(timed)
                 on_outcome(timed)
-
-            self._host.advance(orders, hear)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:

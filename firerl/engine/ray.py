@@ -1,0 +1,349 @@
+"""Learners in actors of a Ray cluster, each actor with its own share of the workers, on any number of machines.
+
+The controller, the journal and the run folder stay with this process. Weights go from actor to actor through Ray's
+object store; only states to be saved come here. An actor or a machine that is lost is a MachineFailure: the controller
+starts another engine, on the machines that are there then, and goes on from the last generation.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dill
+
+import firerl
+from firerl import checkpoint, files
+from firerl.engine import ray_cluster
+from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.host import Failure, Host, unpack
+from firerl.engine.placement import Placement
+from firerl.engine.ray_cluster import RayOptions
+from firerl.engine.transfers import independent
+from firerl.errors import FirerlError, RunFolderError, SettingError
+
+_START_SECONDS = 300.0  # a new actor imports torch and the learner's libraries, many at a time on one machine
+_LOOK_SECONDS = 0.5
+_SAVING = 4  # actors whose states are on their way here at a time
+_BATCH_SECONDS = 0.1  # outcomes travel together where they come faster
+
+
+@dataclass(frozen=True)
+class Node:
+    """What an actor says of where it lives."""
+
+    host: str
+    firerl: str
+    python: str
+
+
+class Workers:
+    """What lives in an actor: a Host and its learners."""
+
+    def start(self, packed: bytes, process: int, paths: Sequence[str]) -> Node:
+        """Build nothing yet; modules are looked for in the controller's ``paths``, too. Raises SettingError where the learner cannot be imported or its device does not work."""
+        sys.path += [path for path in paths if path not in sys.path]
+        node = Node(platform.node(), firerl.__version__, platform.python_version())
+        try:
+            spec = dill.loads(packed)
+        except Exception as error:
+            text = f"node {node.host} cannot import the learner: {type(error).__name__}: {error}"
+            raise SettingError(text) from None
+        self._host = Host(spec, process=process)
+        return node
+
+    def create(self, orders: Sequence[Create], weights: bytes | None) -> None:
+        """As Host.create; ``weights`` are those of the orders' file."""
+        self._host.create(orders, lambda path: checkpoint.loads(weights))  # type: ignore[arg-type]
+
+    def load(self, orders: Sequence[Load], *states: bytes) -> None:
+        """As Host.load, with the contents of the orders' files."""
+        contents = dict(zip([order.path for order in orders], states, strict=True))
+        self._host.load(orders, lambda path: checkpoint.loads(contents[path]))
+
+    def advance(self, orders: Sequence[Advance]) -> Iterator[list[Outcome]]:
+        """As Host.advance; what has come of the orders, in parts."""
+        part, sent = [], time.monotonic()
+        for outcome in self._host.advance(orders):
+            part.append(outcome)
+            if time.monotonic() - sent >= _BATCH_SECONDS:
+                yield part
+                part, sent = [], time.monotonic()
+        if part:
+            yield part
+
+    def weights(self, workers: Sequence[int]) -> Any:
+        """Of each worker as Host.receive takes them; one by itself, since each goes its own way."""
+        packed = self._host.weights(workers)
+        return tuple(packed[worker] for worker in workers) if len(workers) > 1 else packed[workers[0]]
+
+    def receive(self, orders: Sequence[Transfer], sources: Sequence[int], *weights: bytes | Failure) -> None:
+        """As Host.receive; the weights of ``sources``, in their order."""
+        by_source = dict(zip(sources, weights, strict=True))
+        self._host.receive([(order, by_source[order.source] if order.moves else None) for order in orders])
+
+    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """As Host.states."""
+        yield from self._host.states(workers)
+
+
+class RayEngine:
+    """An engine of ``count`` actors. See ``engine.base.Engine``; ``timeout`` and ``alone`` as in LocalEngine.
+
+    Raises SettingError if there is no cluster, if it has less than the actors ask for, or if the learner cannot be sent
+    to a node or imported there.
+    """
+
+    def __init__(
+        self,
+        spec: LearnerSpec,
+        options: RayOptions,
+        processes: int | None = None,
+        timeout: float | None = None,
+        workers: int | None = None,
+        alone: Sequence[int] = (),
+    ):
+        self._ray = ray_cluster.connect(options, timeout)
+        self._options, self._timeout = options, timeout
+        self._chosen = processes is None and options.workers_per_actor is None
+        self._most = workers
+        self.processes = ray_cluster.actor_count(options, processes, workers)
+        if workers is not None:
+            self.processes = min(self.processes, -(-workers // spec.stacked))
+        self._placement = Placement(self.processes, spec.stacked, tuple(alone))
+        self._actors: list[Any] = []
+        self._closed = False
+        try:
+            packed = dill.dumps(spec, recurse=True)  # as in LocalEngine
+        except Exception as error:
+            raise SettingError(
+                f"learner {spec.learner.__name__} cannot be sent to other processes ({error}): move it into a module "
+                "of its own, or take engine=inline"
+            ) from error
+        try:
+            self._start(packed)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the cluster has room for more actors than there are, and they were not chosen by the user."""
+        if not self._chosen or (self._most is not None and self.processes >= self._most):
+            return False
+        return ray_cluster.room(self._options) > self.processes
+
+    def now(self) -> float:
+        return time.perf_counter()
+
+    def create(self, orders: Sequence[Create]) -> None:
+        contents: dict[Path | None, Any] = {None: None}  # one file, if any
+        for order in orders:
+            if order.weights not in contents:
+                checkpoint.read(order.weights)  # raises where it is damaged
+                contents[order.weights] = self._ray.put(order.weights.read_bytes())
+        split = self._placement.split(orders)
+        self._ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
+
+    def load(self, orders: Sequence[Load]) -> None:
+        split = self._placement.split(orders)
+        self._ask("load", {p: (mine, *map(_read, mine)) for p, mine in split.items()}, split)
+
+    def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
+        left = {process: list(mine) for process, mine in self._placement.split(orders).items()}
+        streams = {
+            self._actors[process].advance.options(num_returns="streaming").remote(mine): process
+            for process, mine in left.items()
+        }
+        outcomes: list[Outcome] = []
+
+        def hear(process: int, part: list[Outcome]) -> None:
+            done = {outcome.worker for outcome in part}
+            left[process] = [order for order in left[process] if order.worker not in done]
+            outcomes.extend(part)
+            for outcome in part:
+                on_outcome(outcome)
+
+        self._stream("advance", streams, hear, lambda process: left[process][:1])
+        return sorted(outcomes, key=lambda outcome: outcome.worker)
+
+    def transfer(self, orders: Sequence[Transfer]) -> None:
+        for batch in independent(orders):
+            weights: dict[int, Any] = {}
+            sources = sorted({order.source for order in batch if order.moves})
+            for process, mine in self._placement.split(sources, lambda worker: worker).items():
+                found = self._actors[process].weights.options(num_returns=len(mine)).remote(mine)
+                weights.update(zip(mine, found if len(mine) > 1 else [found], strict=True))
+            asked = {}
+            split = self._placement.split(batch, lambda order: order.target)
+            for process, mine in split.items():
+                needed = sorted({order.source for order in mine if order.moves})
+                asked[process] = (mine, needed, *[weights[source] for source in needed])
+            self._ask("receive", asked, split)
+
+    def weights(self, worker: int) -> Any:
+        process = self._placement.process_of(worker)
+        answer = self._ask("weights", {process: ([worker],)}, {process: []})
+        return unpack(worker, answer[process])
+
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+        saved: list[Saved] = []
+
+        def write(_: int, state: tuple[int, bytes]) -> None:
+            worker, data = state
+            name = f"{prefix}-w{worker}.pt"
+            files.write(folder / name, data)
+            saved.append(Saved(worker, name, len(data), files.digest(data)))
+
+        split = list(self._placement.split(sorted(workers), lambda worker: worker).items())
+        for begin in range(0, len(split), _SAVING):
+            streams = {
+                self._actors[process].states.options(num_returns="streaming").remote(mine): process
+                for process, mine in split[begin : begin + _SAVING]
+            }
+            self._stream("save", streams, write, lambda _: [])
+        return sorted(saved, key=lambda entry: entry.worker)
+
+    def close(self) -> None:
+        self._closed = True
+        if self._ray.is_initialized():
+            for actor in self._actors:
+                self._ray.kill(actor, no_restart=True)
+        self._actors = []
+
+    def __enter__(self) -> RayEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, packed: bytes) -> None:
+        options = {"num_cpus": self._options.cpus_per_actor, "num_gpus": self._options.gpus_per_actor}
+        kind = self._ray.remote(**options, max_restarts=0)(Workers)
+        count = self._placement.all_processes
+        self._actors = [kind.remote() for _ in range(count)]
+        spec, paths = self._ray.put(packed), [str(Path(path).resolve()) for path in sys.path]
+        seconds = None if self._options.wait_for_resources else max(self._timeout or 0.0, _START_SECONDS)
+        asked = {process: (spec, self._placement.stands_for(process), paths) for process in range(count)}
+        nodes = self._ask("start", asked, {}, seconds)
+        here = Node("", firerl.__version__, platform.python_version())
+        for node in nodes.values():
+            if (node.firerl, node.python) != (here.firerl, here.python):
+                raise SettingError(
+                    f"node {node.host} has firerl {node.firerl} and Python {node.python}, this process firerl "
+                    f"{here.firerl} and Python {here.python}: they must be the same"
+                )
+
+    def _ask(
+        self,
+        method: str,
+        arguments: Mapping[int, tuple[Any, ...]],
+        orders: Mapping[int, Sequence[Any]],
+        timeout: float | None = None,
+    ) -> dict[int, Any]:
+        """Call a method of these actors; ``orders`` are those of each, for blame."""
+        if self._closed:
+            raise RuntimeError("this engine is closed: start a new one")
+        asked = {getattr(self._actors[p], method).remote(*given): p for p, given in arguments.items()}
+        answers: dict[int, Any] = {}
+        errors: dict[int, Exception] = {}
+        begun, limit = time.monotonic(), timeout or self._timeout
+        waiting = list(asked)
+        while waiting:
+            ready, waiting = self._ray.wait(waiting, num_returns=1, timeout=_LOOK_SECONDS)
+            for reference in ready:
+                process = asked[reference]
+                try:
+                    answers[process] = self._get(reference, method, process, orders.get(process, ()))
+                except (FirerlError, OSError) as error:
+                    errors[process] = error
+            if waiting and limit is not None and time.monotonic() - begun > limit:
+                raise self._silent(method, asked[waiting[0]], limit, orders.get(asked[waiting[0]], ()))
+        if errors:
+            raise errors[min(errors)]
+        return answers
+
+    def _stream(
+        self,
+        method: str,
+        streams: Mapping[Any, int],
+        hear: Callable[[int, Any], None],
+        orders: Callable[[int], Sequence[Any]],
+    ) -> None:
+        """Hear of each actor's stream until all have ended."""
+        errors: dict[int, Exception] = {}
+        silent = dict.fromkeys(streams.values(), 0.0)  # seconds
+        waiting = list(streams)
+        while waiting:
+            begun = time.monotonic()
+            ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_SECONDS / 10)
+            waited = time.monotonic() - begun
+            for stream in ready:
+                process = streams[stream]
+                silent[process] = 0.0
+                try:
+                    hear(process, self._get(next(stream), method, process, orders(process)))
+                except StopIteration:
+                    waiting.remove(stream)
+                except (FirerlError, OSError) as error:
+                    errors[process] = error
+                    waiting.remove(stream)
+            for stream in set(waiting) - set(ready):
+                silent[streams[stream]] += waited
+                if self._timeout is not None and silent[streams[stream]] > self._timeout:
+                    raise self._silent(method, streams[stream], self._timeout, orders(streams[stream]))
+        if errors:
+            raise errors[min(errors)]
+
+    def _get(self, reference: Any, method: str, process: int, orders: Sequence[Any]) -> Any:
+        """An answer; an actor's own error as it was raised there, a lost actor or object as MachineFailure."""
+        exceptions = self._ray.exceptions
+        try:
+            return self._ray.get(reference)
+        except exceptions.RayTaskError as error:
+            if isinstance(error.cause, FirerlError | OSError):
+                raise error.cause from None
+            if isinstance(error.cause, MachineFailure):
+                raise self._blamed(method, process, str(error.cause), orders, error.cause.memory) from None
+            if isinstance(error.cause, exceptions.RayError):
+                raise self._lost(method, process, orders, error.cause) from None
+            raise RuntimeError(f"in an actor of the engine:\n{error}") from None
+        except exceptions.RayError as error:
+            raise self._lost(method, process, orders, error) from None
+
+    def _lost(self, method: str, process: int, orders: Sequence[Any], error: BaseException) -> MachineFailure:
+        first = str(error).strip().splitlines()
+        return self._blamed(method, process, f"actor {process} is lost: {first[0] if first else error!r}", orders)
+
+    def _silent(self, method: str, process: int, limit: float, orders: Sequence[Any]) -> Exception:
+        if method == "start":
+            return SettingError(
+                f"engine=ray: actor {process} has not started within {limit:g} s; the cluster may have no room for "
+                f"{ray_cluster.asked(self._options, self._placement.all_processes)} besides what else runs there"
+            )
+        return self._blamed(method, process, f"actor {process} has not answered for {limit:g} s: it hangs", orders)
+
+    def _blamed(
+        self, method: str, process: int, text: str, orders: Sequence[Any], memory: bool = True
+    ) -> MachineFailure:
+        """The failure of an actor, with whom it may have come of: the first that has not reported."""
+        if not memory:
+            return MachineFailure(text)
+        suspects = [order.target if isinstance(order, Transfer) else order.worker for order in orders]
+        alone = process >= self.processes
+        if alone:
+            suspects = [self._placement.alone[process - self.processes]]
+        workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
+        return MachineFailure(text + workers, process=process, call=method, suspects=suspects, alone=alone)
+
+
+def _read(order: Load) -> bytes:
+    try:
+        return order.path.read_bytes()
+    except OSError as error:
+        raise RunFolderError(f"checkpoint {order.path} cannot be read: {error}") from error
