@@ -211,7 +211,8 @@ class Journal:
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
-        return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
+        with reading(self.run_dir):
+            return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
 
     def result(self, digest: str | None = None) -> dict[str, Any] | None:
         """What ``result.json`` holds, if the run has finished at the generation with this hash, else at the last one.
@@ -325,11 +326,14 @@ class Journal:
 
     def timings(self) -> list[dict[str, float]]:
         """Seconds by part, one row a generation. Not part of the promise."""
-        return [plain.loads(row[0]) for row in self._db.execute("SELECT data FROM timings ORDER BY generation")]
+        with reading(self.run_dir):
+            rows = self._db.execute("SELECT data FROM timings ORDER BY generation")
+            return [dict(plain.loads(row[0])) for row in rows]
 
     def notes(self) -> list[str]:
         """What happened besides: resumes, machine failures, devices; in order. Not part of the promise."""
-        return [row[0] for row in self._db.execute("SELECT text FROM notes ORDER BY rowid")]
+        with reading(self.run_dir):
+            return [row[0] for row in self._db.execute("SELECT text FROM notes ORDER BY rowid")]
 
     def close(self) -> None:
         """Close the file."""
