@@ -5,10 +5,11 @@
 
 A file is spoilt in a copy of a small run (``mutations.py``), then two of the functions that read it do so, in turn
 (``mutated_readers.py``), in a child forked from this process, which has imported everything. Good is what reads the
-file rightly, or refuses it with one of firerl's errors. Bad is: code from a file runs (a canary file appears), a signal, more than 5 seconds of the processor, more than 1 GB of memory above the warmed process, anything
-outside the run's folder that is opened for writing, moved or removed (audit events of the interpreter; a tree of
-canary files compared after each case), and any other exception. Commands are real processes, judged by their exit code
-and by what they print. Progress is kept in ``--out``; the same line goes on. The last line is one JSON object.
+file rightly, or refuses it with one of firerl's errors. Bad is: code of a file runs (a canary file appears), a signal,
+more than 5 seconds of the processor, more than 1 GB of memory above the warmed process, anything outside the run's
+folder that is opened for writing, moved or removed (audit events of the interpreter; a tree of canary files compared
+after each reading), and any other exception. Commands are real processes, judged by their exit code and by what they
+print. Progress is kept in ``--out``; the same line goes on. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -436,7 +437,7 @@ def _child(batch: Sequence[Case], folder: Path, pipe: int) -> int:
 COMMANDS: dict[str, tuple[list[str], str]] = {  # arguments, the runs that they fit
     "launch resume": (["launch", "resume={run}", "engine=inline"], "open whole"),
     "launch init": (
-        ["launch", "learner=quadratic", "init={run}", "run_dir=../new", "preset=smoke", "engine=inline"],
+        ["launch", "learner=quadratic", "init={run}", "run_dir={run}-new", "preset=smoke", "engine=inline"],
         "whole",
     ),
     "replay": (["replay", "{run}", "seed=9", "engine=inline", "out={run}-again"], "whole"),
@@ -525,8 +526,8 @@ def ready(folder: Path) -> None:
     one_thread()
     quiet(lambda: prepare(folder))
     shutil.copytree(folder / "canary", folder / "spare")
-    for name, run in (("play", "agent"), ("policy", "agent"), *((n, "whole") for n in RUN_READERS), ("retrace", "whole"),
-                      ("verify", "whole"), ("init", "whole"), ("probe", "texts"), ("schedule", "whole")):  # fmt: skip
+    others = [("play", "agent"), ("policy", "agent"), ("probe", "texts")]
+    for name, run in (*others, *((n, "whole") for n in (*RUN_READERS, "retrace", "init", "schedule"))):
         shutil.rmtree(folder / "case", ignore_errors=True)
         (folder / "case/inner").mkdir(parents=True)
         shutil.copytree(folder / "base" / run, folder / "case/inner" / run)

@@ -4,6 +4,8 @@ A mutation is a function of (run folder, the file's path in it, a random generat
 in one way. What has digests is sealed again where that makes a difference: an attacker can do that, too.
 """
 
+# ruff: noqa: E501  payloads are read best in one piece
+
 from __future__ import annotations
 
 import io
