@@ -146,7 +146,12 @@ def plans() -> list[Plan]:
     for mutate, share in ((m.yaml_wild, 3), (m.by_hand, 3)):
         made.append(
             Plan(
-                f"schedule {mutate.__name__}", share, mutate, "whole", "schedule.yaml", ["retrace", "result", "verify"]
+                f"schedule {mutate.__name__}",
+                share,
+                mutate,
+                "whole",
+                "schedule.yaml",
+                ["schedule", "retrace", "result", "verify"],
             )
         )
     made.append(

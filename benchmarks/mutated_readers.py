@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import closing, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import firerl
-from firerl import api, checkpoint, compare, explain, files, initial, journal, play, policy, report, retracing, store
+from firerl import api, checkpoint, compare, explain, initial, journal, play, policy, report, retracing, store
 from firerl.compose import compose
 from firerl.config import config_of, resolve
 from firerl.envs.images import cache
-from firerl.insight import health, history, probe, report_run, verify
+from firerl.insight import health, history, probe, verify
 from firerl.journal_db import Journal
 from firerl.learners import find_learner
 from firerl.lock import refuse_if_held
@@ -138,12 +139,8 @@ def _result(run: Path) -> None:
 
 
 def _play(run: Path) -> None:
-    for ever in (False, True):
-        learner = play.build(play.load(run, ever))
-        if callable(getattr(learner, "episodes", None)):
-            list(learner.episodes(1, 0, mean=True))
-        else:
-            learner.evaluate(0)
+    for best_ever in (False, True):
+        play._play(Namespace(run_dir=run, best_ever=best_ever, video=None, learner=None, env=None, episodes=1, seed=0))
 
 
 def _policy(run: Path) -> None:
@@ -175,9 +172,8 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "checkpoint": lambda run: checkpoint.read(run / "best.pt"),
     "best": lambda run: policy.read(run / "best.pt"),
     "result": _result, "init": _init, "play": _play, "policy": _policy, "journal": _journal, "history": _history,
-    "explain": _explain, "verify": verify.verify_folder, "report": _report, "report run": report_run.read,
+    "explain": _explain, "verify": verify.verify_folder, "report": _report,
     "compare": _compare, "held": refuse_if_held, "examine": health.examine, "repair": repair, "store": _store,
     "resume": _resume, "extend": _extend, "retrace": _retrace, "retraced": _retraced, "probe": _probe, "cache": _cache,
     "free": lambda run: store.check_free(run), "schedule": lambda run: retracing._rows(run, None),
 }  # fmt: skip
-_ = files

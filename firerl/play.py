@@ -94,6 +94,24 @@ def _play(arguments: argparse.Namespace) -> None:
     network = load(arguments.run_dir, arguments.best_ever)
     learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
     print(network.headline(), flush=True)
+    with _weights_of_a_file(network):
+        _episodes(arguments, network, learner)
+
+
+@contextmanager
+def _weights_of_a_file(network: Network) -> Iterator[None]:
+    """What a learner makes of weights that are none of its own, as one FirerlError."""
+    try:
+        yield
+    except (FirerlError, OSError):
+        raise
+    except Exception as error:  # anybody's code, on anybody's weights
+        why = " ".join(str(error).split())[:160]
+        text = f"learner={network.learner} cannot work with these weights: {type(error).__name__}: {why}"
+        raise FirerlError(text) from error
+
+
+def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> None:
     if not callable(getattr(learner, "episodes", None)):
         print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
         if arguments.video:
@@ -103,7 +121,7 @@ def _play(arguments: argparse.Namespace) -> None:
     if arguments.video:
         episodes = film(learner, network.settings, arguments.episodes, arguments.seed, arguments.video)
     else:
-        episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)  # type: ignore[attr-defined]
+        episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)
     played = []
     for number, (value, length) in enumerate(episodes, start=1):
         print(f"episode {number:>3}  return {value:>12.3f}  length {length:>6}", flush=True)
@@ -193,16 +211,9 @@ def build(network: Network, own: str | None = None, command: str = "python -m fi
     given = None if own is None else find_learner(own)
     found = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
     settings = completed(found, network.settings)
-    try:
+    with _weights_of_a_file(network):
         learner = found(settings, network.hyperparameters, 0, "cpu")
         learner.load(weights=network.weights)
-    except FirerlError:
-        raise
-    except Exception as error:  # anybody's code, on anybody's weights
-        why = " ".join(str(error).split())[:160]
-        raise FirerlError(
-            f"learner={network.learner} cannot take these weights: {type(error).__name__}: {why}"
-        ) from error
     return learner
 
 
