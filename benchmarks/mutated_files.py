@@ -559,6 +559,19 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def figures(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """One row a kind of file and mutation, or a command: what ``benchmarks/results`` keeps."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = row["reader"] if row["reader"].startswith("command") else row["case"].rpartition(" ")[0]
+        kinds.setdefault(name, []).append(row)
+    for name, own in sorted(kinds.items()):
+        counts = {b: sum(row["bad"] == b for row in own) for b in BAD}
+        good = Counter(row["outcome"] for row in own)
+        told = {"files": len({row["case"] for row in own}), "readings": len(own)}
+        yield {"kind": name, **told, "read": good["read"], "refused": good["refused"], **counts}
+
+
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The figures of the last line."""
     commands = [row for row in rows if row["reader"].startswith("command")]
@@ -578,6 +591,7 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=50, help="files for every command (50)")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("mutated_files.jsonl"), help="progress (mutated_files.jsonl)")
+    parser.add_argument("--figures", type=Path, help="write the figures there, one line a kind of file and mutation")
     options = parser.parse_args()
     count, each = (300, 0) if options.quick else (options.files, options.commands)
     rows = results_file.read(options.out)
@@ -617,6 +631,10 @@ def main() -> int:
                     bare[command] = (max(row["seconds"] for row in whole), max(row["bytes"] for row in whole))
                 keep(as_a_command(command, case, folder, bare[command]))
                 out.flush()
+    if options.figures:
+        options.figures.unlink(missing_ok=True)
+        for row in figures(rows):
+            results_file.append(options.figures, row)
     print(f"\n{table(rows)}\n")
     print(json.dumps(summary(rows)))
     return 1 if any(row["bad"] for row in rows) else 0

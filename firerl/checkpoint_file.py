@@ -40,7 +40,7 @@ OPCODES = (  # what plain data and tensors are written with in protocol 2
 
 def checked(file: IO[bytes]) -> bytes:
     """The archive in ``file``, packed anew. Raises ValueError, zipfile's and pickle's errors on anything else."""
-    with zipfile.ZipFile(_Careful(file)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(_Careful(file)) as archive:
         records = _records(archive)
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as packed:
@@ -125,10 +125,12 @@ class _Storage:
         self.elements = elements
 
 
-class _Follower(pickle._Unpickler):  # type: ignore[misc, name-defined]
+class _Follower(pickle._Unpickler):
     """Python's own unpickler without the opcodes that torch.save never writes; nothing that a file names is called."""
 
-    dispatch: ClassVar[dict[int, Any]] = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES}  # type: ignore[attr-defined]
+    stack: list[Any]  # of the machine, in Python's class
+
+    dispatch: ClassVar[dict[int, Any]] = {code[0]: pickle._Unpickler.dispatch[code[0]] for code in OPCODES}
 
     def __init__(self, head: bytes, sizes: Mapping[str, int]):
         super().__init__(io.BytesIO(head), encoding="utf-8", errors="strict")

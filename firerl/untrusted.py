@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 CHECKPOINT = 4 << 30  # bytes of a checkpoint; dumps writes none that is larger
 PICKLE = 8 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise
@@ -28,7 +29,7 @@ DEPTH = 50  # of a YAML file; libyaml itself has no limit but the stack
 
 
 @contextmanager
-def opened(path: Path, most: int) -> Iterator[IO[bytes]]:
+def opened(path: Path, most: int) -> Iterator[BufferedReader]:
     """An ordinary file of at most ``most`` bytes, never a pipe or a device, for reading.
 
     Raises OSError (FileNotFoundError where there is none), ValueError on what is no such file.
@@ -101,7 +102,7 @@ def parse_yaml(text: str) -> Any:
 def _loader(base: Any) -> Any:
     """A safe loader that refuses merges (``<<``): they multiply while they are read."""
 
-    class Loader(base):  # type: ignore[misc]
+    class Loader(base):
         def flatten_mapping(self, node: Any) -> None:
             if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
                 raise ValueError("it merges entries (<<): write them out")

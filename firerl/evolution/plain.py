@@ -104,7 +104,8 @@ def made(cls: type[T], fields: Any) -> T:
     """A dataclass of the core from plain data that may be anybody's. Raises ValueError, TypeError."""
     if not isinstance(fields, Mapping):
         raise ValueError(f"{cls.__name__}: {fields!r:.40} is no mapping")
-    for name, kinds in _kinds(cls).items():
+    known: Any = cls  # mypy knows no hash of a type variable's class
+    for name, kinds in _kinds(known).items():
         value = fields.get(name)
         if name in fields and kinds and type(value) not in kinds:
             raise ValueError(f"{cls.__name__}.{name} is {value!r:.40}")
@@ -119,15 +120,16 @@ def made(cls: type[T], fields: Any) -> T:
 
 
 @functools.cache
-def _kinds(cls: type) -> dict[str, set[type]]:
+def _kinds(cls: Any) -> dict[str, set[type]]:
     """The types that each field may have as JSON gives them; an empty set: any."""
-    known = {int: {int}, float: {float, int}, str: {str}, bool: {bool}, type(None): {type(None)}}
-    kinds = {}
+    known: dict[Any, set[type]] = {int: {int}, float: {float, int}, str: {str}, bool: {bool}, type(None): {type(None)}}
+    kinds: dict[str, set[type]] = {}
     for name, hint in get_type_hints(cls).items():
         parts = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        mapping = get_origin(hint) is collections.abc.Mapping
-        plain = all(part in known for part in parts)
-        kinds[name] = {dict} if mapping else set().union(*(known[part] for part in parts)) if plain else set()
+        if get_origin(hint) is collections.abc.Mapping:
+            kinds[name] = {dict}
+        else:
+            kinds[name] = {kind for part in parts for kind in known[part]} if set(parts) <= known.keys() else set()
     return kinds
 
 
