@@ -463,17 +463,16 @@ WHOLE = {run: Plan(f"{run} whole", 0, lambda *_: None, run, "lock", []) for run 
 
 
 def command_cases(each: int) -> Iterator[tuple[str, Case]]:
-    """``each`` cases for every command, all plans of its runs in turn."""
-    rng = random.Random(0)
-    for command, (_, runs) in COMMANDS.items():
-        fit = [plan for plan in plans() if plan.run in runs.split()]
-        if command == "launch init":
-            fit = [plan for plan in fit if plan.file == "best.pt"]
-        elif command == "plan --probe":
-            fit = [plan for plan in fit if plan.file == "probe.json"]
-        weights = [plan.share for plan in fit]
-        for seed in range(each):
-            yield command, Case(rng.choices(fit, weights)[0], 10_000 + seed)
+    """``each`` cases for every command, one of each command after another."""
+    for seed in range(each):
+        for command, (_, runs) in COMMANDS.items():
+            fit = [plan for plan in plans() if plan.run in runs.split()]
+            if command == "launch init":
+                fit = [plan for plan in fit if plan.file == "best.pt"]
+            elif command == "plan --probe":
+                fit = [plan for plan in fit if plan.file == "probe.json"]
+            rng = random.Random(f"{command} {seed}")
+            yield command, Case(rng.choices(fit, [plan.share for plan in fit])[0], 10_000 + seed)
 
 
 def as_a_command(command: str, case: Case, folder: Path, bare: tuple[float, int]) -> dict[str, Any]:
