@@ -61,9 +61,7 @@ def _whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
 
 def _copy(archive: zipfile.ZipFile, record: zipfile.ZipInfo, packed: zipfile.ZipFile) -> None:
     try:
-        with archive.open(record) as source, packed.open(record.filename, "w", force_zip64=True) as target:
-            while part := source.read(1 << 20):
-                target.write(part)
+        packed.writestr(record.filename, archive.read(record))
     except (EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"its record {record.filename} is damaged") from error
 
