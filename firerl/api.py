@@ -9,20 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl import named_code
 from firerl.compose import compose
-from firerl.config import SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
+from firerl.config import MAY_CHANGE, SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
 from firerl.engine import devices as machine
-from firerl.errors import SettingError, reason
+from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State
 from firerl.files import digest
 from firerl.initial import read_initial
+from firerl.journal_db import Journal
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
 from firerl.progress import Observer, Together
@@ -30,12 +30,15 @@ from firerl.run_result import Result
 from firerl.settings import build, show
 
 if TYPE_CHECKING:
+    from firerl.engine.base import Engine
     from firerl.store import Store
 
 COMPUTES = "computes on "  # how a note begins that says on what kind of device
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step. Of init, its
 # weights' digest is promised.
 NOT_PROMISED = ("checkpoints", "engine", "init", "logger", "run_dir", "steps", "stop")
+# What a person types, where that is not the field's name.
+TYPED = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}
 
 
 def run(
@@ -199,6 +202,46 @@ def resume_run(
         return _run(here, learner, store, told)
 
 
+def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | None = None) -> Result:
+    """Go on with the run that lies in ``config.run_dir`` and that ``config`` describes, ``steps``, ``stop`` and the
+    like as it says. Raises RunFolderError where another run lies there."""
+    journal = Journal.open(Path(config.run_dir))
+    try:
+        old = config_of(journal)
+    finally:
+        journal.close()
+    old = replace(old, settings=completed(find_learner(old.learner), old.settings))
+    promised = [_promised(old), _promised(config)]
+    for name in sorted(promised[0].keys() | promised[1].keys()):
+        there, here = (one.get(name) for one in promised)
+        if there != here:
+            raise RunFolderError(
+                f"run_dir={config.run_dir} holds another run: {_first_difference(name, there, here)}; give this one a "
+                f"folder of its own, or go on with that one by resume={config.run_dir}"
+            )
+    plain = to_plain(config)
+    return resume_run(config.run_dir, {name: plain[name] for name in MAY_CHANGE}, progress=progress, observer=observer)
+
+
+def _promised(config: RunConfig) -> dict[str, Any]:
+    """What makes a run that run and no other, as a journal gives it back; the weights it starts from by their path."""
+    kept = loads(dumps(to_plain(config)))
+    return {name: value for name, value in kept.items() if name not in (*MAY_CHANGE, "run_dir", "init_sha256")}
+
+
+def _first_difference(name: str, there: Any, here: Any) -> str:
+    """The first setting in which two values of ``name`` differ, with both."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        inner = next(key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key))
+        return _first_difference(f"{name}.{inner}", there.get(inner), here.get(inner))
+    first, _, rest = name.partition(".")
+    typed = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}.get(
+        first, first
+    )
+    name = ".".join(filter(None, (typed, rest.removeprefix("settings."))))
+    return f"{name} is {show(there)} there and {show(here)} here"
+
+
 def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
     """The config with the devices that the run computes on here. The run folder keeps what was asked for."""
     return replace(config, engine=replace(config.engine, devices=machine.of_run(config, learner)))
@@ -237,7 +280,10 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     if idle and engine.name != "inline":
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
-    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers, costs)
+
+    def start_engine(alone: Sequence[int]) -> Engine:
+        return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone)
+
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
