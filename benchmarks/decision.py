@@ -104,7 +104,8 @@ def shares(layout: Layout) -> tuple[float, float, float]:
 
 def measure(layout: Layout, decisions: int) -> tuple[float, np.ndarray, float]:
     """Milliseconds of the first decision of this length, of each one after [decisions], and evaluations that ended."""
-    curves._kernels.cache_clear()
+    for kept in (curves._kept_kernels, curves._kept_long_kernels):
+        kept.cache_clear()
     spent, ended = [], []
     for seed in range(decisions + 1):
         setup, settings, state, reports = make_state(layout, seed)

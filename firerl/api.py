@@ -7,11 +7,12 @@ every command reads.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl import named_code
 from firerl.compose import compose
 from firerl.config import MAY_CHANGE, SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
 from firerl.engine import devices as machine
@@ -23,7 +24,7 @@ from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.journal_db import Journal
 from firerl.learner import Learner
-from firerl.learners import completed, find_again, find_learner, warn_of_main
+from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
 from firerl.settings import build, show
@@ -157,13 +158,21 @@ def resume_run(
     *,
     progress: bool = False,
     observer: Observer | None = None,
+    given: Mapping[str, str] | None = None,
+    line: Callable[[Mapping[str, str]], str] | None = None,
 ) -> Result:
-    """``resume`` with the changes as nested data."""
+    """``resume`` with the changes as nested data.
+
+    ``given`` is code that the run names and a person gives again, by role (``firerl.named_code``); ``line`` makes what
+    to type of what is missing.
+    """
     from firerl.store import Store
 
     _check_that_we_may_start()
+    call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
     with Store.open(Path(run_dir)) as store:
         old = config_of(store.journal())
+        named_code.take_given(given or {}, old)
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
         if config.steps < generation.step:
@@ -179,7 +188,11 @@ def resume_run(
             told.finished(finished, store.run_dir)
             told.close()
             return Result(store.run_dir, finished)
-        learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
+        names = named_code.own_names(config)
+        if learner is not None or is_homeless(config.learner):
+            del names["learner"]
+        named_code.check(names, line or named_code.call_line(call))
+        learner = find_again(config.learner, call, learner)
         here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))

@@ -145,8 +145,12 @@ class _Kernels:
     log_determinant: Curve  # [v, l] of K + vI
 
 
-@lru_cache(maxsize=64)  # lengths; 0.6 MB each at 200 points
 def _kernels(n: int) -> _Kernels:
+    """Kept for as many lengths as take 100 MB at most, up to 4,000 points: 0.6 MB each at 200."""
+    return _kept_kernels(n) if n <= 500 else _kept_long_kernels(n)
+
+
+def _make_kernels(n: int) -> _Kernels:
     bases, shrinks, log_determinants = [], [], []
     v = _VARIANCES[:, None]
     for scale in np.geomspace(max(1.0, n / 6), 10.0 * n, GRID):
@@ -158,6 +162,10 @@ def _kernels(n: int) -> _Kernels:
         log_determinants.append(np.log(spectrum).sum(axis=1) + (n - phi.shape[1]) * np.log(_VARIANCES))
     starts = (0, *np.cumsum([basis.shape[1] for basis in bases]).tolist())
     return _Kernels(np.hstack(bases), starts, np.hstack(shrinks), np.stack(log_determinants, axis=1))
+
+
+_kept_kernels = lru_cache(maxsize=64)(_make_kernels)
+_kept_long_kernels = lru_cache(maxsize=8)(_make_kernels)
 
 
 def _rbf_features(n: int, scale: float) -> Curve:

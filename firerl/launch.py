@@ -108,9 +108,13 @@ def _start(config: RunConfig) -> int:
 
 def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
-    from firerl import api
+    from firerl import api, named_code
 
-    return _interruptible(run_dir, lambda: api.resume_run(run_dir, changes, progress=True))
+    # Code that the run names, given again: no change, but what says that it may be run.
+    given = {role: changes[role]["name"] for role in named_code.ROLES if set(changes.get(role) or ()) == {"name"}}
+    rest = {name: value for name, value in changes.items() if name not in given}
+    line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
+    return _interruptible(run_dir, lambda: api.resume_run(run_dir, rest, progress=True, given=given, line=line))
 
 
 def _interruptible(run_dir: str, action: Callable[[], object]) -> int:

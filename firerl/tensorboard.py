@@ -16,9 +16,9 @@ from typing import Any
 from firerl import durable
 from firerl.config import RunConfig
 from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
+from firerl.insight.tally import Tally, is_number
 from firerl.journal_db import Journal, Point
 from firerl.progress import Round, Silent
-from firerl.view import Tally, is_number
 
 
 class TensorBoardObserver(Silent):

@@ -43,6 +43,8 @@ MALFORMED = [  # arguments, what the line says
     ([QUADRATIC, "population.sizes=[1,8]"], "population.sizes=[1, 8]: must be a list of integers >= 2"),
     ([QUADRATIC, "space.lr={log_uniform: [1, 0.1]}"], "space.lr"),
     ([QUADRATIC, "space.lr={log_uniform: [1,"], "space.lr"),
+    (["env=Hopper", "space.learning_rate={uniform: [0.5, 9]}"], "space.learning_rate=9.0: allowed is from 0 to 1"),
+    (["learner=classifier", "space.momentum={uniform: [0, 1.5]}"], "space.momentum=1.5: must be a finite number"),
     ([QUADRATIC, "steps=100"], "the nearest are 60 and 120"),
     ([QUADRATIC, "algo.max_eval_steps=20"], "fewer than 7"),
     ([QUADRATIC, "algo.smoothing=gpp"], "did you mean 'gp'? allowed: gp, mean, none"),

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 import firerl
-from firerl import explain, journal, launch, report
+from firerl import explain, journal, launch, report, seal
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import RunFolderError, SettingError
 from firerl.insight.verify import verify_folder
@@ -51,6 +51,8 @@ def set_meta(run_dir: Path, key: str, value: str | None) -> None:
         db.execute("DELETE FROM meta WHERE key = ?", (key,))
         if value is not None:
             db.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+        if db.execute("SELECT 1 FROM meta WHERE key = 'seal'").fetchone():
+            seal.close(db)
 
 
 def test_a_run_of_this_format_is_kept() -> None:

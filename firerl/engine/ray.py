@@ -25,7 +25,7 @@ from firerl.engine.host import Failure, Host, unpack
 from firerl.engine.placement import Placement
 from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.transfers import independent
-from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.errors import FirerlError, SettingError
 
 _START_SECONDS = 300.0  # a new actor imports torch and the learner's libraries, many at a time on one machine
 _LOOK_SECONDS = 0.5
@@ -46,7 +46,10 @@ class Workers:
     """What lives in an actor: a Host and its learners."""
 
     def start(self, packed: bytes, process: int, paths: Sequence[str]) -> Node:
-        """Build nothing yet; modules are looked for in the controller's ``paths``, too. Raises SettingError where the learner cannot be imported or its device does not work."""
+        """Import the learner; modules are looked for in the controller's ``paths``, too.
+
+        Raises SettingError where that cannot be done, or where its device does not work.
+        """
         sys.path += [path for path in paths if path not in sys.path]
         node = Node(platform.node(), firerl.__version__, platform.python_version())
         try:
@@ -59,12 +62,12 @@ class Workers:
 
     def create(self, orders: Sequence[Create], weights: bytes | None) -> None:
         """As Host.create; ``weights`` are those of the orders' file."""
-        self._host.create(orders, lambda path: checkpoint.loads(weights))  # type: ignore[arg-type]
+        self._host.create(orders, lambda path: checkpoint.unpacked(weights or b"", path))
 
     def load(self, orders: Sequence[Load], *states: bytes) -> None:
         """As Host.load, with the contents of the orders' files."""
         contents = dict(zip([order.path for order in orders], states, strict=True))
-        self._host.load(orders, lambda path: checkpoint.loads(contents[path]))
+        self._host.load(orders, lambda path: checkpoint.unpacked(contents[path], path))
 
     def advance(self, orders: Sequence[Advance]) -> Iterator[list[Outcome]]:
         """As Host.advance; what has come of the orders, in parts."""
@@ -145,14 +148,15 @@ class RayEngine:
         contents: dict[Path | None, Any] = {None: None}  # one file, if any
         for order in orders:
             if order.weights not in contents:
-                checkpoint.read(order.weights)  # raises where it is damaged
-                contents[order.weights] = self._ray.put(order.weights.read_bytes())
+                contents[order.weights] = self._ray.put(checkpoint.packed(order.weights))
         split = self._placement.split(orders)
         self._ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
 
     def load(self, orders: Sequence[Load]) -> None:
         split = self._placement.split(orders)
-        self._ask("load", {p: (mine, *map(_read, mine)) for p, mine in split.items()}, split)
+        self._ask(
+            "load", {p: (mine, *[checkpoint.packed(order.path) for order in mine]) for p, mine in split.items()}, split
+        )
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         left = {process: list(mine) for process, mine in self._placement.split(orders).items()}
@@ -306,12 +310,14 @@ class RayEngine:
         try:
             return self._ray.get(reference)
         except exceptions.RayTaskError as error:
-            if isinstance(error.cause, FirerlError | OSError):
-                raise error.cause from None
-            if isinstance(error.cause, MachineFailure):
-                raise self._blamed(method, process, str(error.cause), orders, error.cause.memory) from None
-            if isinstance(error.cause, exceptions.RayError):
-                raise self._lost(method, process, orders, error.cause) from None
+            cause = error.cause
+            if isinstance(cause, FirerlError | OSError):
+                raise cause from None
+            if isinstance(cause, MachineFailure | MemoryError):
+                fatal = isinstance(cause, MemoryError) or cause.memory
+                raise self._blamed(method, process, str(cause), orders, fatal) from None
+            if isinstance(cause, exceptions.RayError):
+                raise self._lost(method, process, orders, cause) from None
             raise RuntimeError(f"in an actor of the engine:\n{error}") from None
         except exceptions.RayError as error:
             raise self._lost(method, process, orders, error) from None
@@ -340,10 +346,3 @@ class RayEngine:
             suspects = [self._placement.alone[process - self.processes]]
         workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
         return MachineFailure(text + workers, process=process, call=method, suspects=suspects, alone=alone)
-
-
-def _read(order: Load) -> bytes:
-    try:
-        return order.path.read_bytes()
-    except OSError as error:
-        raise RunFolderError(f"checkpoint {order.path} cannot be read: {error}") from error

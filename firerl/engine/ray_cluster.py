@@ -42,7 +42,8 @@ def ray_module(alone: bool = False) -> Any:
 
 
 def connect(options: RayOptions, timeout: float | None) -> Any:
-    """Ray, after this process has joined the cluster, or has started one on this machine that ends with this process and listens on loopback only.
+    """Ray, after this process has joined the cluster, or has started one on this machine that ends with this process
+    and listens on loopback only.
 
     Raises SettingError where there is none at the address within ``timeout`` seconds (a minute, if None).
     """

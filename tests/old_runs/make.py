@@ -1,7 +1,7 @@
 """Makes the kept run of this version, which later code must read: ``python tests/old_runs/make.py``.
 
-It is replaced where there is one of the same journal format already. ``expected.json`` tells what it and its
-continuation end with on the machine that made it. Keep the folders of older formats as they are.
+It is replaced where there is one of the same name already: rename first what another version made, and keep it.
+``expected.json`` tells what it and its continuation end with on the machine that made it.
 """
 
 from __future__ import annotations
