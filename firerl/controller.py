@@ -54,11 +54,10 @@ class Controller:
         while True:
             generation = before = self.store.last()
             try:
-                stopped = self._stopped(generation)
-                if not stopped:
+                while not (stopped := self._stopped(generation)):
                     engine = self.start_engine(self.suspects.alone)
                     try:
-                        generation, stopped = self._run_on(engine, generation)
+                        generation = self._run_on(engine, generation)
                     finally:
                         engine.close()
                 return results.write(self.config, self.learner, self.store, generation, stopped)
@@ -81,16 +80,20 @@ class Controller:
             return f"again; computing again with {', '.join(apart)} in a process of its own"
         return "computing again"
 
-    def _run_on(self, engine: Engine, generation: Generation) -> tuple[Generation, str]:
-        """Generation after generation, until the run ends or a process dies."""
+    def _run_on(self, engine: Engine, generation: Generation) -> Generation:
+        """Generation after generation, until the run ends, a process dies, or another engine can do better."""
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
         self.step = generation.step
         _restore(engine, self.config, self.store, generation, self.suspects)
         clock = Clock(engine.processes, engine.now)
-        while not (stopped := self._stopped(generation)):
+        while True:
             generation = self._next_generation(engine, generation, clock)
-        return generation, stopped
+            if self._stopped(generation):
+                return generation
+            if engine.outdated:
+                self.observer.note(f"the cluster has grown: going on with more actors from step {generation.step}")
+                return generation
 
     def _next_generation(self, engine: Engine, generation: Generation, clock: Clock) -> Generation:
         """Evaluation points up to the next ready, then the commit."""

@@ -136,6 +136,10 @@ class Engine(Protocol):
 
     processes: int
 
+    @property
+    def outdated(self) -> bool:
+        """Whether a new engine would have more processes: machines have joined the cluster."""
+
     def now(self) -> float:
         """Seconds on this engine's clock, from any start: real ones, but where time is simulated."""
 

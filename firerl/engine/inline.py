@@ -18,6 +18,7 @@ class InlineEngine:
     """
 
     processes = 1
+    outdated = False
 
     def __init__(self, spec: LearnerSpec):
         self._host = Host(spec)

@@ -51,6 +51,8 @@ class LocalEngine:
     Raises SettingError if the learner cannot be sent to a process or imported there.
     """
 
+    outdated = False
+
     def __init__(self, spec: LearnerSpec, processes: int, timeout: float | None = None, alone: Sequence[int] = ()):
         if multiprocess.current_process().daemon:  # a child of ours, in the middle of importing the learner
             raise SettingError("its module starts a run when it is imported: put that under a main guard")

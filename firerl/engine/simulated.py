@@ -29,6 +29,8 @@ class SimulatedEngine:
     interval where that is given. Files need no fsync: a power failure costs a simulation, no training.
     """
 
+    outdated = False
+
     def __init__(self, spec: LearnerSpec, processes: int, costs: Costs):
         self.processes = processes
         self._placement = Placement(processes, spec.stacked)
