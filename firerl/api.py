@@ -14,8 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import named_code
 from firerl.compose import compose
-from firerl.config import MAY_CHANGE, SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
+from firerl.config import (
+    MAY_CHANGE,
+    SIMULATED,
+    EngineConfig,
+    RunConfig,
+    changed,
+    config_of,
+    from_plain,
+    resolve,
+    setup_of,
+    to_plain,
+)
 from firerl.engine import devices as machine
+from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
@@ -243,8 +255,21 @@ def _first_difference(name: str, there: Any, here: Any) -> str:
 
 
 def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
-    """The config with the devices that the run computes on here. The run folder keeps what was asked for."""
+    """The config with the devices that the run computes on here. The run folder keeps what was asked for.
+
+    Raises SettingError where these, or a cluster, are not there.
+    """
+    engine = config.engine
+    if engine.name == "ray":
+        from firerl.engine import ray_cluster
+
+        ray_cluster.connect(_cluster_of(engine), engine.timeout)
+        ray_cluster.actor_count(_cluster_of(engine), engine.processes, sum(config.sizes) + config.evaluators)
     return replace(config, engine=replace(config.engine, devices=machine.of_run(config, learner)))
+
+
+def _cluster_of(engine: EngineConfig) -> RayOptions:
+    return RayOptions(**{option.name: getattr(engine, option.name) for option in fields(RayOptions)})
 
 
 def _moved(store: Store, now: str) -> str | None:
@@ -262,7 +287,6 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
     from firerl.engine.placement import too_many_processes, usual_processes
-    from firerl.engine.ray_cluster import RayOptions
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
     engine = config.engine
@@ -281,8 +305,7 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     if idle and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
-
-    cluster = RayOptions(**{option.name: getattr(engine, option.name) for option in fields(RayOptions)})
+    cluster = _cluster_of(engine)
 
     def start_engine(alone: Sequence[int]) -> Engine:
         return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone, cluster)

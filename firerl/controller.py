@@ -92,7 +92,9 @@ class Controller:
             if self._stopped(generation):
                 return generation
             if engine.outdated:
-                self.observer.note(f"the cluster has grown: going on with more actors from step {generation.step}")
+                text = f"the cluster has grown: going on with more actors from step {generation.step}"
+                self.store.note(text)
+                self.observer.note(text)
                 return generation
 
     def _next_generation(self, engine: Engine, generation: Generation, clock: Clock) -> Generation:

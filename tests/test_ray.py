@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from test_imagenet_runs import generations
 from test_promises import files, finish, journal, launch
 
 ray = pytest.importorskip("ray")
@@ -55,13 +59,6 @@ def cluster() -> Iterator[Cluster]:
     made.close()
 
 
-def generations(run_dir: Path) -> int:
-    """How many are committed."""
-    from test_imagenet_runs import generations as count
-
-    return count(run_dir)
-
-
 @pytest.mark.timeout(400)
 def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cluster) -> None:
     """Three nodes; one is killed in the middle, one joins later: the same journal, and all that is there is used."""
@@ -75,11 +72,9 @@ def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cl
     cluster.add()
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
-    assert "actor" in output
-    assert "computing again" in output
-    counts = [int(count) for count in re.findall(r"workers in (\d+) process", output)]
-    assert counts[0] == 3
-    assert counts[1:2] == [2]
+    assert "in 3 processes" in output
+    assert re.search(r"actor \d is lost.*computing again", output)
+    assert "the cluster has grown: going on with more actors" in output
     assert journal(run_dir) == journal(undisturbed)
     assert files(run_dir) == files(undisturbed)
 
@@ -88,3 +83,100 @@ def wait_for(condition: Any, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_leaves_nobody_behind_and_a_resume_may_take_another_engine(tmp_path: Path, undisturbed: Path) -> None:
+    """On a cluster that the run starts itself; it listens on loopback only."""
+    run_dir = tmp_path / "r"
+    process = launch(*QUADRATIC, "engine=ray", "engine.processes=2", f"run_dir={run_dir}")
+    wait_for(lambda: generations(run_dir) >= 3 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[0]
+    family = descendants(process.pid)
+    assert any("raylet" in name for name in family.values())
+    assert {address for pid in family for address in listening(pid)} <= {"127.0.0.1", "::1"}
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    wait_for(lambda: not any(map(alive, family)), 30)
+    assert not [name for pid, name in family.items() if alive(pid)]
+    finish(f"resume={run_dir}", "engine=local", "engine.processes=1")
+    assert journal(run_dir) == journal(undisturbed)
+
+
+@pytest.mark.timeout(300)
+def test_a_killed_controller_takes_its_cluster_along(tmp_path: Path, undisturbed: Path) -> None:
+    run_dir = tmp_path / "r"
+    process = launch(*QUADRATIC, "engine=ray", "engine.processes=1", f"run_dir={run_dir}")
+    wait_for(lambda: generations(run_dir) >= 3 or process.poll() is not None)
+    family = descendants(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_for(lambda: not any(map(alive, family)), 60)
+    assert not [name for pid, name in family.items() if alive(pid)]
+    finish(f"resume={run_dir}", "engine=ray", "engine.workers_per_actor=5")
+    assert journal(run_dir) == journal(undisturbed)
+
+
+def test_what_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    def refused(*arguments: str) -> str:
+        process = launch(*QUADRATIC, "engine=ray", f"run_dir={tmp_path / 'r'}", *arguments)
+        output, _ = process.communicate(timeout=100)
+        assert process.returncode == 2, output
+        assert "Traceback" not in output
+        return [line for line in output.splitlines() if line.startswith("firerl: ")][-1]
+
+    assert "100 actors ask for 100 CPUs, the cluster has" in refused("engine.processes=100")
+    assert "ask for 2 CPUs and 0.5 GPUs, the cluster has" in refused("engine.processes=2", "engine.gpus_per_actor=0.25")
+    assert "engine.address=127.0.0.1:9: no Ray cluster" in refused("engine.address=127.0.0.1:9", "engine.timeout=5")
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes below ``pid``, with their command lines."""
+    parents: dict[int, int] = {}
+    names: dict[int, str] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            names[int(path.name)] = (path / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+    found, new = {}, [pid]
+    while new:
+        new = [child for child, parent in parents.items() if parent in new]
+        found.update({child: names[child] for child in new})
+    return found
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses on which a process listens (TCP)."""
+    inodes = set()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            target = os.readlink(link)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            inodes.add(target[8:-1])
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:  # 0A: it listens
+                found.add(_address(fields[1].partition(":")[0]))
+    return found
+
+
+def _address(text: str) -> str:
+    """An address of /proc/net in the usual form; IPv4 inside IPv6 as IPv4."""
+    raw = b"".join(bytes.fromhex(text[i : i + 8])[::-1] for i in range(0, len(text), 8))
+    address = ipaddress.ip_address(raw)
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -323,8 +323,8 @@ class RayEngine:
             raise self._lost(method, process, orders, error) from None
 
     def _lost(self, method: str, process: int, orders: Sequence[Any], error: BaseException) -> MachineFailure:
-        first = str(error).strip().splitlines()
-        return self._blamed(method, process, f"actor {process} is lost: {first[0] if first else error!r}", orders)
+        said = (str(error).strip() or repr(error)).splitlines()[0].partition(":")[0]
+        return self._blamed(method, process, f"actor {process} is lost: {said:.120}", orders)
 
     def _silent(self, method: str, process: int, limit: float, orders: Sequence[Any]) -> Exception:
         if method == "start":
