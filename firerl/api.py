@@ -7,14 +7,24 @@ every command reads.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.compose import compose
-from firerl.config import SIMULATED, RunConfig, changed, config_of, from_plain, resolve, setup_of, to_plain
+from firerl.config import (
+    SIMULATED,
+    USUAL_LOGGERS,
+    RunConfig,
+    changed,
+    config_of,
+    from_plain,
+    resolve,
+    setup_of,
+    to_plain,
+)
 from firerl.engine import devices as machine
 from firerl.errors import SettingError, reason
 from firerl.evolution import find
@@ -24,6 +34,7 @@ from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, find_learner, warn_of_main
+from firerl.loggers import check_loggers, find_logger, folder_of
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
 from firerl.settings import build, show
@@ -57,6 +68,7 @@ def run(
     devices: str | Sequence[str] = "auto",
     seed: int = 0,
     init: str | Path | None = None,
+    logger: str | Sequence[str] = USUAL_LOGGERS,
     progress: bool = True,
     observer: Observer | None = None,
 ) -> Result:
@@ -65,7 +77,8 @@ def run(
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
-    What is left out is as the command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
+    ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
+    command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
     A class of a script or a notebook will do: worker processes get it from this process, and never run the script
     again. Such a class must be handed in again to ``resume``.
@@ -85,6 +98,7 @@ def run(
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
         "init": None if init is None else str(init),
+        "logger": logger if isinstance(logger, str) else list(logger),
     }
     if env is not None:
         wanted["env"] = env
@@ -137,7 +151,7 @@ def start(
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
         here = replace(config, engine=here.engine)
-        return _run(here, learner, store, _observers(here, progress, observer))
+        return _run(here, learner, store, _observers(here, progress, observer, store.note))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -168,7 +182,7 @@ def resume_run(
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
-        told = _observers(here, progress, observer)
+        told = _observers(here, progress, observer, store.note)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             stopped = finished.get("stopped", "steps")
             more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
@@ -267,15 +281,19 @@ def _check_folder(run_dir: str) -> None:
         raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
-def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:
-    """The terminal, TensorBoard and whoever else is to be told."""
+def _observers(config: RunConfig, progress: bool, observer: Observer | None, note: Callable[[str], None]) -> Observer:
+    """The terminal, whoever else is to be told, and the loggers, each guarded; ``note`` keeps what becomes of them."""
     found: list[Observer] = [observer] if observer else []
     if progress:
         from firerl.view import make_view
 
         found.append(make_view(config))
-    if "tensorboard" in config.logger:
-        from firerl.tensorboard import TensorBoardObserver
-
-        found.append(TensorBoardObserver(Path(config.run_dir) / "tensorboard"))
-    return Together(*found)
+    people = Together(*found)
+    check_loggers(config.logger)
+    if config.logger:
+        from firerl.guarded_logger import GuardedLogger
+    folder = Path(config.run_dir)
+    loggers = [
+        GuardedLogger(name, find_logger(name), folder_of(folder, name), people.note, note) for name in config.logger
+    ]
+    return Together(*found, *loggers)
