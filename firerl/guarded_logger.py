@@ -63,10 +63,10 @@ class GuardedLogger(Silent):
         note: Callable[[str], None],
     ):
         self.name = name
-        self.make = make
+        self._make = make
         self.folder = folder
-        self.say = say
-        self.note = note
+        self._say = say
+        self._note = note
         self._out = False
         self._patience = PATIENCE
         self._warned = False
@@ -79,14 +79,14 @@ class GuardedLogger(Silent):
         if self._out:
             return
         try:
-            if getattr(self.make, "rewrites", False):
+            if getattr(self._make, "rewrites", False):
                 durable.clear_folder(self.folder)
         except OSError as error:
             return self._give_up(f"failed: {self.folder}: {reason(error)}")
         about = About(Path(config.run_dir), self.folder, to_plain(config), step)
         self._talk = _Talk()
         points = list(journal.points())  # a connection to the journal belongs to one thread
-        arguments = (self._talk, self.make, about, journal.initial_state(), points)
+        arguments = (self._talk, self._make, about, journal.initial_state(), points)
         self._thread = threading.Thread(target=_serve, args=arguments, name=f"firerl-{self.name}", daemon=True)
         self._thread.start()
 
@@ -125,7 +125,7 @@ class GuardedLogger(Silent):
         talk = self._talk
         with suppress(queue.Empty):
             while True:
-                self.say(f"{self.name}: {talk.said.get_nowait()}")
+                self._say(f"{self.name}: {talk.said.get_nowait()}")
         with suppress(queue.Empty):
             self._give_up(f"failed: {talk.failed.get_nowait()}")
         since = talk.calling
@@ -144,7 +144,7 @@ class GuardedLogger(Silent):
         self._thread.join(min(SAY_SECONDS, max(0.0, until - time.monotonic())))
         self._hear()
         if self._thread is not None and self._thread.is_alive():
-            self.say(f"waiting for logger {self.name}, up to {max(0.0, until - time.monotonic()):.0f} s")
+            self._say(f"waiting for logger {self.name}, up to {max(0.0, until - time.monotonic()):.0f} s")
             self._thread.join(max(0.0, until - time.monotonic()))
             self._hear()
         if self._thread is not None and self._thread.is_alive():
@@ -158,9 +158,9 @@ class GuardedLogger(Silent):
         self._tell(f"{why}; it is told no more")
 
     def _tell(self, text: str) -> None:
-        self.say(f"logger {self.name} {text}")
+        self._say(f"logger {self.name} {text}")
         with suppress(OSError):  # a full disk says so itself, at the next commit
-            self.note(f"logger {self.name} {text}")
+            self._note(f"logger {self.name} {text}")
 
 
 def _serve(talk: _Talk, make: Callable[[], Logger], about: About, state: State, points: Iterable[Point]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from firerl import files
+from firerl import durable, files
 from firerl.evolution import plain
 
 KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
@@ -43,7 +43,7 @@ def serve(lines: IO[str], answers: IO[str]) -> None:
     """Pass on what the lines say. Raises what W&B raises."""
     about = plain.loads(lines.readline())
     run_dir, folder = Path(about["run_dir"]), Path(about["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     kept = Kept(folder / KEPT)
     run = begin(run_dir, folder, about["config"], kept.id)
     kept.id = run.id
