@@ -20,8 +20,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_every_package_is_in_the_wheel() -> None:
     """A list by hand, since folders and names differ: a new folder must not be forgotten."""
-    folders = {path.parent.relative_to(ROOT) for top in ("firerl", "agents", "envs", "configs")
-               for path in (ROOT / top).rglob("*.py")}  # fmt: skip
+    folders = {
+        path.parent.relative_to(ROOT)
+        for top in ("firerl", "agents", "envs", "configs")
+        for path in (ROOT / top).rglob("*")
+        if path.suffix in (".py", ".yaml")
+    }
     names = {".".join(folder.parts if folder.parts[0] == "firerl" else ("firerl", *folder.parts)) for folder in folders}
     assert names == set(PROJECT["tool"]["setuptools"]["packages"])
 
