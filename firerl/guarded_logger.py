@@ -85,7 +85,8 @@ class GuardedLogger(Silent):
             return self._give_up(f"failed: {self.folder}: {reason(error)}")
         about = About(Path(config.run_dir), self.folder, to_plain(config), step)
         self._talk = _Talk()
-        points = list(journal.points())  # a connection to the journal belongs to one thread
+        # A connection to the journal belongs to one thread; an iterator lets the list go once it is told.
+        points = iter(list(journal.points()))
         arguments = (self._talk, self._make, about, journal.initial_state(), points)
         self._thread = threading.Thread(target=_serve, args=arguments, name=f"firerl-{self.name}", daemon=True)
         self._thread.start()

@@ -170,6 +170,8 @@ def test_wandb_itself_would_upload_it(run_dir: Path) -> None:
     folders = [str(segment.folder) for segment in segments(run_dir)]
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *folders]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if "No such option" in done.stderr:
+        pytest.skip("this version of wandb has no dry run")
     assert done.returncode == 0, done.stderr
     assert "Would sync 2 run(s)" in done.stdout + done.stderr
 
@@ -184,7 +186,7 @@ def test_a_run_without_a_login_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     with closing(Journal.open(tmp_path / "r")) as journal:
         (note,) = [note for note in journal.notes() if note.startswith("logger")]
     assert note.startswith("logger wandb failed: ")
-    assert "wandb login" in note
+    assert "wandb login" in note or "api_key not configured" in note  # as newer and older versions say it
     assert (tmp_path / "r" / "result.json").exists()
 
 
