@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl import named_code
 from firerl.compose import compose
 from firerl.config import (
+    MAY_CHANGE,
     SIMULATED,
     USUAL_LOGGERS,
     RunConfig,
@@ -26,26 +27,31 @@ from firerl.config import (
     to_plain,
 )
 from firerl.engine import devices as machine
-from firerl.errors import SettingError, reason
+from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State
 from firerl.files import digest
 from firerl.initial import read_initial
+from firerl.journal_db import Journal
 from firerl.learner import Learner
-from firerl.learners import completed, find_again, find_learner, warn_of_main
-from firerl.loggers import check_loggers, find_logger, folder_of
+from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
+from firerl.logger import Logger
+from firerl.loggers import find_loggers, folder_of
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
 from firerl.settings import build, show
 
 if TYPE_CHECKING:
+    from firerl.engine.base import Engine
     from firerl.store import Store
 
 COMPUTES = "computes on "  # how a note begins that says on what kind of device
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step. Of init, its
 # weights' digest is promised.
 NOT_PROMISED = ("checkpoints", "engine", "init", "logger", "run_dir", "steps", "stop")
+# What a person types, where that is not the field's name.
+TYPED = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}
 
 
 def run(
@@ -141,6 +147,7 @@ def start(
     _check_folder(config.run_dir)
     check_free(Path(config.run_dir))  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
+    loggers = find_loggers(config.logger)
     here = _on_this_machine(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:
@@ -151,7 +158,7 @@ def start(
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
         here = replace(config, engine=here.engine)
-        return _run(here, learner, store, _observers(here, progress, observer, store.note))
+        return _run(here, learner, store, _observers(here, loggers, progress, observer, store.note))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -168,13 +175,21 @@ def resume_run(
     *,
     progress: bool = False,
     observer: Observer | None = None,
+    given: Mapping[str, str] | None = None,
+    line: Callable[[Mapping[str, str]], str] | None = None,
 ) -> Result:
-    """``resume`` with the changes as nested data."""
+    """``resume`` with the changes as nested data.
+
+    ``given`` is code that the run names and a person gives again, by role (``firerl.named_code``); ``line`` makes what
+    to type of what is missing.
+    """
     from firerl.store import Store
 
     _check_that_we_may_start()
+    call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
     with Store.open(Path(run_dir)) as store:
         old = config_of(store.journal())
+        named_code.take_given(given or {}, old)
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
         if config.steps < generation.step:
@@ -182,7 +197,7 @@ def resume_run(
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
-        told = _observers(here, progress, observer, store.note)
+        told = _observers(here, find_loggers(config.logger), progress, observer, store.note)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             stopped = finished.get("stopped", "steps")
             more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
@@ -190,7 +205,11 @@ def resume_run(
             told.finished(finished, store.run_dir)
             told.close()
             return Result(store.run_dir, finished)
-        learner = find_again(config.learner, f"firerl.resume({str(run_dir)!r}, learner=<class>)", learner)
+        names = named_code.own_names(config)
+        if learner is not None or is_homeless(config.learner):
+            del names["learner"]
+        named_code.check(names, line or named_code.call_line(call))
+        learner = find_again(config.learner, call, learner)
         here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))
@@ -198,6 +217,46 @@ def resume_run(
         if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
             told.note(text)
         return _run(here, learner, store, told)
+
+
+def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | None = None) -> Result:
+    """Go on with the run that lies in ``config.run_dir`` and that ``config`` describes, ``steps``, ``stop`` and the
+    like as it says. Raises RunFolderError where another run lies there."""
+    journal = Journal.open(Path(config.run_dir))
+    try:
+        old = config_of(journal)
+    finally:
+        journal.close()
+    old = replace(old, settings=completed(find_learner(old.learner), old.settings))
+    promised = [_promised(old), _promised(config)]
+    for name in sorted(promised[0].keys() | promised[1].keys()):
+        there, here = (one.get(name) for one in promised)
+        if there != here:
+            raise RunFolderError(
+                f"run_dir={config.run_dir} holds another run: {_first_difference(name, there, here)}; give this one a "
+                f"folder of its own, or go on with that one by resume={config.run_dir}"
+            )
+    plain = to_plain(config)
+    return resume_run(config.run_dir, {name: plain[name] for name in MAY_CHANGE}, progress=progress, observer=observer)
+
+
+def _promised(config: RunConfig) -> dict[str, Any]:
+    """What makes a run that run and no other, as a journal gives it back; the weights it starts from by their path."""
+    kept = loads(dumps(to_plain(config)))
+    return {name: value for name, value in kept.items() if name not in (*MAY_CHANGE, "run_dir", "init_sha256")}
+
+
+def _first_difference(name: str, there: Any, here: Any) -> str:
+    """The first setting in which two values of ``name`` differ, with both."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        inner = next(key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key))
+        return _first_difference(f"{name}.{inner}", there.get(inner), here.get(inner))
+    first, _, rest = name.partition(".")
+    typed = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}.get(
+        first, first
+    )
+    name = ".".join(filter(None, (typed, rest.removeprefix("settings."))))
+    return f"{name} is {show(there)} there and {show(here)} here"
 
 
 def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
@@ -238,7 +297,10 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     if idle and engine.name != "inline":
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
-    start_engine = partial(make_engine, engine.name, spec, engine.processes, engine.timeout, workers, costs)
+
+    def start_engine(alone: Sequence[int]) -> Engine:
+        return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone)
+
     try:
         figures = Controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
@@ -281,19 +343,23 @@ def _check_folder(run_dir: str) -> None:
         raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
-def _observers(config: RunConfig, progress: bool, observer: Observer | None, note: Callable[[str], None]) -> Observer:
+def _observers(
+    config: RunConfig,
+    loggers: Mapping[str, type[Logger]],
+    progress: bool,
+    observer: Observer | None,
+    note: Callable[[str], None],
+) -> Observer:
     """The terminal, whoever else is to be told, and the loggers, each guarded; ``note`` keeps what becomes of them."""
-    found: list[Observer] = [observer] if observer else []
+    people: list[Observer] = [observer] if observer else []
     if progress:
         from firerl.view import make_view
 
-        found.append(make_view(config))
-    people = Together(*found)
-    check_loggers(config.logger)
-    if config.logger:
-        from firerl.guarded_logger import GuardedLogger
-    folder = Path(config.run_dir)
-    loggers = [
-        GuardedLogger(name, find_logger(name), folder_of(folder, name), people.note, note) for name in config.logger
-    ]
-    return Together(*found, *loggers)
+        people.append(make_view(config))
+    if not loggers:
+        return Together(*people)
+    from firerl.guarded_logger import GuardedLogger
+
+    say, folder = Together(*people).note, Path(config.run_dir)
+    guarded = [GuardedLogger(name, made, folder_of(folder, name), say, note) for name, made in loggers.items()]
+    return Together(*people, *guarded)

@@ -96,7 +96,7 @@ def lines(finding: Finding) -> list[str]:
 def cost_lines(costs: Costs, config: RunConfig) -> list[str]:
     """What the calls cost, and what that means for a population."""
     from firerl.engine import usable_cores
-    from firerl.view import duration_text
+    from firerl.insight.words import duration_text
 
     cores = min(usable_cores(), POPULATION)
     interval = costs.train * config.eval_interval / costs.steps + costs.evaluate

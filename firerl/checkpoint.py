@@ -4,19 +4,24 @@ A checkpoint is what ``torch.save`` writes and ``torch.load(weights_only=True)``
 tuples of tensors, numpy arrays and scalars, numbers, strings, bytes, bools and None. In the file every tuple starts
 with a word that says what it stands for (``("ndarray", dtype, shape, bytes)``), since torch reads neither numpy's
 types nor Python's large integers without running code.
+
+``loads`` is for bytes of this process. A file may be anybody's: ``read`` looks at it before torch does
+(``firerl.checkpoint_file``), within the limits of ``firerl.untrusted``.
 """
 
 from __future__ import annotations
 
 import io
+import pickle
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 
+from firerl import checkpoint_file, untrusted
 from firerl.errors import RunFolderError, SettingError, reason
 
 _MAGIC = ("firerl checkpoint", 1)  # the first words of every file, and the version of this encoding
@@ -30,6 +35,7 @@ def dumps(state: Any, name: str = "state") -> bytes:
     """
     buffer = io.BytesIO()
     torch.save((*_MAGIC, _encode(state, name, {})), buffer)
+    _check_size(buffer, name)
     return buffer.getvalue()
 
 
@@ -38,28 +44,68 @@ def loads(data: bytes) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             damaged = archive.testzip()  # torch itself does not compare checksums
-        if damaged is None:
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # zipfile, torch and pickle raise a dozen types on bytes they do not understand
+    except Exception as error:  # zipfile raises a dozen types on bytes it does not understand
         raise ValueError("it is no checkpoint, or only part of one") from error
     if damaged is not None:
         raise ValueError(f"its record {damaged} is damaged")
+    return _loaded(data)
+
+
+def _loaded(data: bytes) -> Any:
+    """The same, of an archive whose checksums are right."""
+    try:
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch and pickle likewise
+        raise ValueError("it is no checkpoint, or only part of one") from error
     if not isinstance(content, tuple) or content[:2] != _MAGIC or len(content) != 3:
         raise ValueError("it was not written by firerl, or by another version of it")
-    return _decode(content[2])
+    try:
+        return _decode(content[2], set())
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError) as error:
+        raise ValueError(f"it holds an entry that is none of ours: {type(error).__name__}") from error
 
 
 def read(path: Path) -> Any:
     """The state in the file ``path``. Raises RunFolderError, naming the file, if it is missing or damaged."""
     try:
-        return loads(path.read_bytes())
+        with untrusted.opened(path, untrusted.CHECKPOINT) as file:
+            packed = _looked_at(file)
+        return _loaded(packed)
     except FileNotFoundError:
         raise RunFolderError(f"checkpoint {path} is missing") from None
     except (OSError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else error
         raise RunFolderError(f"checkpoint {path} cannot be read: {why}") from error
+
+
+def _looked_at(file: IO[bytes]) -> bytes:
+    """What torch may read of an anybody's file. Raises OSError, ValueError."""
+    try:
+        return checkpoint_file.checked(file)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # zipfile and pickle, too
+        why = f": {error}" if type(error) is ValueError or isinstance(error, pickle.UnpicklingError) else ""
+        raise ValueError(f"it is no checkpoint, or only part of one{why}") from error
+
+
+def _check_size(buffer: io.BytesIO, name: str) -> None:
+    """Raise SettingError on a state that ``read`` would refuse."""
+    size = buffer.tell()
+    if size > untrusted.CHECKPOINT:
+        raise SettingError(f"{name} takes {size:,} bytes: a checkpoint has at most {untrusted.CHECKPOINT:,}")
+    if size <= untrusted.PICKLE:
+        return
+    with zipfile.ZipFile(buffer) as archive:
+        head = archive.getinfo("archive/data.pkl").file_size
+        records = len(archive.infolist())
+    if head > untrusted.PICKLE:
+        most = f"at most {untrusted.PICKLE:,} are allowed"
+        raise SettingError(f"{name} takes {head:,} bytes besides tensors and arrays, {most}: keep numbers in arrays")
+    if records > untrusted.RECORDS:
+        raise SettingError(f"{name} has {records:,} tensors and arrays, at most {untrusted.RECORDS:,} are allowed")
 
 
 def _encode(value: Any, place: str, words: dict[str, str]) -> Any:
@@ -120,25 +166,37 @@ def _raw(content: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(content.copy())
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Any, seen: set[int]) -> Any:
+    """``seen`` are the containers so far: ours are never shared, and those that are multiply."""
+    if isinstance(value, dict | list | tuple):
+        if id(value) in seen:
+            raise ValueError("it holds one entry in two places")
+        seen.add(id(value))
     if isinstance(value, dict):
-        return {_decode(key): _decode(item) for key, item in value.items()}
+        return {key if type(key) is str else _decode(key, seen): _decode(item, seen) for key, item in value.items()}
     if isinstance(value, list):
-        return [_decode(item) for item in value]
+        return [_decode(item, seen) for item in value]
     if not isinstance(value, tuple):
         return value
     match value:
         case ("tuple", items):
-            return tuple(_decode(item) for item in items)
+            return tuple(_decode(item, seen) for item in items)
         case ("int", text):
             return int(text, 16)
         case ("bytes", content):
             return content.numpy().tobytes()
         case ("ndarray", dtype, shape, content):
-            return content.numpy().view(np.dtype(dtype)).reshape(shape)
+            return content.numpy().view(_numbers(dtype)).reshape(shape)
         case ("scalar", dtype, content):
-            return content.numpy().view(np.dtype(dtype))[0]
-    raise ValueError(f"it holds an unknown kind of entry, {value[:1]!r}")
+            return content.numpy().view(_numbers(dtype))[0]
+    raise ValueError(f"it holds an unknown kind of entry, {str(value[:1])[:60]}")
+
+
+def _numbers(name: str) -> np.dtype[Any]:
+    dtype = np.dtype(name) if isinstance(name, str) and len(name) < 10 else np.dtype(object)
+    if dtype.kind not in _NUMPY_KINDS:
+        raise ValueError("it holds an array of what are no numbers")
+    return dtype
 
 
 def _refusal(value: Any, place: str) -> SettingError:

@@ -202,12 +202,23 @@ def config_of(journal: Journal) -> RunConfig:
     """The settings of a run. Raises RunFolderError where this firerl cannot read them."""
     path, writer = journal.run_dir / "journal.sqlite", journal.writer()
     try:
-        return from_plain(journal.config())
+        config = from_plain(journal.config())
+        _check_population(config, journal)
+        return config
     except (SettingError, ValueError, TypeError) as error:
         if writer in (None, __version__):
             raise RunFolderError(f"{path} is damaged: {error}") from error
         told = f"it was written by firerl {writer}, which reads it; this is firerl {__version__}"
         raise RunFolderError(f"{path} cannot be read: {error}; {told}") from error
+
+
+def _check_population(config: RunConfig, journal: Journal) -> None:
+    """Raise ValueError, SettingError where the settings are of another population than the one that is there: whoever
+    makes it again, or draws it, would take time and memory for what they say."""
+    there = len(journal.initial_state().workers)
+    if (wanted := sum(config.sizes) + config.evaluators) != there:
+        raise ValueError(f"its settings are of {wanted:,} workers, and it has {there:,}")
+    Space.parse(config.space)
 
 
 def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConfig:

@@ -109,7 +109,17 @@ def space_of(learner: type[Learner], settings: Mapping[str, Any], changes: Any) 
         if spec is None and name not in settings:
             raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
     both = {name: spec for name, spec in {**plain(own), **plain(changes)}.items() if spec is not None}
-    _check_numbers(Space.parse(own), settings, Space.parse(both))
+    space = Space.parse(both)
+    _check_numbers(Space.parse(own), settings, space)
+    for dimension in space.dimensions:
+        for value in dimension.ends:
+            try:
+                learner.check_hyperparameter(dimension.name, value)
+            except FirerlError:
+                raise
+            except Exception as error:  # anybody's code
+                reason = f"check_hyperparameter() raised {type(error).__name__}: {error}"
+                raise SettingError(f"space.{dimension.name}={show(value)}: {reason}") from error
     return both
 
 

@@ -10,6 +10,7 @@ from firerl import results
 from firerl.clock import Clock
 from firerl.config import RunConfig, setup_of, window_of
 from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
+from firerl.engine.suspects import DIED, Suspects
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, extinct
@@ -33,43 +34,59 @@ class Controller:
         learner: type[Learner],
         store: Store,
         observer: Observer,
-        start_engine: Callable[[], Engine],
+        start_engine: Callable[[Sequence[int]], Engine],
     ):
+        """``start_engine`` is given the workers that need a process of their own."""
         self.config = config
         self.learner = learner
         self.store = store
         self.observer = observer
         self.start_engine = start_engine
+        self.step = 0  # of the last reports: where the engine is
+        self.suspects = Suspects()
         self.setup = setup_of(config)
         self.algorithm: ModuleType = find.algorithm(config.algo.name)
         self.settings = build(self.algorithm.Settings, config.algo.settings, "algo.")
 
     def run(self) -> dict[str, Any]:
         """To the end, through machine failures; returns the result. Raises PopulationDied, KeyboardInterrupt."""
-        failures = 0
+        failures = 0  # in a row that taught nothing
         while True:
             generation = before = self.store.last()
             try:
                 stopped = self._stopped(generation)
                 if not stopped:
-                    engine = self.start_engine()
+                    engine = self.start_engine(self.suspects.alone)
                     try:
                         generation, stopped = self._run_on(engine, generation)
                     finally:
                         engine.close()
                 return results.write(self.config, self.learner, self.store, generation, stopped)
             except MachineFailure as failure:
-                failures = failures + 1 if self.store.last().number == before.number else 1
                 self.store.note(f"machine failure: {failure}")
+                if self.store.last().number != before.number:
+                    failures, self.suspects = 0, Suspects()
+                known, self.suspects = self.suspects, self.suspects.after(failure, self.step)
+                failures = 0 if self.suspects.taught(known) else failures + 1
                 if failures > MAX_MACHINE_FAILURES:
                     raise FirerlError(f"{failure}; {failures} times in a row at step {before.step}") from failure
-                self.observer.note(f"{failure}: computing again from step {self.store.last().step}")
+                self.observer.note(f"{failure}: {self._next_attempt(known)} from step {self.store.last().step}")
+
+    def _next_attempt(self, known: Suspects) -> str:
+        """What comes after a machine failure, in words; ``known`` was known before it."""
+        if found := self.suspects.died.keys() - known.died.keys():
+            who = ", ".join(f"worker {worker}" for _, _, worker in found)
+            return f"alone in its process and for the second time, so {who} has failed; computing again"
+        if apart := [f"worker {worker}" for worker in self.suspects.alone if worker not in known.alone]:
+            return f"again; computing again with {', '.join(apart)} in a process of its own"
+        return "computing again"
 
     def _run_on(self, engine: Engine, generation: Generation) -> tuple[Generation, str]:
         """Generation after generation, until the run ends or a process dies."""
         journal = self.store.journal()
         self.observer.started(self.config, journal, generation.step, engine.processes)
-        _restore(engine, self.config, self.store, generation)
+        self.step = generation.step
+        _restore(engine, self.config, self.store, generation, self.suspects)
         clock = Clock(engine.processes, engine.now)
         while not (stopped := self._stopped(generation)):
             generation = self._next_generation(engine, generation, clock)
@@ -86,21 +103,23 @@ class Controller:
             with clock.part("decide"):
                 state, decisions = self.algorithm.decide(self.setup, self.settings, state, reports)
             points.append(Point(reports, decisions))
-            step = max(report.step for report in reports)
+            self.step = step = max(report.step for report in reports)
             died = extinct(state)
+            if died and (killers := [r for p in points for r in p.reports if r.failure == DIED]):
+                raise FirerlError(_no_verdict(step, killers))
             if ready := died or step % self.setup.ready_interval == 0:
                 with clock.part("save"):
                     generation = self._commit(engine, generation, step, points, state, clock)
             if died:
                 raise PopulationDied(_obituary(state, points))
             with clock.part("copy"):
-                engine.transfer(transfers(self.setup, state, decisions, built))
+                engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
             self._tell(step, state, points[-1], ready, clock)
             if ready:
                 return generation
 
     def _advance(self, engine: Engine, state: State, clock: Clock) -> list[Report]:
-        orders = advances(self.setup, state)
+        orders = self.suspects.marked(advances(self.setup, state), self.step)
         done = 0
 
         def hear(outcome: Outcome) -> None:
@@ -187,7 +206,7 @@ def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: 
     return orders
 
 
-def _restore(engine: Engine, config: RunConfig, store: Store, generation: Generation) -> None:
+def _restore(engine: Engine, config: RunConfig, store: Store, generation: Generation, suspects: Suspects) -> None:
     """Give the engine all learners as they were when this generation was saved, then apply its decisions."""
     setup, state = setup_of(config), generation.state
     stand_in = state.workers[0].hyperparameters  # for an idle evaluator: it trains with others or not at all
@@ -195,7 +214,8 @@ def _restore(engine: Engine, config: RunConfig, store: Store, generation: Genera
     if generation.number == 0:
         weights = None if config.init_sha256 is None else store.initial_weights(config.init_sha256)
         members = [w for w in state.workers if not w.is_evaluator]
-        engine.create([Create(w.id, w.hyperparameters, seeds[w.id], weights) for w in members])
+        orders = [Create(w.id, w.hyperparameters, seeds[w.id], weights) for w in members]
+        engine.create(suspects.marked(orders, generation.step))
         return
     store.check_files(generation)
     engine.load(
@@ -204,7 +224,18 @@ def _restore(engine: Engine, config: RunConfig, store: Store, generation: Genera
             for id, file in generation.files.items()
         ]
     )
-    engine.transfer(transfers(setup, state, generation.decisions, set(generation.files)))
+    moves = transfers(setup, state, generation.decisions, set(generation.files))
+    engine.transfer(suspects.marked(moves, generation.step))
+
+
+def _no_verdict(step: int, killers: Sequence[Report]) -> str:
+    """A machine may be to blame for each of these deaths: it must not end a run for good."""
+    workers = ", ".join(str(worker) for worker in sorted({report.worker for report in killers}))
+    return (
+        f"no healthy member would be left in P1 at step {step}, since the processes of workers {workers} die or hang "
+        "again and again, also with nobody else in them; see failures.log. The last generation is kept: a resume tries "
+        "again"
+    )
 
 
 def _obituary(state: State, points: Sequence[Point]) -> str:

@@ -34,6 +34,7 @@ def reason(error: OSError) -> str:
 def unknown(what: str, name: object, allowed: Iterable[object]) -> SettingError:
     """The error for a name that is not one of ``allowed``, with the nearest match first."""
     choices = sorted(str(choice) for choice in allowed)
-    near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:100], choices, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return SettingError(f"unknown {what} {str(name)!r}: {hint}allowed: {', '.join(choices) or 'nothing'}")
+    shown = str(name) if len(str(name)) <= 100 else str(name)[:97] + "..."
+    return SettingError(f"unknown {what} {shown!r}: {hint}allowed: {', '.join(choices) or 'nothing'}")

@@ -44,7 +44,13 @@ def _main(argv: Sequence[str] | None) -> int:
         action="store_true",
         help="check the hashes and replay every decision from the reports; exit code 1 if anything differs",
     )
+    parser.add_argument("--algo", metavar="MODULE", help="with --verify: the run's algorithm, where it is neither "
+                        "firerl's nor of an installed package")  # fmt: skip
     arguments = parser.parse_args(argv)
+    if arguments.algo:
+        from firerl.named_code import import_given
+
+        import_given(arguments.algo, f"--algo {arguments.algo}")
     narrow = _narrow(arguments.narrow)
     if arguments.verify and (narrow or arguments.plot):
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import logging
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from firerl import __version__, files
 from firerl.errors import FirerlError, SettingError
 from firerl.main import Parser, guarded
+from firerl.play import add_code
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +48,7 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="the file to write")
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
+    add_code(parser)
     arguments = parser.parse_args(argv)
     check_output(arguments.onnx)
     _export(arguments)
@@ -54,15 +57,23 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _export(arguments: argparse.Namespace) -> None:
     from firerl import play
-    from firerl.learners import find_learner
+    from firerl.learners import find_again, find_learner, is_homeless
+    from firerl.named_code import check, import_env, learner_names, options_line
     from firerl.policy import module_of
 
+    if arguments.env:
+        import_env(arguments.env)
     network = play.load(arguments.run_dir, arguments.best_ever)
+    command = f"python -m firerl.export {shlex.quote(str(arguments.run_dir))} --onnx {shlex.quote(str(arguments.onnx))}"
+    names = learner_names(network.learner, network.settings)
+    if arguments.learner or is_homeless(network.learner):
+        del names["learner"]
+    check(names, options_line(command))
+    given = find_learner(arguments.learner) if arguments.learner else None
+    learner = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
     print(network.headline(), flush=True)
-    facts = network.facts
-    if facts is None:
-        facts = find_learner(network.learner).facts_of(network.settings)
-    module: Any = module_of(network.learner, network.settings, network.weights, facts).eval()
+    facts = learner.facts_of(network.settings) if network.facts is None else network.facts
+    module: Any = module_of(network.learner, network.settings, network.weights, facts, learner).eval()
     metadata: dict[str, Any] = {
         "firerl_version": __version__,
         "task": network.task,

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firerl.errors import RunFolderError
 from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
@@ -38,19 +37,15 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--reports", action="store_true", help="print every worker's report as well")
     arguments = parser.parse_args(argv)
 
-    import sqlite3  # after the parser: store imports torch, and --help should not wait for it
+    from contextlib import closing  # after the parser: --help should not wait for what follows
     from pathlib import Path
 
-    from firerl.journal_db import Journal
+    from firerl.journal_db import Journal, reading
 
-    journal = Journal.open(Path(arguments.run_dir))
-    try:
+    run_dir = Path(arguments.run_dir)
+    with closing(Journal.open(run_dir)) as journal, reading(run_dir):
         for line in lines(journal, arguments.reports):
             print(line)
-    except sqlite3.Error as error:
-        raise RunFolderError(f"the journal in {arguments.run_dir} is damaged: {error}") from error
-    finally:
-        journal.close()
     return 0
 
 

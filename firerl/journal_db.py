@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import __version__, durable, files
-from firerl.errors import RunFolderError, reason
+from firerl import __version__, durable, untrusted
+from firerl.errors import FirerlError, RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
+from firerl.files import digest as sha256_of
+from firerl.run_folder import CHECKPOINT, COPY, check_files
 
-COPY = "journal.bak"  # of journal.sqlite, after each generation
 # Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
 # in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
 FORMAT = 1
@@ -38,6 +39,17 @@ CREATE TABLE checkpoints (name TEXT PRIMARY KEY, worker INTEGER NOT NULL, genera
 CREATE TABLE timings (generation INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;
 CREATE TABLE notes (time REAL NOT NULL, text TEXT NOT NULL) STRICT;
 """
+
+
+@contextmanager
+def reading(run_dir: Path) -> Iterator[None]:
+    """What a damaged journal makes of whoever reads it, as one RunFolderError."""
+    try:
+        yield
+    except FirerlError:
+        raise
+    except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -120,14 +132,14 @@ class Generation:
 def first_hash(promised: Mapping[str, Any], state: State) -> str:
     """The hash of generation 0: over the promised settings and the first population."""
     text = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
-    return files.digest(text.encode())
+    return sha256_of(text.encode())
 
 
 def next_hash(previous: str, step: int, points: Sequence[Point]) -> str:
     """The hash of a generation: over the one before it, its step, and all reports and decisions of its points."""
     rows = [{"reports": p.reports, "decisions": [_decision(d) for d in p.decisions]} for p in points]
     text = plain.dumps({"step": step, "points": rows})
-    return files.digest((previous + text).encode())
+    return sha256_of((previous + text).encode())
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -157,8 +169,9 @@ class Journal:
             self._db.execute("ROLLBACK")
 
     def config(self) -> dict[str, Any]:
-        """All settings of the run."""
-        return dict(plain.loads(self._meta("config")))
+        """All settings of the run. Raises RunFolderError where they are damaged."""
+        with reading(self.run_dir):
+            return dict(plain.loads(self._meta("config")))
 
     def writer(self) -> str | None:
         """The version of firerl that began the run; None: 0.1.0, before it said so."""
@@ -166,11 +179,16 @@ class Journal:
         return None if row is None else str(row[0])
 
     def initial_state(self) -> State:
-        """The population before its first step."""
-        return plain.state_from_plain(plain.loads(self._meta("initial_state")))
+        """The population before its first step. Raises RunFolderError where it is damaged."""
+        with reading(self.run_dir):
+            return plain.state_from_plain(plain.loads(self._meta("initial_state")))
 
     def last(self) -> Generation:
         """The last committed generation. Raises RunFolderError where the journal is damaged."""
+        with reading(self.run_dir):
+            return self._last()
+
+    def _last(self) -> Generation:
         number, step, digest, text, best = self._db.execute(
             "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
         ).fetchone()
@@ -179,29 +197,30 @@ class Journal:
         query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
         rows = self._db.execute(query, (number,))
         files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
-        try:
-            return Generation(
-                number=number,
-                step=step,
-                hash=digest,
-                state=plain.state_from_plain(plain.loads(text)),
-                decisions=self.decisions_at(point) if point is not None and point == last else [],
-                files=files,
-                best_ever=None if best is None else BestEver(**plain.loads(best)),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: {error}") from error
+        found = Generation(
+            number=number,
+            step=step,
+            hash=digest,
+            state=plain.state_from_plain(plain.loads(text)),
+            decisions=self.decisions_at(point) if point is not None and point == last else [],
+            files=files,
+            best_ever=None if best is None else plain.made(BestEver, plain.loads(best)),
+        )
+        _check_generation(found)
+        return found
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
-        return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
+        with reading(self.run_dir):
+            return list(self._db.execute("SELECT number, step, hash FROM generations ORDER BY number"))
 
     def result(self, digest: str | None = None) -> dict[str, Any] | None:
         """What ``result.json`` holds, if the run has finished at the generation with this hash, else at the last one.
         Raises RunFolderError where the file is damaged or cannot be read."""
         path = self.run_dir / "result.json"
         try:
-            result = dict(plain.loads(path.read_text(encoding="utf-8")))
+            result = plain.decode(untrusted.read_json(path))
+            _check_result(result)
             fresh = result.get("fresh") or {}
             if not all(isinstance(value, int | float) for value in fresh.values()):
                 raise ValueError("its fresh figures are no numbers")
@@ -210,13 +229,14 @@ class Journal:
             return None
         except OSError as error:
             raise RunFolderError(f"{path} cannot be read: {reason(error)}") from error
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise RunFolderError(f"{path} is damaged: {error}; remove it and resume to write it anew") from error
 
     def read_file(self, name: str) -> Any:
         """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
         from firerl import checkpoint  # loads torch, which a reader of the journal alone does not need
 
+        check_name(name)
         row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (name,)).fetchone()
         path = self.run_dir / "checkpoints" / name
         second = path.with_name(spare(name))
@@ -227,9 +247,13 @@ class Journal:
 
     def damaged_results(self) -> list[str]:
         """The files of a finished run that are not those that it wrote; of a run of an earlier version []."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'results'").fetchone()
-        digests: Mapping[str, str] = plain.loads(row[0]) if row else {}
-        return [name for name, sha256 in digests.items() if not is_whole(self.run_dir / name, sha256)]
+        with reading(self.run_dir):
+            row = self._db.execute("SELECT value FROM meta WHERE key = 'results'").fetchone()
+            digests: Mapping[str, str] = plain.loads(row[0]) if row else {}
+            for name in digests:
+                if name not in ("result.json", "best.pt", "best_ever.pt", "schedule.yaml"):
+                    raise ValueError(f"{name[:60]!r} is no result of a run")
+            return [name for name, sha256 in digests.items() if not is_whole(self.run_dir / name, sha256)]
 
     def rows(self) -> Rows:
         """All that is promised or checked, of one moment. Raises sqlite3.Error."""
@@ -244,7 +268,16 @@ class Journal:
             )
 
     def points(self) -> Iterator[Point]:
-        """The committed evaluation points, in order."""
+        """The committed evaluation points, in order. Raises RunFolderError where they are damaged."""
+        points = self._points()
+        while True:
+            with reading(self.run_dir):
+                point = next(points, None)
+            if point is None:
+                return
+            yield point
+
+    def _points(self) -> Iterator[Point]:
         # Rows are only ever added: up to the last point of now, both tables are whole.
         last = self._db.execute("SELECT max(point) FROM reports").fetchone()
         decisions: dict[int, list[Decision]] = {}
@@ -265,6 +298,10 @@ class Journal:
 
     def holders(self) -> set[int]:
         """``holders`` at the last point, without reading all that went before."""
+        with reading(self.run_dir):
+            return self._holders()
+
+    def _holders(self) -> set[int]:
         run = self._db.execute
         last = run("SELECT coalesce(max(point), 0) FROM reports").fetchone()
         failed = dict(run("SELECT worker, max(point) FROM reports WHERE failure NOT NULL GROUP BY worker"))
@@ -283,16 +320,20 @@ class Journal:
 
     def decisions(self) -> list[Decision]:
         """All committed decisions, in order."""
-        rows = self._db.execute("SELECT kind, data FROM decisions ORDER BY point, position")
-        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+        with reading(self.run_dir):
+            rows = self._db.execute("SELECT kind, data FROM decisions ORDER BY point, position")
+            return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
 
     def timings(self) -> list[dict[str, float]]:
         """Seconds by part, one row a generation. Not part of the promise."""
-        return [plain.loads(row[0]) for row in self._db.execute("SELECT data FROM timings ORDER BY generation")]
+        with reading(self.run_dir):
+            rows = self._db.execute("SELECT data FROM timings ORDER BY generation")
+            return [dict(plain.loads(row[0])) for row in rows]
 
     def notes(self) -> list[str]:
         """What happened besides: resumes, machine failures, devices; in order. Not part of the promise."""
-        return [row[0] for row in self._db.execute("SELECT text FROM notes ORDER BY rowid")]
+        with reading(self.run_dir):
+            return [row[0] for row in self._db.execute("SELECT text FROM notes ORDER BY rowid")]
 
     def close(self) -> None:
         """Close the file."""
@@ -304,7 +345,47 @@ class Journal:
 
 def read_report(worker: int, step: int, objective: str, metrics: str, failure: str | None) -> Report:
     """A report from its columns."""
-    return Report(worker, step, plain.loads(objective), plain.loads(metrics), failure)
+    fields = {"worker": worker, "step": step, "objective": plain.loads(objective), "metrics": plain.loads(metrics)}
+    return plain.made(Report, {**fields, "failure": failure})
+
+
+def check_name(name: Any) -> None:
+    """Raise RunFolderError unless this is the name of a checkpoint: one that leads nowhere else."""
+    if not isinstance(name, str) or not CHECKPOINT.fullmatch(name):
+        raise RunFolderError(f"{str(name)[:60]!r} is no name of a checkpoint")
+
+
+def _check_generation(found: Generation) -> None:
+    """Raise ValueError where it speaks of workers or files that cannot be."""
+    workers = range(len(found.state.workers))
+    best = [] if found.best_ever is None else [found.best_ever]
+    named = [*found.files, *(file.worker for file in found.files.values()), *(b.worker for b in best)]
+    for decision in found.decisions:
+        named += [getattr(decision, role) for role in ("worker", "donor", "parent", "child") if hasattr(decision, role)]
+    for worker in named:
+        if worker not in workers:
+            raise ValueError(f"there is no worker {worker!r:.40}")
+    for name in [*(file.name for file in found.files.values()), *(b.file for b in best)]:
+        check_name(name)
+
+
+def _check_result(result: Any) -> None:
+    """Raise ValueError, TypeError or KeyError on what is no result of a run."""
+    if not isinstance(result, dict):
+        raise ValueError("it is no mapping")
+    kinds = {"hash": str, "worker": int, "steps": int, "hyperparameters": dict, "lineage": list, "evolution": dict}
+    for name, kind in kinds.items():
+        if type(result[name]) is not kind:
+            raise ValueError(f"its {name} is {str(result[name])[:40]!r}")
+    if type(result["objective"]) not in (int, float, type(None)) or not isinstance(result.get("fresh") or {}, dict):
+        raise ValueError("its figures are no numbers")
+    for part in result["lineage"]:
+        if (
+            not isinstance(part, dict)
+            or not isinstance(part.get("hyperparameters"), dict)
+            or type(part.get("end")) is not int
+        ):
+            raise ValueError("its lineage is none")
 
 
 def check_is_run(run_dir: Path) -> None:
@@ -315,16 +396,17 @@ def check_is_run(run_dir: Path) -> None:
     if not path.is_file():
         copy = f", only its copy {COPY}: firerl.doctor --repair brings it back" if (run_dir / COPY).is_file() else ""
         raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
+    check_files(run_dir)
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
+        with closing(connect(run_dir, read_only=True)) as db:
+            foreign(db)
             found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
             writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
             last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
-        finally:
-            db.close()
-    except sqlite3.OperationalError as error:
-        known = "no such table" in str(error)
+            if found is not None and found[0] == str(FORMAT):
+                wrong = pages(db)
+    except (sqlite3.OperationalError, ValueError) as error:
+        known = "no such table" in str(error) or not isinstance(error, sqlite3.Error)
         what = "is no journal of ours" if known else "cannot be read"
         raise RunFolderError(f"{path} {what}: {error}") from error
     except sqlite3.Error as error:
@@ -333,6 +415,24 @@ def check_is_run(run_dir: Path) -> None:
         raise RunFolderError(f"{path} {of_another_format(found[0], writer)}")
     if found is None or last is None or last[0] is None:
         raise RunFolderError(f"{path} is damaged: it holds no generation")
+    if wrong:
+        raise RunFolderError(f"{path} is damaged: {wrong}")
+
+
+def foreign(db: sqlite3.Connection) -> None:
+    """Raise ValueError where a database holds more than our tables, or others: a view or a trigger is code."""
+    known = {" ".join(statement.split()) for statement in SCHEMA.split(";")}
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
+        if sql is None and kind == "index" and str(name).startswith("sqlite_autoindex_"):
+            continue
+        if kind != "table" or not isinstance(sql, str) or " ".join(sql.split()) not in known:
+            raise ValueError(f"it holds the {kind!s:.20} {name!s:.40}, which is none of ours")
+
+
+def pages(db: sqlite3.Connection) -> str:
+    """What is wrong with a database's pages and the types of its values; "" if nothing. Raises sqlite3.Error."""
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return "" if found == "ok" else " ".join(str(found).split())
 
 
 def of_another_format(found: str, writer: tuple[str] | None) -> str:
@@ -345,10 +445,23 @@ def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
     """An open journal; whoever writes gets a write-ahead log and durable commits."""
     path = run_dir / "journal.sqlite"
     mode = "ro" if read_only else "rw"
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    db = _limited(f"{path.absolute().as_uri()}?mode={mode}", path)
     if not read_only:
         durable.journal_mode(db, path, "WAL")
         db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _limited(uri: str, path: Path) -> sqlite3.Connection:
+    """A database that may be anybody's: no values that take all memory, no functions of a schema's own."""
+    try:
+        untrusted.check_ordinary(path.stat(), untrusted.JOURNAL)
+    except (OSError, ValueError) as error:
+        raise sqlite3.OperationalError(str(error)) from error
+    db = sqlite3.connect(uri, uri=True, isolation_level=None)
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, untrusted.CELL)
+    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
+        db.execute(f"PRAGMA {setting}")
     return db
 
 
@@ -361,22 +474,29 @@ def copied_generation(run_dir: Path) -> tuple[int, int, str] | None:
     """(generation, step, hash) that ``journal.bak`` ends with; None where it is missing or cannot be read."""
     try:
         with closing(connect_copy(run_dir)) as db:
+            foreign(db)
+            if pages(db):
+                return None
             row: tuple[int, int, str] | None = db.execute(
                 "SELECT number, step, hash FROM generations ORDER BY number DESC LIMIT 1"
             ).fetchone()
             return row
-    except sqlite3.Error:
+    except (sqlite3.Error, ValueError):
         return None
 
 
 def connect_copy(run_dir: Path) -> sqlite3.Connection:
     """The journal's copy, for reading. It only ever appears by rename: nothing has to be locked or recovered."""
-    return sqlite3.connect(f"{(run_dir / COPY).absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    path = run_dir / COPY
+    return _limited(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path)
 
 
 def is_whole(path: Path, sha256: str) -> bool:
-    """Whether the file is there and has this digest."""
-    return path.is_file() and files.digest(path.read_bytes()) == sha256
+    """Whether the file is there, an ordinary one of no absurd size, and has this digest."""
+    try:
+        return untrusted.digest(path) == sha256
+    except (OSError, ValueError):
+        return False
 
 
 def check_file(path: Path, sha256: str, hint: str = "") -> None:

@@ -15,6 +15,7 @@ from firerl.errors import SettingError, unknown
 from firerl.main import INTERRUPTED, guarded
 from firerl.settings import show
 
+AUTO = "resume=auto"
 OPTIONS = ("--help", "-h", "--version", "--cfg")
 
 
@@ -42,6 +43,11 @@ def _main(arguments: list[str]) -> int:
     for argument in split(given):
         if argument.key.partition(".")[0] not in (*SECTIONS, "resume"):
             raise unknown("setting", argument.key, (*SECTIONS, "resume"))
+    auto = AUTO in given
+    if auto:
+        given.remove(AUTO)
+        if not any(argument.startswith("run_dir=") for argument in given):
+            raise SettingError(f"{AUTO} needs run_dir=<folder>: where this line begins its run and finds it again")
     if any(argument.startswith("resume=") for argument in given):
         if options:
             raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
@@ -50,15 +56,11 @@ def _main(arguments: list[str]) -> int:
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
-    from firerl.insight import cost
-    from firerl.insight.warning import warning
-
-    for said in (warning(configs[0]), cost.line(configs[0], lambda text: print(text, file=sys.stderr))):
-        if said:  # the same for all seeds
-            print(said, flush=True)
+    if not (auto and _begun(configs[0])):
+        _foretell(configs[0])  # the same for all seeds
     codes = []
     for config in configs:
-        codes.append(_start(config))
+        codes.append(_go_on(config) if auto and _begun(config) else _start(config))
         if codes[-1] not in (0, 1):  # a population that died does not keep the other seeds from running
             break
     return max(codes)
@@ -75,6 +77,28 @@ def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
     return [resolve({**tree, "seed": seed, "run_dir": f"{run_dir}/seed-{seed}"}) for seed in seeds]
 
 
+def _foretell(config: RunConfig) -> None:
+    """Say what the run will cost, and what in it can hardly work."""
+    from firerl.insight import cost
+    from firerl.insight.warning import warning
+
+    for said in (warning(config), cost.line(config, lambda text: print(text, file=sys.stderr))):
+        if said:
+            print(said, flush=True)
+
+
+def _begun(config: RunConfig) -> bool:
+    """Whether the folder of this run holds a journal."""
+    return (Path(config.run_dir) / "journal.sqlite").exists()
+
+
+def _go_on(config: RunConfig) -> int:
+    """Go on with the run that the same line has begun: resume=auto."""
+    from firerl import api
+
+    return _interruptible(config.run_dir, lambda: api.go_on(config, progress=True))
+
+
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl import api
@@ -84,9 +108,13 @@ def _start(config: RunConfig) -> int:
 
 def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
-    from firerl import api
+    from firerl import api, named_code
 
-    return _interruptible(run_dir, lambda: api.resume_run(run_dir, changes, progress=True))
+    # Code that the run names, given again: no change, but what says that it may be run.
+    given = {role: changes[role]["name"] for role in named_code.ROLES if set(changes.get(role) or ()) == {"name"}}
+    rest = {name: value for name, value in changes.items() if name not in given}
+    line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
+    return _interruptible(run_dir, lambda: api.resume_run(run_dir, rest, progress=True, given=given, line=line))
 
 
 def _interruptible(run_dir: str, action: Callable[[], object]) -> int:

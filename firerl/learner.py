@@ -60,6 +60,10 @@ class Learner:
         return cls.space
 
     @classmethod
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
+        """Raise SettingError where the learner cannot train with this value; asked of a space's ends before a run."""
+
+    @classmethod
     def granularity_of(cls, settings: Mapping[str, Any]) -> int:
         """Steps that train() takes multiples of, where complete ``settings`` decide it."""
         return cls.granularity

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 from firerl.errors import SettingError, unknown
 from firerl.learner import Learner
+from firerl.named_code import may_import, put_here_on_path, without_here
 
 SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
@@ -28,7 +28,21 @@ def find_learner(name: str) -> type[Learner]:
         raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
     if not all(part.isidentifier() for part in name.split(".")):
         raise SettingError(f"learner={name}: must be one of {', '.join(SHORT_NAMES)} or <package>.<module>.<Class>")
+    if name not in SHORT_NAMES:
+        put_here_on_path()  # a user's own module may lie in the current directory
     return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
+
+
+def find_named(name: str) -> type[Learner]:
+    """The learner that a file names. Raises SettingError, also where it is code that no file may name."""
+    with without_here():
+        if "." in name and not may_import(name.rpartition(".")[0]):
+            raise SettingError(f"learner={name} is neither firerl's nor an installed package's: no file may name it")
+        if "." not in name and name not in SHORT_NAMES:
+            raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise SettingError(f"learner={name[:80]}: must be {', '.join(SHORT_NAMES)} or <package>.<module>.<Class>")
+        return check_learner(name, _load(name, SHORT_NAMES.get(name, name)))
 
 
 def find_again(name: str, call: str, own: type[Learner] | None = None) -> type[Learner]:
@@ -39,10 +53,10 @@ def find_again(name: str, call: str, own: type[Learner] | None = None) -> type[L
     if own is not None:
         return check_learner(name, own)
     mend = f"hand the class in: {call.replace('<class>', name.rpartition('.')[2])}"
-    if _is_homeless(name):
+    if is_homeless(name):
         raise SettingError(f"learner={name} was made in a script or a notebook and is in no file: {mend}")
     try:
-        return find_learner(name)
+        return find_named(name)
     except SettingError as error:
         raise SettingError(f"{error}; {mend}") from error
 
@@ -55,7 +69,7 @@ def name_of(learner: type[Learner]) -> str:
 
 def warn_of_main(learner: type[Learner], run_dir: str) -> None:
     """Say, in one line, that a resume will need this class again, where no name leads to it."""
-    if _is_homeless(name_of(learner)):
+    if is_homeless(name_of(learner)):
         again = f"firerl.resume({run_dir!r}, learner={learner.__name__})"
         print(f"firerl: {learner.__name__} is in no module: to resume this run, type {again}", file=sys.stderr)
 
@@ -72,7 +86,8 @@ def completed(learner: type[Learner], settings: Mapping[str, Any]) -> dict[str, 
     return {**settings, **{name: now[name] for name in missing if name in now}}
 
 
-def _is_homeless(name: str) -> bool:
+def is_homeless(name: str) -> bool:
+    """Whether a class was made in a script or a notebook, so that no name leads to it."""
     return name.startswith("__main__.") or "<locals>" in name
 
 
@@ -87,10 +102,8 @@ def check_learner(name: str, found: object) -> type[Learner]:
 
 
 def _load(name: str, path: str) -> object:
-    """The object at a dotted path. A user's own module may lie in the current directory."""
+    """The object at a dotted path."""
     module_name, _, attribute = path.rpartition(".")
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # anybody's code runs here

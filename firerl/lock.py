@@ -18,8 +18,11 @@ from typing import IO
 
 from firerl import durable
 from firerl.errors import RunFolderError
+from firerl.run_folder import check_files
+from firerl.untrusted import read_bytes
 
 _WAIT = 1.0  # seconds
+_LENGTH = 1_000  # bytes of the file; more than that is nobody's name
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
@@ -27,6 +30,7 @@ class Lock:
     """A run folder, held until ``close``. Raises RunFolderError, with its holder's process id, if it is in use."""
 
     def __init__(self, run_dir: Path):
+        check_files(run_dir, write=True)  # whoever holds a folder writes into it
         self.path = run_dir / "lock"
         self._word = secrets.token_hex(8)
         self._take()
@@ -64,6 +68,8 @@ class Lock:
 
 def refuse_if_held(run_dir: Path) -> None:
     """Raise RunFolderError, with the holder's process id, if the folder is in use. Writes nothing."""
+    if not (run_dir / "lock").is_file():  # none, or a pipe, that nobody ever writes to
+        return
     try:
         with open(run_dir / "lock", encoding="utf-8") as file:
             if not _try(file, fcntl.LOCK_SH):
@@ -82,8 +88,8 @@ def _try(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_bytes(path, _LENGTH).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
         return ""
 
 
@@ -95,13 +101,13 @@ def _name(text: str) -> str:
     """``process 17``, ``process 17 on node-3`` where that is another machine."""
     words = text.split()
     elsewhere = len(words) > 1 and words[1] != socket.gethostname()
-    return f"process {words[0] if words else 'unknown'}" + (f" on {words[1]}" if elsewhere else "")
+    return f"process {words[0][:20] if words else 'unknown'}" + (f" on {words[1][:60]}" if elsewhere else "")
 
 
 def _alive(text: str) -> bool:
     """Whether the process that the text names may live: one of another machine is taken at its word."""
     words = text.split()
-    if not words or not words[0].isdigit():
+    if not words or not words[0].isdecimal() or len(words[0]) > 10:
         return False
     if len(words) > 1 and words[1] != socket.gethostname():
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -21,10 +22,12 @@ from typing import TYPE_CHECKING, Any
 from firerl import durable
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.main import Parser, guarded
+from firerl.named_code import check, import_env, learner_names, options_line
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from firerl.journal_db import Journal
     from firerl.learner import Learner
 
 MAX_STEPS = 10_000  # of a filmed episode whose environment sets no limit
@@ -69,20 +72,46 @@ def _main(argv: Sequence[str] | None) -> int:
                         "'firerl[video]' and, on a headless machine, EGL or OSMesa")  # fmt: skip
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
-    parser.add_argument("--learner", metavar="MODULE.CLASS", help="the learner's class, if the run's own cannot be "
-                        "found by its name")  # fmt: skip
+    add_code(parser)
     arguments = parser.parse_args(argv)
     _play(arguments)
     return 0
+
+
+def add_code(parser: argparse.ArgumentParser) -> None:
+    """The options that give code again which a run may not name."""
+    parser.add_argument("--learner", metavar="MODULE.CLASS", help="the learner's class, where the run's own is neither "
+                        "firerl's nor of an installed package")  # fmt: skip
+    parser.add_argument("--env", metavar="MODULE:ID", help="the environment, likewise")
 
 
 def _play(arguments: argparse.Namespace) -> None:
     if arguments.video:
         check_video(arguments.video)
         choose_renderer()  # before anything imports mujoco, which reads the choice once
+    if arguments.env:
+        import_env(arguments.env)
     network = load(arguments.run_dir, arguments.best_ever)
-    learner = build(network, arguments.learner, f"python -m firerl.play {arguments.run_dir}")
+    learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
     print(network.headline(), flush=True)
+    with _weights_of_a_file(network):
+        _episodes(arguments, network, learner)
+
+
+@contextmanager
+def _weights_of_a_file(network: Network) -> Iterator[None]:
+    """What a learner makes of weights that are none of its own, as one FirerlError."""
+    try:
+        yield
+    except (FirerlError, OSError):
+        raise
+    except Exception as error:  # anybody's code, on anybody's weights
+        why = " ".join(str(error).split())[:160]
+        text = f"learner={network.learner} cannot work with these weights: {type(error).__name__}: {why}"
+        raise FirerlError(text) from error
+
+
+def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> None:
     if not callable(getattr(learner, "episodes", None)):
         print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
         if arguments.video:
@@ -92,7 +121,7 @@ def _play(arguments: argparse.Namespace) -> None:
     if arguments.video:
         episodes = film(learner, network.settings, arguments.episodes, arguments.seed, arguments.video)
     else:
-        episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)  # type: ignore[attr-defined]
+        episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)
     played = []
     for number, (value, length) in enumerate(episodes, start=1):
         print(f"episode {number:>3}  return {value:>12.3f}  length {length:>6}", flush=True)
@@ -105,19 +134,21 @@ def _play(arguments: argparse.Namespace) -> None:
 
 def load(run_dir: Path, best_ever: bool = False) -> Network:
     """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
-    from firerl import checkpoint
+    from firerl import policy
+    from firerl.config import config_of
     from firerl.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal:
-        config = journal.config()
-    task = config["task"]
+        task = config_of(journal).task
     if not (run_dir / "result.json").is_file():
         return _load_current(run_dir, best_ever)
-    best = checkpoint.read(run_dir / "best.pt")
+    best = policy.read(run_dir / "best.pt")
     title = f"{task}: winner at step {best['network_step']:,}"
     if best_ever:
-        best = checkpoint.read(run_dir / "best_ever.pt")
+        best = policy.read(run_dir / "best_ever.pt")
         title = f"{task}: best ever, at step {best['network_step']:,}"
+    if "hyperparameters" not in best:
+        raise RunFolderError(f"{run_dir}: its winner has no hyperparameters")
     kept = {name: best[name] for name in ("task", "learner", "settings", "hyperparameters", "objective", "weights")}
     return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
 
@@ -156,19 +187,33 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
         if best_ever and ever is not None:
             worker, file, step, objective = ever.worker, ever.file, ever.step, ever.objective
             title = f"{config.task}: unfinished run, best ever, worker {worker} at step {step:,}"
-        weights = journal.read_file(file)["weights"]
+        weights = weights_of(journal, file)
     values = generation.state.workers[worker].hyperparameters
     return Network(config.task, title, config.learner, config.settings, values, objective, weights, step)
 
 
+def weights_of(journal: Journal, file: str) -> Any:
+    """One half of a worker's state. Raises RunFolderError."""
+    state = journal.read_file(file)
+    if not isinstance(state, dict) or "weights" not in state:
+        raise RunFolderError(f"{journal.run_dir / 'checkpoints' / file} is no state of a learner")
+    return state["weights"]
+
+
 def build(network: Network, own: str | None = None, command: str = "python -m firerl.play <run_dir>") -> Learner:
     """The network as a learner, ready to play; ``own`` is the class to take where the run's cannot be found."""
-    from firerl.learners import completed, find_again, find_learner
+    from firerl.learners import completed, find_again, find_learner, is_homeless
 
+    names = learner_names(network.learner, network.settings)
+    if own is not None or is_homeless(network.learner):
+        del names["learner"]
+    check(names, options_line(command))
     given = None if own is None else find_learner(own)
     found = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
-    learner = found(completed(found, network.settings), network.hyperparameters, 0, "cpu")
-    learner.load(weights=network.weights)
+    settings = completed(found, network.settings)
+    with _weights_of_a_file(network):
+        learner = found(settings, network.hyperparameters, 0, "cpu")
+        learner.load(weights=network.weights)
     return learner
 
 

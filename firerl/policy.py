@@ -1,7 +1,7 @@
 """The winner of a run as a function from observation to action: ``policy = firerl.load_policy("run/best.pt")``.
 
 No environment is built and no process started. A file holds plain data, and reading it never runs code from it; the
-learner that it names (``learner=``) must be installed, or lie in the current directory.
+learner that it names must be firerl's or of an installed package, else its class is handed in (``learner=``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from torch import nn
 from firerl import checkpoint
 from firerl.errors import FirerlError, RunFolderError
 from firerl.learner import Learner
-from firerl.learners import check_learner, completed, find_learner
+from firerl.learners import completed, find_again, is_homeless
+from firerl.named_code import call_line, check, learner_names
 
 HOLDS = ("task", "learner", "settings", "weights", "network_step", "objective")
 
@@ -79,8 +80,8 @@ def load_policy(
     """The policy in a ``best.pt`` or ``best_ever.pt``, or the winner of a run folder.
 
     It takes mean actions. With ``sample`` it draws them as training does, from a stream of its own that ``seed``
-    decides. A ``learner`` that cannot be imported by its name must be handed in. Raises FirerlError, in one line, on a
-    file that is missing, damaged or too old, and on a learner that has no policy.
+    decides. A ``learner`` that is neither firerl's nor of an installed package must be handed in. Raises FirerlError,
+    in one line, on a file that is missing, damaged or too old, and on a learner that has no policy.
     """
     file = file_of(Path(path))
     best = read(file)
@@ -98,14 +99,24 @@ def read(file: Path) -> dict[str, Any]:
     best = checkpoint.read(file)
     if not isinstance(best, dict) or any(name not in best for name in HOLDS):
         raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run")
+    kinds = {"task": str, "learner": str, "settings": dict, "network_step": int, "facts": dict, "hyperparameters": dict}
+    wrong = [name for name, kind in kinds.items() if name in best and type(best[name]) is not kind]
+    wrong += [] if type(best["objective"]) in (float, int, type(None)) else ["objective"]
+    if wrong:
+        raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run: its {wrong[0]} is none")
     return best
 
 
 def module_of(
     name: str, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any], learner: type[Learner] | None = None
 ) -> nn.Module:
-    """The network of the learner called ``name``. Raises FirerlError, in one line, where it cannot be built."""
-    found = find_learner(name) if learner is None else check_learner(name, learner)
+    """The network of the learner that a file calls ``name``. Raises FirerlError, in one line, where it cannot be."""
+    names = learner_names(name, settings)
+    if learner is not None or is_homeless(name):
+        del names["learner"]
+    call = "firerl.load_policy(<file>, learner=<class>)"
+    check(names, call_line(call))
+    found = find_again(name, call, learner)
     try:
         return found.module_of(completed(found, settings), weights, facts)
     except FirerlError:

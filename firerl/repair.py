@@ -13,13 +13,15 @@ from firerl import durable, files, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.insight.health import Health, Kept, examine
-from firerl.journal_db import COPY, connect, spare
+from firerl.journal_db import check_name, connect, spare
 from firerl.lock import Lock
+from firerl.run_folder import COPY, check_files
 from firerl.store import RESULTS, Store, write_config
 
 
 def repair(run_dir: Path) -> list[str]:
     """What was done, one line each; [] where all is whole. Raises RunFolderError where nothing can be done."""
+    check_files(run_dir, write=True)
     lock = Lock(run_dir)
     try:
         health = examine(run_dir)
@@ -51,6 +53,8 @@ def _mend(health: Health) -> list[str]:
     elif health.copy.problem:
         done.append(f"{COPY} is copied anew")
     for whole, damaged in health.twins:
+        check_name(whole)
+        check_name(damaged)
         files.write(run_dir / "checkpoints" / damaged, (run_dir / "checkpoints" / whole).read_bytes())
         done.append(f"{damaged} is back from {whole}")
     back = target.number < health.kept[0].number

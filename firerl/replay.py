@@ -5,6 +5,7 @@ A thin layer over ``firerl.retrace``.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from firerl.errors import SettingError, unknown
 from firerl.main import Parser, guarded
 
 PATHS = ("schedule", "out")
-SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner")
+SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner", "env")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,14 +31,16 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("run_dir", help="the folder of the run")
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
-                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, engine.devices=, learner=<dotted "
-                        "path> if the run's own cannot be found")  # fmt: skip
+                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, engine.devices=; learner=<dotted "
+                        "path>, env=<module:Id> where they are of no installed package")  # fmt: skip
     arguments = parser.parse_args(argv)
     options = read(arguments.settings)
 
+    from firerl.named_code import settings_line
     from firerl.retracing import retrace, table
 
-    result = retrace(arguments.run_dir, **options)
+    line = settings_line(f"python -m firerl.replay {shlex.quote(arguments.run_dir)}")
+    result = retrace(arguments.run_dir, line=line, **options)
     print("\n".join(["", *table(result), f"kept in {result.run_dir}"]))
     return 0
 
@@ -47,6 +50,7 @@ def read(given: Sequence[str]) -> dict[str, Any]:
     from firerl.compose import read as compose_read
     from firerl.compose import split
     from firerl.learners import find_learner
+    from firerl.named_code import import_env
 
     options: dict[str, Any] = {}
     for key, value in split(given):
@@ -54,6 +58,8 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             raise unknown("setting", key, SETTINGS)
         if key == "learner":
             options[key] = find_learner(value)
+        elif key == "env":
+            import_env(value)
         elif key in (*PATHS, "engine"):
             options[key] = value
         elif key == "engine.devices":

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firerl import api, files
-from firerl.config import MAX_SEED, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
+from firerl import api, files, untrusted
+from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution import retrace as algorithm
 from firerl.evolution.exploit import objective_fitness
 from firerl.learner import Learner
-from firerl.learners import completed, find_again
+from firerl.learners import completed, find_again, is_homeless
+from firerl.named_code import call_line, check, learner_names
+from firerl.play import weights_of
 from firerl.progress import Observer
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
@@ -66,6 +68,7 @@ def retrace(
     devices: str | Sequence[str] | None = None,
     progress: bool = True,
     observer: Observer | None = None,
+    line: Callable[[Mapping[str, str]], str] | None = None,
 ) -> Retrace:
     """Train ``seeds`` fresh networks side by side with the schedule of the run in ``run_dir``.
 
@@ -73,7 +76,7 @@ def retrace(
     ``schedule.yaml`` or its rows, for one edited by hand. They are a run with ``algo=retrace`` in a folder of its own,
     ``out`` (``<run_dir>-replay-seed<seed>``), with a ``replay.json``; the same call goes on with one that was
     interrupted. ``engine``, ``processes`` and ``devices`` are the run's own if not given. A ``learner`` that no name
-    leads to must be handed in again.
+    leads to must be handed in again; ``line`` makes what to type of code that the run may not name.
 
     Raises RunFolderError without a run or a schedule, SettingError on a schedule that cannot be followed,
     PopulationDied if all networks fail.
@@ -89,7 +92,12 @@ def retrace(
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
     given = {"name": engine, "processes": processes, "devices": devices}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
-    learner = find_again(config.learner, f"firerl.retrace({str(run_dir)!r}, learner=<class>)", learner)
+    names = learner_names(config.learner, config.settings)
+    call = f"firerl.retrace({str(run_dir)!r}, learner=<class>)"
+    if learner is not None or is_homeless(config.learner):
+        del names["learner"]
+    check(names, line or call_line(call))
+    learner = find_again(config.learner, call, learner)
     config = replace(config, settings=completed(learner, config.settings))
     if (where / "journal.sqlite").exists():
         _check_same(where, config)
@@ -106,12 +114,10 @@ def retrace(
 
 def _rows(folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | None) -> tuple[list[Any], str]:
     """The rows of a schedule, and what to call it. Raises RunFolderError, SettingError."""
-    import yaml
-
     if schedule is not None and not isinstance(schedule, str | Path):
         return _checked(schedule, "schedule"), "schedule"
     path = folder / "schedule.yaml" if schedule is None else Path(schedule)
-    if not path.is_file():
+    if not path.exists():
         if schedule is not None:
             raise SettingError(f"schedule={path}: there is no such file")
         raise RunFolderError(
@@ -119,8 +125,8 @@ def _rows(folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | Non
             "schedule=<file>"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = untrusted.read_yaml(path)
+    except ValueError as error:
         raise SettingError(f"{path} is no YAML: {error}") from error
     return _checked(content.get("schedule") if isinstance(content, Mapping) else content, str(path)), str(path)
 
@@ -156,6 +162,7 @@ def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: i
         ready_interval=math.gcd(end, origin.ready_interval),  # nobody exploits: it only says when states are saved
         run_dir=str(out),
         stop=type(origin.stop)(),
+        logger=tuple(name for name in origin.logger if name in USUAL_LOGGERS),  # others are not asked
     )
 
 
@@ -195,9 +202,12 @@ def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Ne
     from firerl.store import Store
 
     if (where / FILE).is_file():
-        told = json.loads((where / FILE).read_text(encoding="utf-8"))
-        if told["hash"] == _hash(where):
-            return [Network(**network) for network in plain.decode(told["networks"])]
+        try:
+            told = plain.decode(untrusted.read_json(where / FILE))
+            if told["hash"] == _hash(where):
+                return [_network(network) for network in told["networks"]]
+        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+            raise RunFolderError(f"{where / FILE} is damaged: {error}; remove it: it is written anew") from error
     networks = []
     with Store.open(where) as store:
         generation = store.last()
@@ -206,7 +216,9 @@ def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Ne
             if worker.failed:
                 networks.append(Network(None, {}, failures.get(worker.id)))
                 continue
-            weights = store.journal().read_file(generation.files[worker.id].name)["weights"]
+            if worker.id not in generation.files:
+                raise RunFolderError(f"{where} holds no checkpoint of worker {worker.id}")
+            weights = weights_of(store.journal(), generation.files[worker.id].name)
             best = {"hyperparameters": dict(worker.hyperparameters), "weights": weights}
             objective = objective_fitness(worker, int(config.algo.settings["fitness_window"]))
             networks.append(Network(objective, fresh_figures(config, learner, best, store)))
@@ -221,11 +233,20 @@ def _hash(where: Path) -> str:
 
 
 def _winner(folder: Path) -> Network | None:
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
-    figures = plain.decode(json.loads(path.read_text(encoding="utf-8")))
-    return Network(figures["objective"], figures["fresh"])
+    from firerl.journal_db import Journal
+
+    with closing(Journal.open(folder)) as journal:
+        figures = journal.result()
+    return None if figures is None else _network({name: figures[name] for name in ("objective", "fresh")})
+
+
+def _network(fields: Any) -> Network:
+    """A network from plain data. Raises ValueError, TypeError, LookupError."""
+    network = Network(**fields)
+    numbers = [value for value in (network.objective, *network.fresh.values()) if value is not None]
+    if not all(type(value) in (int, float) for value in numbers):
+        raise ValueError("its figures are no numbers")
+    return network
 
 
 def table(result: Retrace) -> list[str]:

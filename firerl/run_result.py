@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import files
-from firerl.errors import SettingError
+from firerl import files, untrusted
+from firerl.errors import RunFolderError, SettingError, reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,16 +59,23 @@ class Result:
 
     @property
     def schedule(self) -> list[dict[str, Any]]:
-        """The winner's hyperparameters along its lineage: from, to (in steps), hyperparameters."""
-        import yaml
+        """The winner's hyperparameters along its lineage: from, to (in steps), hyperparameters.
 
-        return list(yaml.safe_load((self.run_dir / "schedule.yaml").read_text(encoding="utf-8"))["schedule"])
+        Raises RunFolderError if the file is missing or damaged.
+        """
+        path = self.run_dir / "schedule.yaml"
+        try:
+            return [dict(row) for row in untrusted.read_yaml(path)["schedule"]]
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            raise RunFolderError(
+                f"{path} cannot be read: {reason(error) if isinstance(error, OSError) else error}"
+            ) from error
 
     def weights(self) -> Any:
         """The winner's weights, for ``Learner.load(weights=...)``. Raises RunFolderError if the file is damaged."""
-        from firerl import checkpoint
+        from firerl import policy
 
-        return checkpoint.read(self.run_dir / "best.pt")["weights"]
+        return policy.read(self.run_dir / "best.pt")["weights"]
 
     @property
     def journal(self) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
+from firerl.insight.tally import Tally, is_number
 from firerl.journal_db import Point
-from firerl.view import Tally, is_number
 
 
 class Replay:

@@ -51,6 +51,14 @@ class Dimension:
     choices: tuple[Value, ...] = ()
     initial: tuple[Value, ...] = ()
 
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """The outermost values that it can take; of choices, all."""
+        if self.choices:
+            return self.choices
+        ends = (min(self.low, self.lower), max(self.high, self.upper))
+        return tuple(int(end) for end in ends) if self.kind == "integer" else ends
+
     def draw(self, u: float) -> Value:
         """The value that ``u``, uniform in [0, 1), stands for in the sampling range."""
         if self.choices:

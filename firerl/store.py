@@ -15,7 +15,6 @@ ever's file twice, so that no file is the only one: ``firerl.doctor`` goes back 
 
 from __future__ import annotations
 
-import re
 import shlex
 import sqlite3
 import time
@@ -32,7 +31,6 @@ from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
 from firerl.journal_db import (
-    COPY,
     FORMAT,
     SCHEMA,
     BestEver,
@@ -46,21 +44,15 @@ from firerl.journal_db import (
     copied_generation,
     first_hash,
     next_hash,
+    reading,
     spare,
 )
 from firerl.lock import Lock, refuse_if_held
+from firerl.run_folder import CHECKPOINT, COPY, JOURNALS, OURS, TEMPORARY, check_files
 
-JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
-OURS = {
-    "config.yaml", "journal.sqlite", "checkpoints", "tensorboard", "wandb", "loggers", "failures.log", "lock",
-    "best.pt", "best_ever.pt", "schedule.yaml", "result.json", "report.html", "init.pt", COPY, *JOURNALS,
-}  # fmt: skip
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
 _NEW = "journal.sqlite.new"
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
-# What a killed files.write or durable.back_up leaves.
-TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS)))})\.\d+\.tmp(-journal)?")
-CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
 # a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
 ROOM = 16 * 10**6
@@ -77,7 +69,8 @@ class Store:
         self._db = _connected(run_dir)
         try:
             self._check_whole()
-            self._keep = _history(self.journal().config())
+            with reading(run_dir):
+                self._keep = _history(self.journal().config())
             self.collect_garbage()
             if copied_generation(run_dir) != self.journal().hashes()[-1]:
                 self.copy_journal()
@@ -125,6 +118,7 @@ class Store:
     @classmethod
     def open(cls, run_dir: Path) -> Store:
         """Go on with a run. Raises RunFolderError if there is none, if it is damaged, or if it is running."""
+        check_files(run_dir, write=True)
         refuse_if_held(run_dir)
         check_is_run(run_dir)
         lock = Lock(run_dir)
@@ -280,7 +274,7 @@ class Store:
         try:
             wrong = seal.broken(self._db)
             last = self.journal().hashes()[-1][0]
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
             wrong = str(error)
         if wrong:
             raise RunFolderError(f"{self._path} is damaged: {wrong}; {_mend(self.run_dir)}")
@@ -327,6 +321,7 @@ class Store:
 
 def check_free(run_dir: Path) -> None:
     """Raise RunFolderError unless a run may start in this folder."""
+    check_files(run_dir, write=True)
     refuse_if_held(run_dir)
     _check_empty(run_dir)
 
@@ -361,7 +356,10 @@ def _mend(run_dir: Path) -> str:
 
 def _history(config: Mapping[str, Any]) -> int:
     """How many generations before the last are kept; runs of earlier versions have no such setting."""
-    return int(config.get("checkpoints", {}).get("keep_history", KEEP_HISTORY))
+    kept = config.get("checkpoints", {}).get("keep_history", KEEP_HISTORY)
+    if type(kept) is not int or not 0 <= kept < 2**31:
+        raise ValueError(f"checkpoints.keep_history is {kept!r:.40}")
+    return kept
 
 
 def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:

@@ -23,6 +23,8 @@ firerl evolves a population of learners and their hyperparameters with FIRE PBT.
 
 Usage: python -m firerl.launch [<group>=<choice> ...] [<setting>=<value> ...]
        python -m firerl.launch resume=<run_dir> [steps=<more>] [stop.* checkpoints.* engine.* logger]
+       python -m firerl.launch resume=auto run_dir=<run_dir> ...
+                              starts it, goes on with it if it has begun: one line for a queue that starts jobs again
        --cfg prints all settings of a run and starts nothing; --version; --help
 """
 MORE = """\

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import shlex
-import statistics
 import sys
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from firerl.config import RunConfig
 from firerl.evolution import lineage
-from firerl.evolution.population import Copy, Decision, Promote, Report, StartEvaluator, State, StopEvaluator, members
+from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
+from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
 from firerl.journal_db import Journal
 from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent
@@ -38,94 +37,13 @@ def make_view(config: RunConfig, quiet: bool = False) -> Observer:
     return TableView(config) if sys.stdout.isatty() else LineView(config)
 
 
-@dataclass
-class Tally:
-    """What evolution has done so far."""
-
-    copies: int = 0
-    starts: int = 0
-    successes: int = 0
-    stops: Counter[str] = field(default_factory=Counter)  # by reason
-
-    def add(self, decisions: Iterable[Decision]) -> None:
-        """Count these too."""
-        for decision in decisions:
-            self.copies += isinstance(decision, Copy)
-            self.starts += isinstance(decision, StartEvaluator)
-            self.successes += isinstance(decision, Promote)
-            if isinstance(decision, StopEvaluator):
-                self.stops[decision.reason] += 1
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One sub-population at one evaluation point."""
-
-    population: int
-    members: int
-    best: float | None  # of the objectives reported at this point; None: there was none
-    median: float | None
-    hyperparameters: Mapping[str, Sequence[Any]]  # by name, the values of the members
-
-
-def summaries(state: State, reports: Sequence[Report]) -> list[Summary]:
-    """Every sub-population: what its members reported, and what they train with from now on."""
-    objectives = {r.worker: r.objective for r in reports if r.failure is None and is_number(r.objective)}
-    result = []
-    for population in sorted({w.population for w in state.workers if not w.is_evaluator}):
-        group = members(state, population)
-        reported = [value for w in group if (value := objectives.get(w.id)) is not None]
-        values: dict[str, list[Any]] = {}
-        for worker in group:
-            for name, value in worker.hyperparameters.items():
-                values.setdefault(name, []).append(value)
-        best, median = (max(reported), statistics.median(reported)) if reported else (None, None)
-        result.append(Summary(population, len(group), best, median, values))
-    return result
-
-
-def objective_text(value: Any) -> str:
-    """An objective in at most eight places where possible."""
-    if not is_number(value):
-        return "-" if value is None else str(value)
-    size = abs(value)
-    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1e5 else f"{value:.2e}"
-
-
-def value_text(value: Any) -> str:
-    """A hyperparameter, short: 3.1e-4, 0.995, 16, adam."""
-    if not isinstance(value, float) or not math.isfinite(value):
-        return str(value)
-    if value == 0 or 0.01 <= abs(value) < 1e4:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def spread_text(values: Sequence[Any]) -> tuple[str, str]:
-    """Median and range of numbers; of anything else how often each value is there, and nothing."""
-    if values and all(is_number(value) for value in values):
-        middle = statistics.median_low(values) if isinstance(values[0], int) else statistics.median(values)
-        return value_text(middle), f"[{value_text(min(values))}..{value_text(max(values))}]"
-    return ", ".join(f"{count} {value}" for value, count in Counter(map(str, values)).most_common()), ""
-
-
-def duration_text(seconds: float) -> str:
-    """Hours, minutes and seconds: 1:02:03, 2:03."""
-    if not math.isfinite(seconds):
-        return "-"
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def opening(config: RunConfig, step: int, processes: int) -> list[str]:
     """The block before the start."""
     groups = " + ".join(f"P{i} {size}" for i, size in enumerate(config.sizes, start=1))
     workers = sum(config.sizes) + config.evaluators
-    evaluators = f", {_count(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
+    evaluators = f", {count_text(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
     simulated = "simulated " if config.engine.name == "simulated" else ""  # of what is learned nothing but the time
-    hosts = _count(processes, f"{simulated}process", f"{simulated}processes")
+    hosts = count_text(processes, f"{simulated}process", f"{simulated}processes")
     if config.engine.devices[0] not in ("auto", "cpu"):
         hosts += f" on {', '.join(config.engine.devices)}"
     lines = [
@@ -332,7 +250,7 @@ class TableView(_View):
         if self.round is None:
             return progress
         table = _table(summaries(self.round.state, self.round.point.reports))
-        counts = [] if self.config.algo.name == "random" else [_count(self.tally.copies, "copy", "copies")]
+        counts = [] if self.config.algo.name == "random" else [count_text(self.tally.copies, "copy", "copies")]
         if self.config.evaluators:
             running, stopped = running_evaluators(self.round.state), self.tally.stops.total()
             counts.append(f"evaluators: {running} running, {self.tally.successes} succeeded, {stopped} stopped")
@@ -345,11 +263,6 @@ class TableView(_View):
         if self.round is None:
             return f"{step}{within}   time: estimated after the first round"
         return f"{step}   {_speed(self.round):,.0f} steps/s   ETA {duration_text(self.round.eta_seconds)}{within}"
-
-
-def running_evaluators(state: State) -> int:
-    """How many evaluators are at work."""
-    return sum(worker.evaluation is not None for worker in state.workers)
 
 
 def _table(groups: Sequence[Summary]) -> RenderableType:
@@ -397,24 +310,15 @@ def _schedule(result: Mapping[str, Any]) -> list[str]:
 
 
 def _evolution(counts: Mapping[str, Any]) -> str:
-    text = _count(counts.get("copies", 0), "copy", "copies")
+    text = count_text(counts.get("copies", 0), "copy", "copies")
     if counts.get("evaluator_starts"):
         stops = counts.get("evaluator_stops") or {}
         reasons = ", ".join(f"{reason} {count}" for reason, count in stops.items())
-        successes = _count(counts.get("evaluator_successes", 0), "success", "successes")
-        text += f"; evaluators: {_count(counts['evaluator_starts'], 'start', 'starts')}, {successes}, "
-        text += f"{_count(sum(stops.values()), 'stop', 'stops')}" + (f" ({reasons})" if reasons else "")
+        successes = count_text(counts.get("evaluator_successes", 0), "success", "successes")
+        text += f"; evaluators: {count_text(counts['evaluator_starts'], 'start', 'starts')}, {successes}, "
+        text += f"{count_text(sum(stops.values()), 'stop', 'stops')}" + (f" ({reasons})" if reasons else "")
     return text
 
 
 def _speed(round: Round) -> float:
     return round.trained_steps / round.seconds if round.seconds > 0 else 0.0
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -17,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from firerl import durable, files
+from firerl import durable, files, untrusted
+from firerl.errors import FirerlError
 from firerl.evolution import plain
 
 KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
@@ -35,7 +37,8 @@ def main() -> int:
         serve(sys.stdin, answers)
         return 0
     except Exception as error:
-        _answer(answers, "failed", " ".join(f"{type(error).__name__}: {error}".split())[:300])
+        kind = "" if isinstance(error, FirerlError) else f"{type(error).__name__}: "
+        _answer(answers, "failed", " ".join(f"{kind}{error}".split())[:300])
         return 1
 
 
@@ -131,9 +134,15 @@ class Kept:
         self.id: str | None = None
         self.step = -1
         self.written = 0.0  # by time.monotonic
-        if path.exists():
-            known = plain.loads(path.read_text(encoding="utf-8"))
+        if not path.exists():
+            return
+        try:
+            known = untrusted.read_json(path)
             self.id, self.step = str(known["id"]), int(known["step"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise FirerlError(f"{path} is damaged: {error}; without it the run begins a new one in W&B") from error
+        if not re.fullmatch(r"[\w-]{1,64}", self.id):
+            raise FirerlError(f"{path} is damaged: its id is none; without it the run begins a new one in W&B")
 
     def advance(self, step: int) -> None:
         """This step was told. Now and then that is kept: a point told twice does no harm, it has the same values."""

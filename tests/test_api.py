@@ -205,7 +205,8 @@ def test_a_learner_is_found_again(tmp_path: Path) -> None:
     for name in ("__main__.Own", name_of(Own)):
         with pytest.raises(SettingError, match=expected):
             find_again(name, call)
-    with pytest.raises(SettingError, match=r"cannot import 'nowhere': .*hand the class in: firerl.resume\('a', lea"):
+    expected = r"neither firerl's nor an installed package's.*hand the class in: firerl.resume\('a', learner=Own\)"
+    with pytest.raises(SettingError, match=expected):
         find_again("nowhere.Own", call)
     with pytest.raises(SettingError, match=r"must be a subclass of firerl\.Learner"):
         find_again("nowhere.Own", call, int)  # type: ignore[arg-type]

@@ -53,6 +53,14 @@ class Rude(Blocky):
         raise ZeroDivisionError("oops")
 
 
+class Picky(Blocky):
+    @classmethod
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
+        if name == "lr" and 1 / value < 0.4:
+            raise SettingError(f"hyperparameters.{name}={value} is odd")
+
+
+PICKY = f"learner={__name__}.Picky"
 BLOCKY = f"learner={__name__}.Blocky"
 
 
@@ -172,6 +180,10 @@ def test_what_is_a_number_is_tuned_as_one() -> None:
     assert "choice must list numbers, as the learner's own are, got 'x'" in refusal(BLOCKY, "space.lr={choice: [1, x]}")
     assert "space.width: ordered_choice must list numbers" in refusal(BLOCKY, "space.width={ordered_choice: [true]}")
     assert made(BLOCKY, "space.lr={choice: [1, 2]}").space["lr"] == {"choice": [1, 2]}
+    assert "hyperparameters.lr=3.0 is odd" in refusal(PICKY, "space.lr={uniform: [2, 3]}")
+    assert "space.lr=0.0: check_hyperparameter() raised ZeroDivisionError" in refusal(
+        PICKY, "space.lr={uniform: [0, 2]}"
+    )
     assert "got ['bounds']" in refusal(BLOCKY, "space.lr={bounds: [1, 2]}")
 
 

@@ -117,7 +117,7 @@ def run_frail(run_dir: Path, deaths: Sequence[int]) -> dict[str, Any]:
     promised = {key: value for key, value in plain.items() if key not in api.NOT_PROMISED}
     with Store.create(run_dir, plain, promised, api.initial_state_of(config)) as store:
         spec = LearnerSpec(Quadratic, config.settings)
-        return controller.Controller(config, Quadratic, store, Silent(), lambda: Frail(spec)).run()
+        return controller.Controller(config, Quadratic, store, Silent(), lambda alone: Frail(spec)).run()
 
 
 def test_a_machine_failure_is_no_part_of_the_result(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     # Processes cost seconds to start and change no result; run.py has real ones.
-    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, processes, timeout: InlineEngine(spec))
+    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
     for module in ("digits", "wrapped"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path

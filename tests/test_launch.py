@@ -43,6 +43,8 @@ MALFORMED = [  # arguments, what the line says
     ([QUADRATIC, "population.sizes=[1,8]"], "population.sizes=[1, 8]: must be a list of integers >= 2"),
     ([QUADRATIC, "space.lr={log_uniform: [1, 0.1]}"], "space.lr"),
     ([QUADRATIC, "space.lr={log_uniform: [1,"], "space.lr"),
+    (["env=Hopper", "space.learning_rate={uniform: [0.5, 9]}"], "space.learning_rate=9.0: allowed is from 0 to 1"),
+    (["learner=classifier", "space.momentum={uniform: [0, 1.5]}"], "space.momentum=1.5: must be a finite number"),
     ([QUADRATIC, "steps=100"], "the nearest are 60 and 120"),
     ([QUADRATIC, "algo.max_eval_steps=20"], "fewer than 7"),
     ([QUADRATIC, "algo.smoothing=gpp"], "did you mean 'gp'? allowed: gp, mean, none"),
@@ -67,6 +69,7 @@ MALFORMED = [  # arguments, what the line says
     ([QUADRATIC, "env=Ant"], "takes no environment"),
     ([QUADRATIC, "--config"], "did you mean '--cfg'"),
     (["resume=nowhere"], "nowhere"),
+    ([QUADRATIC, "resume=auto"], "resume=auto needs run_dir=<folder>"),
     (["resume=nowhere", "--cfg"], "--cfg"),
     (["resume=.", "stepz=3"], ""),
 ]
@@ -239,3 +242,38 @@ def test_the_entry_point_finds_commands(
     assert "unknown command 'lanch': did you mean 'launch'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "firerl.journal", SimpleNamespace(main=len))
     assert firerl.main.main(["journal", "r", "--reports"]) == 2
+
+
+def test_one_line_starts_a_run_and_goes_on_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """resume=auto: whatever lies there, the same line; what may change on a resume is as the line says."""
+    line = [QUADRATIC, "resume=auto", "run_dir=line", "engine=inline", "seed=4", "population.sizes=[2,2]"]
+    assert main([*line, "steps=60"]) == 0
+    assert main([*line, "steps=120"]) == 0
+    assert api.resume("line").figures["steps"] == 120
+    capsys.readouterr()
+    assert main([*line, "steps=120"]) == 0  # finished: at once
+    assert "finished already" in capsys.readouterr().out
+    assert main([*line, "steps=60"]) == 2
+    assert "steps=60: the run is already at step 120" in capsys.readouterr().err
+    for other, said in (
+        ("seed=5", "seed is 4 there and 5 here"),
+        ("learner.noise=0.5", "learner.noise is 0.3 there and 0.5 here"),
+        ("algo.truncation=0.3", "algo.truncation is 0.25 there and 0.3 here"),
+        ("population.evaluators=4", "population.evaluators is 2 there and 4 here"),
+    ):
+        given = [argument for argument in line if not argument.startswith(other.partition("=")[0] + "=")]
+        assert main([*given, other]) == 2
+        assert f"run_dir=line holds another run: {said}; " in capsys.readouterr().err
+    assert main([*line, "--cfg"]) == 0
+
+
+def test_one_line_for_several_seeds_starts_and_goes_on_with_each(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("many/seed-2").mkdir(parents=True)
+    Path("many/seed-2/journal.sqlite").touch()
+    monkeypatch.setattr(api, "go_on", lambda config, **_: calls.append(("on", config.seed)))
+    assert main([QUADRATIC, "resume=auto", "run_dir=many", "seed=[1,2,3]"]) == 0
+    assert [call if isinstance(call, tuple) else call.run_dir for call in calls] == [
+        "many/seed-1", ("on", 2), "many/seed-3"
+    ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -12,16 +11,17 @@ from test_docs import blocks, run_commands
 
 import firerl
 from firerl.engine.inline import InlineEngine
-from firerl.errors import SettingError
-from firerl.loggers import NEEDS, SHORT_NAMES, check_loggers, find_logger, folder_of
+from firerl.errors import RunFolderError, SettingError
+from firerl.loggers import NEEDS, SHORT_NAMES, check_loggers, find_loggers, folder_of
 from firerl.tensorboard import TensorBoard
 
 
 def test_names_lists_and_none() -> None:
     assert check_loggers(["none"]) == check_loggers([]) == ()
     assert check_loggers(["tensorboard", "loggers_for_tests.Told"]) == ("tensorboard", "loggers_for_tests.Told")
-    assert find_logger("tensorboard") is TensorBoard
-    assert find_logger("loggers_for_tests.Told").__name__ == "Told"
+    found = find_loggers(["tensorboard", "loggers_for_tests.Told"])
+    assert found["tensorboard"] is TensorBoard
+    assert found["loggers_for_tests.Told"].__name__ == "Told"
     assert folder_of(Path("r"), "wandb") == Path("r/wandb")
     assert folder_of(Path("r"), "own.Own") == Path("r/loggers/own.Own")
 
@@ -71,19 +71,39 @@ def test_the_folders_of_loggers_are_ours(tmp_path: Path) -> None:
     firerl.run("quadratic", preset="smoke", engine="inline", logger="none", progress=False, run_dir=tmp_path / "r")
 
 
-def test_a_resume_without_the_class_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gone_tomorrow.py").write_text("from firerl.logger import Logger\nclass Own(Logger): ...\n")
+def test_a_run_folder_names_no_class_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = tmp_path / "ran"
+    code = f"from pathlib import Path\nPath({str(ran)!r}).touch()\n"
+    (tmp_path / "own_logger.py").write_text(code + "from firerl.logger import Logger\nclass Own(Logger): ...\n")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     run_dir = tmp_path / "r"
-    firerl.run("quadratic", preset="smoke", engine="inline", logger="gone_tomorrow.Own", progress=False,
-               run_dir=run_dir)  # fmt: skip
-    (tmp_path / "gone_tomorrow.py").unlink()
-    monkeypatch.delitem(sys.modules, "gone_tomorrow")
-    importlib.invalidate_caches()
-    with pytest.raises(SettingError, match=r"logger=gone_tomorrow.Own: cannot import"):
+    firerl.run("quadratic", preset="smoke", engine="inline", logger="own_logger.Own", progress=False, run_dir=run_dir)
+    monkeypatch.delitem(sys.modules, "own_logger")  # as in another process
+    ran.unlink()
+    with pytest.raises(SettingError) as caught:
         firerl.resume(run_dir, steps=48, progress=False)
+    assert str(caught.value).endswith("give it again: logger=own_logger.Own; else logger=none")
     assert len(firerl.Result(run_dir, {}).journal) > 100  # it can be read
-    assert firerl.resume(run_dir, steps=48, logger="none", progress=False).figures["steps"] == 48
+    again = firerl.retrace(run_dir, progress=False)  # other loggers than TensorBoard are the run's alone
+    assert not ran.exists()
+    assert (again.run_dir / "tensorboard").exists() is False
+    assert firerl.resume(run_dir, steps=28, logger="none", progress=False).figures["steps"] == 28
+    assert not ran.exists()
+    assert firerl.resume(run_dir, steps=32, logger="own_logger.Own", progress=False).figures["steps"] == 32
+    assert ran.exists()
+    assert firerl.resume(run_dir, steps=36, progress=False).figures["steps"] == 36  # it is in memory
+    monkeypatch.delitem(sys.modules, "own_logger")
+
+
+@pytest.mark.parametrize("name", ["wandb", "loggers", "loggers/own.Own"])
+def test_no_logger_writes_where_a_link_leads(name: str, tmp_path: Path) -> None:
+    run_dir = tmp_path / "r"
+    firerl.run("quadratic", preset="smoke", engine="inline", logger="none", progress=False, run_dir=run_dir)
+    (run_dir / name).parent.mkdir(exist_ok=True)
+    (run_dir / name).symlink_to(tmp_path)
+    with pytest.raises(RunFolderError, match="is a link"):
+        firerl.resume(run_dir, steps=48, progress=False)
 
 
 def test_your_own_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +112,7 @@ def test_your_own_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (tmp_path / "trackers.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, processes, timeout: InlineEngine(spec))
+    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
     run_commands(blocks("docs/loggers.md", "sh")[1])
     assert "! trackers.Folder: metrics are in runs/told/loggers/trackers.Folder" in capsys.readouterr().out
     folder = tmp_path / "runs" / "told" / "loggers" / "trackers.Folder"

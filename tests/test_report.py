@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 import sqlite3
@@ -191,7 +192,10 @@ BAD = {
     "later format": (change("UPDATE meta SET value = '99' WHERE key = 'format'"), "journal format 99"),
     "torn row": (change("UPDATE decisions SET data = '{'"), "is damaged"),
     "unknown worker": (change("UPDATE reports SET worker = 77 WHERE worker = 0"), "is damaged"),
-    "no objective": (change("UPDATE reports SET objective = '\"high\"' WHERE worker = 0"), "no number"),
+    "no objective": (
+        change("UPDATE reports SET objective = '\"high\"' WHERE worker = 0"),
+        "objective is 'high'",
+    ),
     "other hyperparameters": (change("UPDATE decisions SET data = replace(data, '\"lr\"', '\"rl\"')"), "lr=None"),
     "no settings": (change("DELETE FROM meta WHERE key = 'config'"), "is damaged"),
     "other settings": (change("UPDATE meta SET value = '{\"task\": 1}' WHERE key = 'config'"), "is damaged"),
@@ -278,7 +282,9 @@ def test_watch_writes_at_every_ready_and_ends_with_the_run(
         if len(seen) == 2:
             return  # nothing new
         if len(seen) == 4:
-            files.write(tmp_path / "result.json", f'{{"hash": "{store.last().hash}", "stopped": "steps"}}'.encode())
+            told = {"hash": store.last().hash, "stopped": "steps", "worker": 0, "steps": 40, "objective": None}
+            told |= {"hyperparameters": {}, "lineage": [], "evolution": {}}
+            files.write(tmp_path / "result.json", json.dumps(told).encode())
             return
         point = Point([Report(i, step, float(i)) for i in range(4)], [])
         store.commit(store.last(), step, [point], members_of(config), [], None, {})

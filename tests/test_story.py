@@ -215,7 +215,7 @@ def test_failures_and_what_comes_after_them() -> None:
         Point([Report(0, 20, 3.0)], [copy]),
     ]
     lines = list(story.tell(config_of(setup, fire.Settings()), tell(initial_state(setup), points), finished=False))
-    assert "  member 1 failed: its objective was NaN or infinite; it rests until the next ready" in lines
+    assert "  member 1 failed: its objective was NaN; it rests until the next ready" in lines
     assert (
         "  P1: member 1, which had failed, comes back with the weights of member 0, 1st of 1 ranked (objective 3): "
         "lr 0.1 -> 0.2 (x 2)"

@@ -16,7 +16,7 @@ from firerl import view
 from firerl.config import RunConfig
 from firerl.evolution import plain
 from firerl.evolution.lineage import Segment
-from firerl.evolution.population import Report, State
+from firerl.evolution.population import Report
 from firerl.journal_db import Journal, Point
 from firerl.progress import Observer, Round, Silent
 
@@ -176,26 +176,6 @@ def test_only_what_can_be_played_is_said_to_be(
         json.loads(json.dumps(result_of())), tmp_path
     )
     assert f"try next    python -m firerl.{command} {tmp_path}" in out.getvalue()
-
-
-def test_values_are_short() -> None:
-    assert [view.value_text(v) for v in (3.1e-4, 0.9995, 1e-5, 0.0, 16, "adam", float("nan"))] == [
-        "3.1e-4", "0.9995", "1e-5", "0", "16", "adam", "nan",
-    ]  # fmt: skip
-    assert view.spread_text([1, 4, 2]) == ("2", "[1..4]")
-    assert view.spread_text(["a", "b", "a"]) == ("2 a, 1 b", "")
-    assert view.spread_text([]) == ("", "")
-    assert [view.objective_text(v) for v in (None, 1.5, -12345.67, 1e7)] == ["-", "1.500", "-12345.7", "1.00e+07"]
-    assert [view.duration_text(s) for s in (5, 65, 3661)] == ["0:05", "1:05", "1:01:01"]
-
-
-def test_summaries_rank_what_was_reported_not_what_a_copy_emptied() -> None:
-    state = members_of(config_for(Path()))
-    reports = [Report(0, 10, 1.0), Report(1, 10, 3.0), Report(2, 10, 9.0, failure="X"), Report(4, 10, 99.0)]
-    first, second = view.summaries(state, reports)
-    assert (first.best, first.median, first.members) == (3.0, 2.0, 2)
-    assert (second.best, second.median) == (None, None)
-    assert view.summaries(State(()), []) == []
 
 
 def test_make_view_follows_stdout(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:

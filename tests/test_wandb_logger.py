@@ -19,10 +19,12 @@ import pytest
 
 import firerl
 from firerl import guarded_logger
+from firerl.errors import FirerlError
 from firerl.journal_db import Journal
 from firerl.logger import About
 from firerl.progress import Silent
 from firerl.scalars import Replay
+from firerl.wandb_process import Kept
 
 has_wandb = pytest.mark.skipif(
     importlib.util.find_spec("wandb") is None, reason="the extra firerl[wandb] is not installed"
@@ -265,3 +267,10 @@ def test_a_run_that_was_killed_is_marked_as_failed(tmp_path: Path) -> None:
     (segment,) = segments(tmp_path / "r")
     assert segment.exit_code == 1
     assert segment.history[10]["P1/best"] == 0.5
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": "../x", "step": 1}', '{"id": "a"}'])
+def test_a_damaged_id_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "firerl.json").write_text(text)
+    with pytest.raises(FirerlError, match=r"firerl.json is damaged: .*begins a new one in W&B"):
+        Kept(tmp_path / "firerl.json")

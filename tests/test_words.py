@@ -93,3 +93,14 @@ def test_a_small_change_is_not_a_factor_of_1() -> None:
     assert words.changes({"lr": 0.01}, {"lr": 0.010001}, DIMENSIONS) == "lr 0.01 -> 0.010001 (x 1.0001)"
     text = words.changes({"discount": 0.99}, {"discount": 0.990001}, DIMENSIONS)
     assert text == "discount 0.99 -> 0.990001 (1 - discount x 0.9999)"
+
+
+def test_values_are_short() -> None:
+    assert [words.value_text(v) for v in (3.1e-4, 0.9995, 1e-5, 0.0, 16, "adam", float("nan"))] == [
+        "3.1e-4", "0.9995", "1e-5", "0", "16", "adam", "nan",
+    ]  # fmt: skip
+    assert words.spread_text([1, 4, 2]) == ("2", "[1..4]")
+    assert words.spread_text(["a", "b", "a"]) == ("2 a, 1 b", "")
+    assert words.spread_text([]) == ("", "")
+    assert [words.objective_text(v) for v in (None, 1.5, -12345.67, 1e7)] == ["-", "1.500", "-12345.7", "1.00e+07"]
+    assert [words.duration_text(s) for s in (5, 65, 3661)] == ["0:05", "1:05", "1:01:01"]

@@ -48,6 +48,10 @@ class ActorCritic(Learner):
         return cls.table.resolve(settings)
 
     @classmethod
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
+        cls.table.check_value("space", name, value)
+
+    @classmethod
     def granularity_of(cls, settings: Mapping[str, Any]) -> int:
         return settings["num_envs"] * settings["unroll"]
 

@@ -71,6 +71,10 @@ class Classifier(Learner):
 
         return StackedClassifiers(settings, slots, device)
 
+    @classmethod
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
+        classifier_settings.check_hyperparameters({name: value}, "space")
+
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Any of ``tunable``; those not given take the value of the settings."""
         checked = classifier_settings.check_hyperparameters(values)

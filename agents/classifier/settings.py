@@ -91,12 +91,11 @@ def _check_stacked(settings: Settings) -> None:
         raise SettingError(f"{name}: data=imagenet cannot be stacked: broken images make batches of different sizes")
 
 
-def check_hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` within their limits. Raises SettingError, naming the value."""
+def check_hyperparameters(values: Mapping[str, Any], prefix: str = "hyperparameters") -> dict[str, Any]:
+    """``values`` within their limits. Raises SettingError, naming the value, with ``prefix``."""
     for name in values:
         if name not in TUNABLE:
             raise unknown("hyperparameter of learner Classifier", name, TUNABLE)
     return {
-        name: convert(f"hyperparameters.{name}", value, _TYPES[name], _FIELDS[name].metadata)
-        for name, value in values.items()
+        name: convert(f"{prefix}.{name}", value, _TYPES[name], _FIELDS[name].metadata) for name, value in values.items()
     }

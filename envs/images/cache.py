@@ -7,15 +7,17 @@ import io
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl import durable, files
+from firerl import durable, files, untrusted
 
 Arrays = dict[str, NDArray[np.generic]]
+LARGEST = 1 << 30  # bytes of a file
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal, the first bytes of a file
 
 
@@ -32,7 +34,7 @@ def cached(name: str, build: Callable[[], Arrays]) -> Arrays:
     path = folder() / name
     damaged = False
     try:
-        return unpack(path.read_bytes())
+        return unpack(untrusted.read_bytes(path, LARGEST))
     except OSError:  # not there, or not ours to read
         pass
     except ValueError:
@@ -62,8 +64,14 @@ def unpack(data: bytes) -> Arrays:
     digest, content = data[:_DIGEST], data[_DIGEST:]
     if hashlib.sha256(content).hexdigest().encode() != digest:
         raise ValueError("its checksum is wrong")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(record.file_size for record in archive.infolist()) > len(content):
+                raise ValueError("its records are larger than the file")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # numpy and zipfile raise a dozen types on bytes that are none of ours
+        raise ValueError(f"it holds no arrays: {error}") from error
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
 from firerl.engine.placement import group_count, usual_processes
@@ -17,13 +19,14 @@ def make_engine(
     timeout: float | None = None,
     workers: int | None = None,
     costs: Costs = Costs(),  # noqa: B008 (frozen)
+    alone: Sequence[int] = (),
 ) -> Engine:
     """The engine ``name``, ready for ``create`` or ``load``.
 
     ``processes`` defaults to one for each GPU of ``spec.devices``, on the CPU to the cores that this process may use,
     and is never more than ``workers``, or their groups, where that is given.
     ``timeout`` is how many seconds a process may work without an answer before it counts as hung; None: for ever.
-    ``costs`` are simulated's.
+    ``costs`` are simulated's. Workers that are to be ``alone`` have a process each besides, where there are processes.
     Raises SettingError on an unknown name, on values that cannot work, and on a learner that cannot be sent.
     """
     if name not in ENGINES:
@@ -44,4 +47,4 @@ def make_engine(
         return SimulatedEngine(spec, wanted, costs)
     from firerl.engine.local import LocalEngine
 
-    return LocalEngine(spec, wanted, timeout)
+    return LocalEngine(spec, wanted, timeout, alone)

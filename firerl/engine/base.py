@@ -42,6 +42,7 @@ class Create:
     hyperparameters: Mapping[str, Any]
     seed: int
     weights: Path | None = None
+    died: str | None = None  # how it has killed its process: it is not tried again, the worker fails with "died"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Transfer:
     target: int
     hyperparameters: Mapping[str, Any]
     seed: int | None = None
+    died: str | None = None  # as in Create, for the target
 
     @property
     def moves(self) -> bool:
@@ -80,16 +82,17 @@ class Advance:
     worker: int
     steps: int
     evaluate_seed: int
+    died: str | None = None  # as in Create
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one Advance. A failure is the learner's own (an exception, NaN), never the machine's."""
+    """What came of one Advance. A failure is the learner's own (an exception, NaN, "died"), never the machine's."""
 
     worker: int
     objective: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    failure: str | None = None  # the exception's type, "NaN" or "infinity"
+    failure: str | None = None  # the exception's type, "NaN", "infinity" or "died"
     traceback: str | None = None  # for people; not part of the journal
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
@@ -106,7 +109,26 @@ class Saved:
 
 
 class MachineFailure(Exception):
-    """A process died or hung. No part of the run's result: the interval is computed again."""
+    """A process died or hung, or a device failed. No part of the run's result: the interval is computed again.
+
+    ``process`` died or hung, or a worker in it found no memory; None: it was something else. It was at ``call`` (a
+    method of Host); ``suspects`` are the workers at work then, else all that the call was for. ``alone``: it hosted one
+    worker only, as it was told to.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        process: int | None = None,
+        call: str = "",
+        suspects: Sequence[int] = (),
+        alone: bool = False,
+        memory: bool = False,
+    ):
+        super().__init__(text)
+        self.process, self.call, self.suspects, self.alone = process, call, tuple(suspects), alone
+        self.memory = memory  # the host has none left for what a worker asked: as good as a death
 
 
 class Engine(Protocol):

@@ -17,6 +17,6 @@ def raise_if_the_machine_failed(error: BaseException, who: str, device: str = "c
         raise MachineFailure(f"{who} ran out of memory of {device}: {told}") from error
     on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in said
     if on_cpu or isinstance(error, MemoryError):
-        raise MachineFailure(f"{who} ran out of memory: {said}") from error
+        raise MachineFailure(f"{who} ran out of memory: {said}", memory=True) from error
     if devices.is_broken(error):
         raise MachineFailure(f"{device} failed under {who}: {said}") from error

@@ -27,6 +27,7 @@ from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.engine.groups import Groups, Trained
 from firerl.engine.placement import device_of
 from firerl.engine.roster import Roster
+from firerl.engine.suspects import DIED
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
 
@@ -44,7 +45,7 @@ ONE_THREAD = {
 class Failure:
     """A learner's own failure, as its Outcome tells it."""
 
-    kind: str  # the exception's type, "NaN" or "infinity"
+    kind: str  # the exception's type, "NaN", "infinity" or "died"
     text: str  # the traceback
 
 
@@ -55,10 +56,19 @@ class Host:
     MachineError, lack of memory and a broken device are the machine's: MachineFailure). The learner is dropped, and its
     next Advance tells the failure. Where a learner's ``state()`` is the trouble the run cannot be saved, which is a
     SettingError.
+
+    ``at_work`` hears which workers are computed from now on: who was at work when the process died.
     """
 
-    def __init__(self, spec: LearnerSpec, durable: bool = True, process: int = 0):
+    def __init__(
+        self,
+        spec: LearnerSpec,
+        durable: bool = True,
+        process: int = 0,
+        at_work: Callable[[Sequence[int]], None] = lambda _: None,
+    ):
         self._spec = spec
+        self._at_work = at_work
         self._durable = durable  # files survive a power failure
         self._device = device_of(process, spec.devices)
         on_gpu = devices.type_of(self._device) != "cpu"
@@ -71,6 +81,10 @@ class Host:
     def create(self, orders: Sequence[Create]) -> None:
         """Build learners anew. Raises RunFolderError on a missing or damaged file of weights."""
         for order in orders:
+            self._at_work([order.worker])
+            if order.died is not None:
+                self._fail(order.worker, Failure(DIED, order.died))
+                continue
             weights = None if order.weights is None else checkpoint.read(order.weights)
             self._build(order.worker, order.hyperparameters, order.seed)
             if weights is not None and order.worker not in self._failures:
@@ -83,6 +97,7 @@ class Host:
         """Build learners from files that ``save`` wrote. Raises RunFolderError on a missing or damaged file, and
         MachineFailure where the learner does not take its state back, SettingError where it says what is wrong."""
         for order in orders:
+            self._at_work([order.worker])
             state = checkpoint.read(order.path)
             if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
                 raise RunFolderError(f"checkpoint {order.path} does not hold a learner's weights and stream")
@@ -94,15 +109,24 @@ class Host:
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> None:
         """Train and evaluate, one worker or group after the other; ``on_outcome`` hears of each at its end."""
+        for order in orders:
+            if order.died is not None:
+                self._fail(order.worker, Failure(DIED, order.died))
         orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
+            self._at_work([order.worker for order in together])
             trained = self._train_as_one(together) if self._spec.stacked > 1 else {}
             for order in together:
+                self._at_work([order.worker])
                 on_outcome(self._advance(order, trained.get(order.worker)))
 
     def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""
-        return {worker: self._failures.get(worker) or self._dump(worker, "weights") for worker in workers}
+        packed = {}
+        for worker in workers:
+            self._at_work([worker])
+            packed[worker] = self._failures.get(worker) or self._dump(worker, "weights")
+        return packed
 
     def transfer(self, order: Transfer) -> None:
         """Do an order whose source and target both live here."""
@@ -115,6 +139,10 @@ class Host:
         None stands for the weights of an order that moves none: its target keeps its own, or its own failure.
         """
         for order, weights in orders:
+            self._at_work([order.target])
+            if order.died is not None:
+                self._fail(order.target, Failure(DIED, order.died))
+                continue
             if isinstance(weights, Failure):
                 self._fail(order.target, weights)
                 continue
@@ -135,6 +163,7 @@ class Host:
         saved = []
         for worker in workers:
             if worker in self._learners:
+                self._at_work([worker])
                 data = self._dump(worker)
                 name = f"{prefix}-w{worker}.pt"
                 if self._durable:

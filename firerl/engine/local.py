@@ -45,15 +45,18 @@ def _ignore(_: Outcome) -> None:
 class LocalEngine:
     """An engine of ``processes`` processes. See ``engine.base.Engine``.
 
-    ``timeout``: seconds without an answer from a process that owes one, after which it counts as hung.
+    ``timeout``: seconds without an answer from a process that owes one, after which it counts as hung. Workers that are
+    to be ``alone`` have a process each, besides.
     Raises SettingError if the learner cannot be sent to a process or imported there.
     """
 
-    def __init__(self, spec: LearnerSpec, processes: int, timeout: float | None = None):
+    def __init__(self, spec: LearnerSpec, processes: int, timeout: float | None = None, alone: Sequence[int] = ()):
         if multiprocess.current_process().daemon:  # a child of ours, in the middle of importing the learner
             raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
-        self._placement = Placement(processes, spec.stacked)
+        self._placement = Placement(processes, spec.stacked, tuple(alone))
+        self._asked: dict[int, Request] = {}  # the last of each process
+        self._at_work: dict[int, Sequence[int]] = {}  # whom it computes
         self._timeout = timeout
         self._busy = True  # a request is out; stays True for good once one has failed half-way
         self._started = False
@@ -135,10 +138,11 @@ class LocalEngine:
         context = multiprocess.get_context("spawn")
         # The kernel takes the end of the *thread* that starts a process for its parent's: only the main one lasts.
         tied = threading.current_thread() is threading.main_thread()
-        with _fit_for_children(self.processes):
-            for number in range(self.processes):
+        with _fit_for_children(self._placement.all_processes):
+            for number in range(self._placement.all_processes):
                 ours, theirs = context.Pipe()
-                child = context.Process(target=serve, args=(theirs, tied, number), name=f"firerl-{number}", daemon=True)
+                arguments = (theirs, tied, self._placement.stands_for(number))
+                child = context.Process(target=serve, args=arguments, name=f"firerl-{number}", daemon=True)
                 self._pipes.append(ours)
                 child.start()
                 self._children.append(child)
@@ -149,7 +153,7 @@ class LocalEngine:
             except OSError:
                 raise self._death(number) from None
         limit = None if self._timeout is None else max(self._timeout, _START_SECONDS)
-        _, errors = self._collect(set(range(self.processes)), _ignore, limit)
+        _, errors = self._collect(set(range(self._placement.all_processes)), _ignore, limit)
         if errors:
             raise errors[min(errors)]
         self._started = True
@@ -161,6 +165,7 @@ class LocalEngine:
             raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
         self._busy = True
         for process, request in requests.items():
+            self._asked[process], self._at_work[process] = request, ()
             try:
                 self._pipes[process].send(request)
             except OSError:
@@ -177,27 +182,33 @@ class LocalEngine:
         """Read from the processes that owe an answer until each has given it."""
         answers: dict[int, Any] = {}
         errors: dict[int, Exception] = {}
-        heard = dict.fromkeys(owing, time.monotonic())
+        silent = dict.fromkeys(owing, 0.0)  # seconds
         while owing:
             pipes = {self._pipes[process]: process for process in owing}
+            begun = time.monotonic()
             ready = multiprocess.connection.wait(list(pipes), _LOOK_SECONDS)
-            now = time.monotonic()  # before on_outcome, whose time is no hang
+            # More is no silence of theirs: this process was stopped itself, maybe the whole group or the machine.
+            waited = min(time.monotonic() - begun, 2 * _LOOK_SECONDS)
             for process in [pipes[pipe] for pipe in ready]:
                 kind, value = self._receive(process)
-                heard[process] = now
+                silent[process] = 0.0
+                if kind == "at work":
+                    self._at_work[process] = value
+                    continue
                 if kind == "outcome":
                     on_outcome(value)
                     continue
                 owing.discard(process)
                 if isinstance(value, MachineFailure):
-                    raise value
+                    raise self._blamed(process, str(value)) if value.memory else value
                 (errors if kind == "error" else answers)[process] = value
             for process in sorted(owing - {pipes[pipe] for pipe in ready}):
                 # A dead process's pipe stays open while a process that it started lives: look at itself too.
                 if self._children[process].exitcode is not None and not self._pipes[process].poll():
                     raise self._death(process)
-                if timeout is not None and now - heard[process] > timeout:
-                    raise MachineFailure(f"process {process} has not answered for {timeout:g} s: it hangs")
+                silent[process] += waited
+                if timeout is not None and silent[process] > timeout:
+                    raise self._blamed(process, f"process {process} has not answered for {timeout:g} s: it hangs")
         return answers, errors
 
     def _receive(self, process: int) -> tuple[str, Any]:
@@ -213,10 +224,24 @@ class LocalEngine:
         code = child.exitcode
         if code is not None and code < 0:
             hint = ", as the kernel does when memory runs out" if -code == signal.SIGKILL else ""
-            return MachineFailure(f"process {process} was killed by {signal.Signals(-code).name}{hint}")
+            return self._blamed(process, f"process {process} was killed by {signal.Signals(-code).name}{hint}")
         if code and not self._started:
             return SettingError(f"process {process} could not start (exit code {code}); its own error is above")
-        return MachineFailure(f"process {process} ended with exit code {code}")
+        return self._blamed(process, f"process {process} ended with exit code {code}")
+
+    def _blamed(self, process: int, text: str) -> MachineFailure:
+        """The failure of a process, with whom it may have come of."""
+        call, *arguments = self._asked.get(process, ("start",))
+        suspects = self._at_work.get(process, ())
+        if not suspects and call in ("create", "advance"):
+            suspects = [order.worker for order in arguments[0]]
+        elif not suspects and call == "receive":
+            suspects = [order.target for order, _ in arguments[0]]
+        alone = process >= self._placement.processes
+        if alone:
+            suspects = [self._placement.alone[process - self._placement.processes]]
+        workers = f" ({call} of worker {', '.join(map(str, suspects))})" if suspects else ""
+        return MachineFailure(text + workers, process=process, call=call, suspects=suspects, alone=alone)
 
 
 def _independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:
@@ -271,7 +296,7 @@ def serve(pipe: Any, tied: bool, number: int) -> None:
         pipe.send(("error", SettingError(text)))
         return
     try:
-        host = Host(spec, process=number)
+        host = Host(spec, process=number, at_work=lambda workers: pipe.send(("at work", workers)))
     except SettingError as error:  # its device does not work
         pipe.send(("error", error))
         return
@@ -292,7 +317,7 @@ def _answer(host: Host, method: str, arguments: list[Any]) -> tuple[str, Any]:
     except (SettingError, RunFolderError, MachineFailure, OSError) as error:
         return "error", error
     except MemoryError as error:
-        return "error", MachineFailure(f"out of memory: {error}")
+        return "error", MachineFailure(f"out of memory: {error}", memory=True)
     except Exception:
         return "error", RuntimeError(f"in a process of the engine:\n{traceback.format_exc()}")
 

@@ -12,10 +12,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Placement:
-    """``stacked`` workers with consecutive ids are a group: they train as one, so they live in one process."""
+    """``stacked`` workers with consecutive ids are a group: they train as one, so they live in one process.
 
-    processes: int
+    Workers that are to be ``alone`` have a process each, after the others.
+    """
+
+    processes: int  # for all that are not alone
     stacked: int = 1
+    alone: tuple[int, ...] = ()
+
+    @property
+    def all_processes(self) -> int:
+        """Those of the workers that are alone, too."""
+        return self.processes + len(self.alone)
 
     def group_of(self, worker: int) -> int:
         """The group of ``worker``."""
@@ -23,7 +32,14 @@ class Placement:
 
     def process_of(self, worker: int) -> int:
         """The process that hosts ``worker``."""
+        if worker in self.alone:
+            return self.processes + self.alone.index(worker)
         return self.group_of(worker) % self.processes
+
+    def stands_for(self, process: int) -> int:
+        """The process that hosts the same workers where none is alone: ``process`` computes on its device."""
+        own = process - self.processes
+        return process if own < 0 else self.group_of(self.alone[own]) % self.processes
 
     def split(self, items: Iterable[T], worker: Callable[[T], int] = attrgetter("worker")) -> dict[int, list[T]]:
         """Items by the process that hosts the ``worker`` of each, in their order."""

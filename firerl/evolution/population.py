@@ -67,7 +67,8 @@ class State:
 
 @dataclass(frozen=True)
 class Report:
-    """What one worker says after one interval. ``failure`` (an exception's type, or "NaN") means it failed."""
+    """What one worker says after one interval. ``failure`` means it failed: an exception's type, "NaN",
+    "infinity", or "died"."""
 
     worker: int
     step: int

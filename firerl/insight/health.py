@@ -9,10 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from firerl import seal
-from firerl.errors import RunFolderError
+from firerl.config import config_of
+from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution import plain
 from firerl.insight.verify import chain, points_of
-from firerl.journal_db import COPY, FORMAT, Journal, connect, connect_copy, is_whole, of_another_format, spare
+from firerl.journal_db import (
+    FORMAT,
+    Journal,
+    check_name,
+    connect,
+    connect_copy,
+    foreign,
+    is_whole,
+    of_another_format,
+    pages,
+    reading,
+    spare,
+)
+from firerl.run_folder import COPY, check_files
 
 
 @dataclass(frozen=True)
@@ -81,11 +95,12 @@ def examine(run_dir: Path) -> Health:
     """Look at a run folder that nobody runs in. Raises RunFolderError where there is no run."""
     if not (run_dir / "journal.sqlite").exists() and not (run_dir / COPY).exists():
         raise RunFolderError(f"{run_dir} holds no run: there is neither journal.sqlite nor {COPY} in it")
+    check_files(run_dir)
     journal, copy = (_ledger(run_dir, copied) for copied in (False, True))
     health = Health(run_dir, journal, copy, (), (), ())
     if journal.problem and copy.problem:
         return health
-    with closing(_open(run_dir, copied=health.use_copy)) as db:
+    with closing(_open(run_dir, copied=health.use_copy)) as db, reading(run_dir):
         reader = Journal(db, run_dir)
         kept, twins = _generations(db, run_dir, reader)
         return Health(run_dir, journal, copy, kept, twins, tuple(_results(reader, run_dir)))
@@ -101,10 +116,11 @@ def _ledger(run_dir: Path, copied: bool) -> Ledger:
         return Ledger("missing")
     try:
         with closing(_open(run_dir, copied)) as db:
-            pages = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-            found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-            if pages != "ok" or found is None:
-                return Ledger(f"damaged: {pages if pages != 'ok' else 'it is no journal'}")
+            foreign(db)
+            broken = pages(db)
+            found = None if broken else db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            if found is None:
+                return Ledger(f"damaged: {broken or 'it is no journal'}")
             if found[0] != str(FORMAT):
                 writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
                 return Ledger(of_another_format(found[0], writer))
@@ -112,8 +128,11 @@ def _ledger(run_dir: Path, copied: bool) -> Ledger:
             wrong = seal.broken(db) or next(chain(rows, points_of(rows)[0], plain.loads(rows.meta["promised"])), "")
             last = rows.generations[-1]
             wrong = wrong or ("" if last[3] else "its last generation has no state")
+            if not wrong:
+                Journal(db, run_dir).last()
+                config_of(Journal(db, run_dir))
             return Ledger(f"damaged: {wrong}" if wrong else "", last[0], last[1])
-    except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (FirerlError, sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         return Ledger(f"damaged: {' '.join(str(error).split()) or type(error).__name__}")
 
 
@@ -125,6 +144,7 @@ def _generations(
     whole: dict[str, bool] = {}
     owner: dict[str, int] = {}
     for name, generation, sha256 in db.execute("SELECT name, generation, sha256 FROM checkpoints ORDER BY name"):
+        check_name(name)
         whole[name], owner[name] = is_whole(folder / name, sha256), generation
     twins = []
     for name in [name for name in whole if spare(name) in whole]:

@@ -6,14 +6,10 @@ its start to its end, with the two curves that its verdict was given on.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from firerl.config import RunConfig, config_of
-from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -29,7 +25,7 @@ from firerl.evolution.population import (
     Worker,
     contenders,
 )
-from firerl.journal_db import Journal, Point
+from firerl.journal_db import Journal, Point, reading
 
 RUNNING, PROMOTION = "running", "promotion"  # outcomes besides the reasons of StopEvaluator
 
@@ -125,17 +121,6 @@ class History:
             source = self.stretches[stretch.source][stretch.before]
             end = source.start + stretch.network_step - source.network_step
             stretch = source
-
-
-@contextmanager
-def reading(run_dir: Path) -> Iterator[None]:
-    """What a damaged journal makes of whoever reads it, as one RunFolderError."""
-    try:
-        yield
-    except FirerlError:
-        raise
-    except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {type(error).__name__}: {error}") from error
 
 
 def read(journal: Journal) -> tuple[RunConfig, History]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from firerl import curves
+from firerl import curves, untrusted
 from firerl.config import RunConfig
 from firerl.engine import devices
 from firerl.errors import FirerlError, SettingError
@@ -332,7 +332,7 @@ def read(path: Path, config: RunConfig, device: str = "cpu") -> Probe:
     Raises SettingError on a file that is none, or of another learner, device or settings.
     """
     try:
-        kept = build(Probe, json.loads(path.read_text(encoding="utf-8")))
+        kept = build(Probe, untrusted.read_json(path))
         if any(len(times) != 2 for times in kept.rounds):
             raise SettingError("rounds must be a list of pairs of seconds")
         kept = replace(kept, metrics={name: _number(f"metrics.{name}", v) for name, v in kept.metrics.items()})

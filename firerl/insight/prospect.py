@@ -185,7 +185,7 @@ def table(found: Prospect, seeds: int = 1) -> list[str]:
 
 
 def _cost_lines(found: Prospect, seeds: int) -> list[str]:
-    from firerl.view import duration_text
+    from firerl.insight.words import duration_text
 
     cost = found.cost
     lines = ["What it will cost", f"  duration      {duration_text(cost.seconds)}"]

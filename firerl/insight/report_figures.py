@@ -38,8 +38,8 @@ from firerl.insight.report_lines import (
     trainers,
 )
 from firerl.insight.report_run import EVALUATOR, Run
+from firerl.insight.words import objective_text
 from firerl.space import Dimension
-from firerl.view import objective_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

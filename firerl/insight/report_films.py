@@ -16,6 +16,8 @@ def films(run_dir: Path, page: Path, room: int) -> list[Film]:
     for path in sorted(run_dir.glob("*.mp4")):
         if path.name.startswith("."):  # play is still writing it
             continue
+        if path.is_symlink() or not path.is_file():  # a link would put any file into the page
+            continue
         size = 4 * path.stat().st_size // 3 + 200
         if size <= room:
             room -= size

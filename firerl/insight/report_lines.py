@@ -9,8 +9,8 @@ from typing import Any
 
 from firerl.insight.history import Stretch
 from firerl.insight.report_run import Run
+from firerl.insight.words import value_text
 from firerl.space import Dimension
-from firerl.view import value_text
 
 Points = list[tuple[Any, Any]]  # (x, y), numbers; both None break the line
 BEND = 9  # points of a connector

@@ -16,7 +16,7 @@ from firerl import __version__
 from firerl.evolution.lineage import schedule, segments
 from firerl.insight import report_figures, report_style, report_words
 from firerl.insight.report_run import EVALUATOR, Run
-from firerl.view import objective_text, value_text
+from firerl.insight.words import objective_text, value_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

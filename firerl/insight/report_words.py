@@ -10,7 +10,7 @@ from typing import Any
 from firerl.insight.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
 from firerl.insight.report_lines import medians, stitched
 from firerl.insight.report_run import EVALUATOR, Run, group_of
-from firerl.view import duration_text, objective_text, value_text
+from firerl.insight.words import duration_text, objective_text, value_text
 
 ALGORITHMS = {
     "fire": "FIRE PBT", "fire_lean": "FIRE PBT, lean", "pbt": "PBT", "pb2": "PB2", "mfpbt": "MF-PBT",

@@ -27,6 +27,12 @@ from firerl.insight.ranks import Ranks, after_failures
 from firerl.insight.verdict import evaluator_settings, outcome, seen, trained
 from firerl.journal_db import Point
 
+FAILURES = {  # all other names are those of exceptions
+    "NaN": "its objective was NaN",
+    "infinity": "its objective was infinite",
+    "died": "it killed or hung its process, alone in it, again and again",
+}
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -169,7 +175,7 @@ class _Story:
         return sentences
 
     def _failure(self, d: Fail) -> Sentence:
-        what = "its objective was NaN or infinite" if d.failure == "NaN" else f"its learner raised {d.failure}"
+        what = FAILURES.get(d.failure, f"its learner raised {d.failure}")
         rest = "" if self._is_evaluator(d.worker) else "; it rests until the next ready"
         return Sentence(f"{self._name(d.worker)} failed: {what}{rest}", frozenset([d.worker]))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,15 +24,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
-from firerl import files, results
+from firerl import named_code, results, untrusted
 from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
 from firerl.evolution.population import Decision, extinct
-from firerl.insight.history import reading
 from firerl.journal_db import (
     BestEver,
     Generation,
@@ -39,10 +37,12 @@ from firerl.journal_db import (
     Point,
     Rows,
     better,
+    check_name,
     first_hash,
     holders,
     next_hash,
     read_report,
+    reading,
     spare,
 )
 from firerl.settings import build
@@ -102,6 +102,12 @@ def verify(rows: Rows) -> Findings:
     found.differences += chain(rows, points, promised)
     try:
         config = from_plain(settings)
+        there = len(plain.state_from_plain(plain.loads(rows.meta["initial_state"])).workers)
+        if sum(config.sizes) + config.evaluators != there:
+            found.differences.append(f"the settings are of another population than the first one, of {there:,} workers")
+            return found
+        command = f"python -m firerl.explain {shlex.quote(config.run_dir)} --verify"
+        named_code.check({"algo": config.algo.name}, named_code.options_line(command))
         algorithm = find.algorithm(config.algo.name)
         replay = _Replay(config, algorithm, found)
     except SettingError as error:
@@ -188,7 +194,7 @@ class _Replay:
 
     def run(self, rows: Rows, points: Mapping[int, Sequence[Point]]) -> None:
         """Compare all that the journal holds with what the algorithm gives."""
-        first = json.loads(rows.meta["initial_state"])
+        first = plain.parsed(rows.meta["initial_state"])
         self._compare("the first population", first, self.state)
         for number, step, _, text, best in rows.generations:
             before = len(self.found.differences)
@@ -211,8 +217,8 @@ class _Replay:
                 self.found.differences.append(f"generation {number} keeps a best ever and no state")
             return
         exact = not self.found.rounded
-        self._compare(f"the state of generation {number}", json.loads(text or "null"), self.state, exact)
-        self._compare(f"the best ever at generation {number}", json.loads(best or "null"), self.best, exact)
+        self._compare(f"the state of generation {number}", plain.parsed(text or "null"), self.state, exact)
+        self._compare(f"the best ever at generation {number}", plain.parsed(best or "null"), self.best, exact)
 
     def _ready(self, number: int, step: int) -> None:
         if step % self.setup.ready_interval and not self.died:
@@ -317,7 +323,7 @@ def _name(generation: int, worker: int) -> str:
 def _files(rows: Rows, folder: Path) -> Iterator[str]:
     """The checkpoint rows that are not those of the last generation (or of the best ever), or not of their files."""
     number = rows.generations[-1][0]
-    kept = {json.loads(row[4])["file"] for row in rows.generations if row[4]}
+    kept = {plain.loads(row[4])["file"] for row in rows.generations if row[4]}
     for name in sorted(kept - {row[0] for row in rows.checkpoints}):
         yield f"checkpoint {name} of the best ever has no row"
     state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
@@ -329,14 +335,15 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
         own, whole = _name(generation, worker), {row[0] for row in rows.generations if row[3]}
         if not (name == own and (generation in whole or name in kept)) and not (name == spare(own) and own in kept):
             yield f"checkpoint {name} is filed under worker {worker} and generation {generation}"
+        check_name(name)
         try:
-            data = (folder / name).read_bytes()
-        except OSError as error:
-            yield f"checkpoint {name} cannot be read: {error.strerror}"
+            length, found = (folder / name).stat().st_size, untrusted.digest(folder / name)
+        except (OSError, ValueError) as error:
+            yield f"checkpoint {name} cannot be read: {getattr(error, 'strerror', None) or error}"
             continue
-        if len(data) != size:
-            yield f"checkpoint {name} has {len(data):,} bytes, {size:,} in the journal"
-        elif files.digest(data) != sha256:
+        if length != size:
+            yield f"checkpoint {name} has {length:,} bytes, {size:,} in the journal"
+        elif found != sha256:
             yield f"checkpoint {name} is not the one that was saved"
 
 
@@ -349,18 +356,21 @@ def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
     points = [point for inside in points_of(rows)[0].values() for point in inside]
     number, step, digest, text, best = rows.generations[-1]
     last = plain.state_from_plain(plain.loads(text or ""))
-    ever = None if best is None else BestEver(**plain.loads(best))
+    ever = None if best is None else plain.made(BestEver, plain.loads(best))
     generation = Generation(number, step, digest, last, points[-1].decisions if points else [], {}, ever)
     told = results.told(config, state, [d for point in points for d in point.decisions], generation)
     if told is None:
         yield "result.json is there, and no healthy member is left in P1"
         return
-    readers: dict[str, tuple[Callable[[str], Any], dict[str, Any]]]
-    readers = {"result.json": (json.loads, told.result), "schedule.yaml": (yaml.safe_load, told.schedule)}
+    readers: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]]
+    readers = {
+        "result.json": (untrusted.read_json, told.result),
+        "schedule.yaml": (untrusted.read_yaml, told.schedule),
+    }
     for name, (read, expected) in readers.items():
         try:
-            found = read((run_dir / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            found = read(run_dir / name)
+        except (OSError, ValueError) as error:
             yield f"{name} cannot be read: {' '.join(str(getattr(error, 'strerror', None) or error).split())}"
             continue
         if isinstance(found, dict) and name == "result.json":

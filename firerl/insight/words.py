@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from firerl.evolution.population import Values
+from firerl.insight.tally import is_number
 from firerl.space import Dimension
 
 
@@ -83,3 +87,43 @@ def _change(name: str, old: Any, new: Any, d: Dimension | None) -> str:
     bound = ", its bound" if d and new in (d.lower, d.upper) else ""
     texts = apart(old, new) if isinstance(new, float) else (value(old), value(new))
     return f"{name} {texts[0]} -> {texts[1]} ({how}{bound})"
+
+
+def objective_text(value: Any) -> str:
+    """An objective in at most eight places where possible."""
+    if not is_number(value):
+        return "-" if value is None else str(value)
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1e5 else f"{value:.2e}"
+
+
+def value_text(value: Any) -> str:
+    """A hyperparameter, short: 3.1e-4, 0.995, 16, adam."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return str(value)
+    if value == 0 or 0.01 <= abs(value) < 1e4:
+        return f"{value:.4g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def spread_text(values: Sequence[Any]) -> tuple[str, str]:
+    """Median and range of numbers; of anything else how often each value is there, and nothing."""
+    if values and all(is_number(value) for value in values):
+        middle = statistics.median_low(values) if isinstance(values[0], int) else statistics.median(values)
+        return value_text(middle), f"[{value_text(min(values))}..{value_text(max(values))}]"
+    return ", ".join(f"{count} {value}" for value, count in Counter(map(str, values)).most_common()), ""
+
+
+def duration_text(seconds: float) -> str:
+    """Hours, minutes and seconds: 1:02:03, 2:03."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def count_text(number: int, one: str, many: str) -> str:
+    """1 copy; 2 copies."""
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,80 @@
+"""What lies in a run folder, and whether its files are files: no links, no pipes, nothing that leads out of it.
+
+A folder that was given away or unpacked may hold a link called ``failures.log``: whoever goes on with the run would
+write where it leads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from firerl.errors import RunFolderError, reason
+
+COPY = "journal.bak"  # of journal.sqlite, after each generation
+JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
+FOLDERS = ("checkpoints", "tensorboard", "wandb", "loggers")
+TOLD = ("tensorboard", "loggers")  # of loggers: any name may be in there, but no link; W&B makes links of its own
+OURS = {
+    "config.yaml", "journal.sqlite", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
+    "report.html", "init.pt", COPY, *FOLDERS, *JOURNALS,
+}  # fmt: skip
+BESIDE = {"replay.json"}  # what other commands keep in a run folder
+IN_PLACE = {"journal.sqlite", "failures.log", "lock", *JOURNALS}  # written without a rename
+# What a killed files.write or durable.back_up leaves.
+TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS | BESIDE)))})\.\d+\.tmp(-journal)?")
+CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal ends that names another file
+
+
+def check_files(run_dir: Path, write: bool = False) -> None:
+    """Raise RunFolderError where something of a run is no file (folder) of its own; ``write``: for whoever changes it.
+
+    A folder that is not there passes.
+    """
+    try:
+        _check(run_dir, write)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise RunFolderError(f"{run_dir} cannot be read: {reason(error)}") from error
+
+
+def _check(run_dir: Path, write: bool) -> None:
+    with os.scandir(run_dir) as entries:
+        for entry in entries:
+            if entry.name in OURS or entry.name in BESIDE or TEMPORARY.fullmatch(entry.name):
+                _check_entry(run_dir, entry, write and entry.name in IN_PLACE)
+    journal = run_dir / "journal.sqlite-journal"
+    if journal.exists() and _leads_out(journal):
+        raise RunFolderError(f"{journal} names another file, as no journal of ours does: remove it")
+    for folder in FOLDERS:
+        if not (run_dir / folder).is_dir():
+            continue
+        with os.scandir(run_dir / folder) as entries:
+            for entry in entries:
+                if folder in TOLD or CHECKPOINT.fullmatch(entry.name):
+                    _check_entry(run_dir / folder, entry, False)
+
+
+def _check_entry(folder: Path, entry: os.DirEntry[str], in_place: bool) -> None:
+    path, found = folder / entry.name, entry.stat(follow_symlinks=False)
+    if stat.S_ISLNK(found.st_mode):
+        raise RunFolderError(f"{path} is a link: a run holds its own files; put there what it leads to")
+    if entry.name in FOLDERS:
+        if not stat.S_ISDIR(found.st_mode):
+            raise RunFolderError(f"{path} must be a folder")
+    elif folder.name not in TOLD and not stat.S_ISREG(found.st_mode):
+        raise RunFolderError(f"{path} must be an ordinary file")
+    if in_place and found.st_nlink > 1:
+        raise RunFolderError(f"{path} has a second name elsewhere (a hard link): put a copy of it in its place")
+
+
+def _leads_out(path: Path) -> bool:
+    """Whether a rollback journal names a super-journal: SQLite would delete that file, whatever it is."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 8))
+        return file.read(8) == _SUPER_JOURNAL and size >= 16

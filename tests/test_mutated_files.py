@@ -1,0 +1,94 @@
+"""Spoilt files do nothing but give an error: a part of ``benchmarks/mutated_files.py``, and its judge."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+EVERY = 2  # of the plans, one case each: half a minute on a busy machine
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    """The benchmark's module and a folder that is ready."""
+    sys.path.insert(0, str(BENCHMARKS))
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        module = importlib.import_module("mutated_files")
+        with module.scratch() as folder:
+            module.ready(Path(folder))
+            yield module, Path(folder)
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+        if home is None:
+            os.environ.pop("XDG_CACHE_HOME", None)
+
+
+def outcomes(study: tuple[Any, Path], chosen: list[Any]) -> list[dict[str, Any]]:
+    module, folder = study
+    return [row for row in module.in_children(chosen, folder) if "finished" not in row]
+
+
+@pytest.mark.unverified("its journals are spoilt on purpose")
+def test_spoilt_files_are_read_or_refused_and_do_nothing_else(study: tuple[Any, Path]) -> None:
+    module, _ = study
+    some = [case for case in module.cases(1) if case.seed == 0][::EVERY]
+    rows = outcomes(study, some)
+    wrong = [f"{r['bad']}: {r['case']}, {r['reader']}: {r['text']}" for r in rows if r["bad"]]
+    assert not wrong, "\n".join(wrong)
+    counts = Counter(row["outcome"] for row in rows)
+    assert counts["refused"] > 30
+    assert counts["read"] > 20
+
+
+@pytest.mark.unverified("its journals are spoilt on purpose")
+@pytest.mark.parametrize(
+    ("does", "bad"),
+    [
+        (lambda run: None, ""),
+        (lambda run: 1 / 0, "unclear"),
+        (lambda run: os.kill(os.getpid(), 9), "crashes"),
+        (lambda run: (run.parents[2] / "canary/ran").touch(), "code_ran"),
+        (lambda run: (run.parents[2] / "canary/file.txt").write_text("x"), "outside_touched"),
+        (lambda run: os.rename(run, run.parents[2] / "gone"), "outside_touched"),
+        (lambda run: os.system("true"), "outside_touched"),
+        (lambda run: len(b"x" * (5 << 28)), "over_memory"),
+    ],
+)
+def test_a_defect_is_found(study: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, does: Any, bad: str) -> None:
+    module, _ = study
+    monkeypatch.setitem(module.READERS, "checkpoint", does)
+    plan = module.Plan("whole file", 1, lambda *_: None, "whole", "best.pt", ["checkpoint"])
+    assert [row["bad"] for row in outcomes(study, [module.Case(plan, 0)])] == [bad]
+
+
+@pytest.mark.unverified("its journals are spoilt on purpose")
+def test_who_never_ends_is_stopped(study: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    module, _ = study
+    monkeypatch.setitem(module.READERS, "checkpoint", lambda run: __import__("time").sleep(100))
+    monkeypatch.setattr(module, "WALL", 1)
+    plan = module.Plan("whole file", 1, lambda *_: None, "whole", "best.pt", ["checkpoint"])
+    assert [row["bad"] for row in outcomes(study, [module.Case(plan, 0)])] == ["hangs"]
+
+
+def test_every_file_of_a_run_is_spoilt_and_every_reader_reads(study: tuple[Any, Path]) -> None:
+    module, folder = study
+    made = module.plans()
+    assert {reader for plan in made for reader in plan.readers} == set(module.READERS)
+    files = {plan.file for plan in made}
+    left = {path.name for path in (folder / "base/whole").iterdir()}
+    assert left - files <= {"checkpoints", "tensorboard", "best_ever.pt", "failures.log"}
+    from firerl.main import COMMANDS
+
+    assert {words[0] for words, _ in module.COMMANDS.values()} == set(COMMANDS) - {"check"}  # which reads no file
+    assert len(module.cases(10_000)) >= 10_000
+    shutil.rmtree(folder / "case", ignore_errors=True)
