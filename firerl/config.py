@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
 USUAL_LOGGERS = ("tensorboard",)
+MOST_KEPT = 1_000_000  # generations; more than any run has
 MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
 
 
@@ -95,7 +96,11 @@ class CheckpointsConfig:
     """What of a run is kept while it goes on. Nothing here changes its result."""
 
     keep_history: int = setting(
-        1, "generations kept besides the last, for firerl.doctor to go back to", "generations", minimum=0
+        1,
+        "generations kept besides the last, for firerl.doctor to go back to",
+        "generations",
+        minimum=0,
+        maximum=MOST_KEPT,
     )
 
 
