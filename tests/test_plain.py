@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,7 +64,21 @@ nested = st.recursive(
     st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=2)
 )
 memories = st.dictionaries(names, nested, max_size=2)
-states = st.builds(State, st.lists(workers, max_size=3).map(tuple), steps, memories)
+
+
+def numbered(given: list[Worker]) -> tuple[Worker, ...]:
+    """Workers as a state has them: called by their place, evaluations of workers that are there."""
+    made = []
+    for number, worker in enumerate(given):
+        measured = worker.evaluation
+        if measured is not None:
+            there = {"parent": measured.parent % len(given), "child": measured.child % len(given)}
+            measured = replace(measured, **there)
+        made.append(replace(worker, id=number, evaluation=measured))
+    return tuple(made)
+
+
+states = st.builds(State, st.lists(workers, max_size=3).map(numbered), steps, memories)
 
 
 def exact(value: Any) -> str:
