@@ -219,11 +219,9 @@ def kill_at(point: Point, bench: Bench, run_dir: Path) -> None:
 
 def warm() -> None:
     """Load all that a run loads, before anything is forked."""
-    import tensorboard.compat.proto.event_pb2
-    import tensorboard.summary.writer.event_file_writer  # noqa: F401
-
     import firerl.controller
     import firerl.engine.inline
+    import firerl.guarded_logger
     import firerl.tensorboard  # noqa: F401
 
     one_thread()

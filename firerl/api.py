@@ -17,6 +17,7 @@ from firerl.compose import compose
 from firerl.config import (
     MAY_CHANGE,
     SIMULATED,
+    USUAL_LOGGERS,
     EngineConfig,
     RunConfig,
     changed,
@@ -37,6 +38,8 @@ from firerl.initial import read_initial
 from firerl.journal_db import Journal
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
+from firerl.logger import Logger
+from firerl.loggers import find_loggers, folder_of
 from firerl.progress import Observer, Together
 from firerl.run_result import Result
 from firerl.settings import build, show
@@ -73,6 +76,7 @@ def run(
     devices: str | Sequence[str] = "auto",
     seed: int = 0,
     init: str | Path | None = None,
+    logger: str | Sequence[str] = USUAL_LOGGERS,
     progress: bool = True,
     observer: Observer | None = None,
 ) -> Result:
@@ -81,7 +85,8 @@ def run(
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
-    What is left out is as the command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
+    ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
+    command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
     A class of a script or a notebook will do: worker processes get it from this process, and never run the script
     again. Such a class must be handed in again to ``resume``.
@@ -101,6 +106,7 @@ def run(
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
         "init": None if init is None else str(init),
+        "logger": logger if isinstance(logger, str) else list(logger),
     }
     if env is not None:
         wanted["env"] = env
@@ -143,6 +149,7 @@ def start(
     _check_folder(config.run_dir)
     check_free(Path(config.run_dir))  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
+    loggers = find_loggers(config.logger)
     here = _on_this_machine(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:
@@ -153,7 +160,7 @@ def start(
     with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
         here = replace(config, engine=here.engine)
-        return _run(here, learner, store, _observers(here, progress, observer))
+        return _run(here, learner, store, _observers(here, loggers, progress, observer, store.note))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -192,7 +199,7 @@ def resume_run(
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
-        told = _observers(here, progress, observer)
+        told = _observers(here, find_loggers(config.logger), progress, observer, store.note)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             stopped = finished.get("stopped", "steps")
             more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
@@ -352,15 +359,23 @@ def _check_folder(run_dir: str) -> None:
         raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
-def _observers(config: RunConfig, progress: bool, observer: Observer | None) -> Observer:
-    """The terminal, TensorBoard and whoever else is to be told."""
-    found: list[Observer] = [observer] if observer else []
+def _observers(
+    config: RunConfig,
+    loggers: Mapping[str, type[Logger]],
+    progress: bool,
+    observer: Observer | None,
+    note: Callable[[str], None],
+) -> Observer:
+    """The terminal, whoever else is to be told, and the loggers, each guarded; ``note`` keeps what becomes of them."""
+    people: list[Observer] = [observer] if observer else []
     if progress:
         from firerl.view import make_view
 
-        found.append(make_view(config))
-    if "tensorboard" in config.logger:
-        from firerl.tensorboard import TensorBoardObserver
+        people.append(make_view(config))
+    if not loggers:
+        return Together(*people)
+    from firerl.guarded_logger import GuardedLogger
 
-        found.append(TensorBoardObserver(Path(config.run_dir) / "tensorboard"))
-    return Together(*found)
+    say, folder = Together(*people).note, Path(config.run_dir)
+    guarded = [GuardedLogger(name, made, folder_of(folder, name), say, note) for name, made in loggers.items()]
+    return Together(*people, *guarded)

@@ -24,6 +24,7 @@ from firerl.evolution import find
 from firerl.evolution.population import Setup
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
+from firerl.loggers import check_loggers
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
-LOGGERS = ("tensorboard",)
+USUAL_LOGGERS = ("tensorboard",)
+MOST_KEPT = 1_000_000  # generations; more than any run has
 MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
 
 
@@ -111,7 +113,11 @@ class CheckpointsConfig:
     """What of a run is kept while it goes on. Nothing here changes its result."""
 
     keep_history: int = setting(
-        1, "generations kept besides the last, for firerl.doctor to go back to", "generations", minimum=0
+        1,
+        "generations kept besides the last, for firerl.doctor to go back to",
+        "generations",
+        minimum=0,
+        maximum=MOST_KEPT,
     )
 
 
@@ -138,7 +144,7 @@ class RunConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
-    logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
+    logger: tuple[str, ...] = setting(USUAL_LOGGERS, "who else is told")  # checked when a run starts or goes on
 
 
 @dataclass(frozen=True)
@@ -183,7 +189,9 @@ class Request:
     seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
     run_dir: str | None = setting(None, "the folder of the run; null: runs/<task>-<algo>-<date>")
     init: str | None = setting(None, "start all members from these weights: a run folder or a best.pt; null: from new")
-    logger: tuple[str, ...] = setting(("tensorboard",), "who else is told; [] for nobody", choices=LOGGERS)
+    logger: tuple[str, ...] = setting(
+        USUAL_LOGGERS, "who else is told: tensorboard, wandb, <package>.<module>.<Class>, or a list; none: nobody"
+    )
     population: PopulationConfig = field(default_factory=PopulationConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
     stop: StopConfig = field(default_factory=StopConfig)
@@ -282,7 +290,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         engine=request.engine,
         stop=request.stop,
         checkpoints=request.checkpoints,
-        logger=request.logger,
+        logger=check_loggers(request.logger),
     )
     algorithm.validate(setup_of(config), algo_settings)
     return replace(config, run_dir=config.run_dir or default_run_dir(config))
@@ -313,6 +321,8 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     for group in ("stop", "checkpoints"):
         result[group] = merged(group, plain(getattr(old, group)), changes.get(group, {}))
     config = from_plain(result)
+    if "logger" in changes:
+        config = replace(config, logger=check_loggers(config.logger))
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     return config
 

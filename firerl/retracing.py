@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl import api, files, untrusted
-from firerl.config import MAX_SEED, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
+from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution import retrace as algorithm
@@ -162,6 +162,7 @@ def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: i
         ready_interval=math.gcd(end, origin.ready_interval),  # nobody exploits: it only says when states are saved
         run_dir=str(out),
         stop=type(origin.stop)(),
+        logger=tuple(name for name in origin.logger if name in USUAL_LOGGERS),  # others are not asked
     )
 
 

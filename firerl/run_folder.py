@@ -15,7 +15,8 @@ from firerl.errors import RunFolderError, reason
 
 COPY = "journal.bak"  # of journal.sqlite, after each generation
 JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
-FOLDERS = ("checkpoints", "tensorboard")
+FOLDERS = ("checkpoints", "tensorboard", "wandb", "loggers")
+TOLD = ("tensorboard", "loggers")  # of loggers: any name may be in there, but no link; W&B makes links of its own
 OURS = {
     "config.yaml", "journal.sqlite", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
     "report.html", "init.pt", COPY, *FOLDERS, *JOURNALS,
@@ -54,7 +55,7 @@ def _check(run_dir: Path, write: bool) -> None:
             continue
         with os.scandir(run_dir / folder) as entries:
             for entry in entries:
-                if folder == "tensorboard" or CHECKPOINT.fullmatch(entry.name):
+                if folder in TOLD or CHECKPOINT.fullmatch(entry.name):
                     _check_entry(run_dir / folder, entry, False)
 
 
@@ -65,7 +66,7 @@ def _check_entry(folder: Path, entry: os.DirEntry[str], in_place: bool) -> None:
     if entry.name in FOLDERS:
         if not stat.S_ISDIR(found.st_mode):
             raise RunFolderError(f"{path} must be a folder")
-    elif folder.name != "tensorboard" and not stat.S_ISREG(found.st_mode):
+    elif folder.name not in TOLD and not stat.S_ISREG(found.st_mode):
         raise RunFolderError(f"{path} must be an ordinary file")
     if in_place and found.st_nlink > 1:
         raise RunFolderError(f"{path} has a second name elsewhere (a hard link): put a copy of it in its place")

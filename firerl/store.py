@@ -1,9 +1,9 @@
 """The run folder: the journal (SQLite), checkpoints, config and results.
 
 Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``journal.bak`` (its copy after each generation),
-``checkpoints/`` (only what the kept generations refer to), ``tensorboard/``, ``failures.log``, with ``init=`` also
-``init.pt`` (the weights that the run started from), and at the end ``best.pt``, ``best_ever.pt``, ``schedule.yaml``
-and, last of all, ``result.json``.
+``checkpoints/`` (only what the kept generations refer to), the loggers' folders (``tensorboard/``, ``wandb/``,
+``loggers/``), ``failures.log``, with ``init=`` also ``init.pt`` (the weights that the run started from), and at the end
+``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and, last of all, ``result.json``.
 
 A generation is committed in one SQLite transaction after its checkpoint files are durable; what no commit refers to
 is garbage. Each generation stores a SHA-256 over its promised rows and the hash before it. Times, speeds, resumes and

@@ -158,7 +158,7 @@ def test_a_torn_result_is_one_line_for_every_command(
         path.unlink()
         path.mkdir()
         assert command.main([str(tmp_path)]) == 2
-        assert capsys.readouterr().err == f"firerl: {path} cannot be read: Is a directory\n"
+        assert capsys.readouterr().err == f"firerl: {path} must be an ordinary file\n"
         path.rmdir()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from firerl.evolution.population import (
     Worker,
 )
 
-steps = st.integers(0, 2**70)
+steps = st.integers(0, 2**63 - 1)  # more is no count, and is refused
 numbers = st.floats() | st.sampled_from([-0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2])
 texts = st.text() | st.sampled_from(["nan", "inf", "-inf", "float", "mapping", "null", "true", "1e5"])
 names = st.sampled_from(["lr", "float", "mapping", "nan", "worker", "curve", "list"]) | st.text(min_size=1)
@@ -46,7 +47,7 @@ workers = st.builds(
     steps,
     steps,
     st.lists(numbers, max_size=4).map(tuple),
-    st.integers(-1, 2**70),
+    st.integers(-1, 2**63 - 1),
     st.none() | evaluations,
     st.booleans(),
 )
@@ -63,7 +64,21 @@ nested = st.recursive(
     st.none() | scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=2)
 )
 memories = st.dictionaries(names, nested, max_size=2)
-states = st.builds(State, st.lists(workers, max_size=3).map(tuple), steps, memories)
+
+
+def numbered(given: list[Worker]) -> tuple[Worker, ...]:
+    """Workers as a state has them: called by their place, evaluations of workers that are there."""
+    made = []
+    for number, worker in enumerate(given):
+        measured = worker.evaluation
+        if measured is not None:
+            there = {"parent": measured.parent % len(given), "child": measured.child % len(given)}
+            measured = replace(measured, **there)
+        made.append(replace(worker, id=number, evaluation=measured))
+    return tuple(made)
+
+
+states = st.builds(State, st.lists(workers, max_size=3).map(numbered), steps, memories)
 
 
 def exact(value: Any) -> str:

@@ -69,7 +69,9 @@ def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cl
     cluster.kill(cluster.others.pop())
     before = generations(run_dir)
     wait_for(lambda: generations(run_dir) >= before + 2 or process.poll() is not None)
+    os.kill(process.pid, signal.SIGSTOP)  # so that it has not ended before the new node is there
     cluster.add()
+    os.kill(process.pid, signal.SIGCONT)
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     assert "in 3 processes" in output

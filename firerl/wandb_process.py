@@ -1,0 +1,179 @@
+"""The process that speaks with Weights & Biases, for ``firerl.wandb_logger``; it reads JSON lines from stdin.
+
+First comes the run, then a line for every evaluation point, at the end the result. The id of the W&B run is kept in
+``wandb/firerl.json`` of the run folder, with which a run that goes on goes on there, too. Where stdin ends without a
+result, the run was interrupted or killed; what was told until then is sent all the same, as long as ``LINGER`` allows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from firerl import durable, files, untrusted
+from firerl.errors import FirerlError
+from firerl.evolution import plain
+
+KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
+KEEP_SECONDS = 5.0  # between two writes of it
+LINGER = 600.0  # seconds that an upload may take once there is no more to come
+PROJECT = "firerl"  # unless WANDB_PROJECT says another
+
+
+def main() -> int:
+    """Until stdin ends; returns the exit code."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # whatever W&B prints is no answer
+    try:
+        serve(sys.stdin, answers)
+        return 0
+    except Exception as error:
+        kind = "" if isinstance(error, FirerlError) else f"{type(error).__name__}: "
+        _answer(answers, "failed", " ".join(f"{kind}{error}".split())[:300])
+        return 1
+
+
+def serve(lines: IO[str], answers: IO[str]) -> None:
+    """Pass on what the lines say. Raises what W&B raises."""
+    about = plain.loads(lines.readline())
+    run_dir, folder = Path(about["run_dir"]), Path(about["folder"])
+    durable.make_folder(folder)
+    kept = Kept(folder / KEPT)
+    run = begin(run_dir, folder, about["config"], kept.id)
+    kept.id = run.id
+    kept.step = max(kept.step, run.step - 1)  # on line W&B knows better
+    kept.write()
+    _answer(answers, "told", where(run, folder))
+    ended = False
+    for message in map(plain.loads, lines):
+        if "result" in message:
+            tell_result(run, run_dir, folder, message["result"])
+            ended = True
+            _answer(answers, "told", "")
+        elif message["step"] > kept.step:
+            run.log(dict(message["values"]), step=message["step"])
+            kept.advance(message["step"])
+    threading.Thread(target=_leave_late, daemon=True).start()
+    run.finish(exit_code=0 if ended else 1)
+    kept.write()
+
+
+def begin(run_dir: Path, folder: Path, config: Mapping[str, Any], id: str | None) -> Any:
+    """The W&B run, new or gone on with. What ``WANDB_*`` variables say comes first."""
+    import wandb
+
+    usual = {
+        "project": ("WANDB_PROJECT", PROJECT),
+        "name": ("WANDB_NAME", run_dir.name),
+        "group": ("WANDB_RUN_GROUP", config["task"]),
+        "id": ("WANDB_RUN_ID", id or secrets.token_hex(4)),
+    }
+    chosen = {name: value for name, (variable, value) in usual.items() if not os.environ.get(variable)}
+    return wandb.init(
+        dir=folder.parent,  # it adds wandb/ itself
+        config=dict(config),
+        resume="allow",
+        settings=wandb.Settings(silent=True, console="off"),
+        **chosen,
+    )
+
+
+def where(run: Any, folder: Path) -> str:
+    """What a person wants to know: the page, or how to get one."""
+    return run.url or f"off line; upload it with: wandb sync {folder}/offline-run-*"
+
+
+def tell_result(run: Any, run_dir: Path, folder: Path, result: Mapping[str, Any]) -> None:
+    """The winner's lineage and all of evolution as tables, the report as an artefact, the result as the summary."""
+    import wandb
+
+    from firerl import report
+
+    tables = {"lineage": lineage(result), "evolution": evolution(run_dir)}
+    shown = {name: wandb.Table(columns=columns, data=rows) for name, (columns, rows) in tables.items()}
+    run.log(shown, step=result["steps"])
+    run.summary.update({key: result[key] for key in ("worker", "objective", "steps", "hash", "stopped", "fresh")})
+    page = folder / report.NAME
+    report.write(run_dir, page)
+    artifact = wandb.Artifact(f"report-{run.id}", type="report", description="the run as one page, for any browser")
+    artifact.add_file(str(page), name=report.NAME)
+    run.log_artifact(artifact)
+
+
+def lineage(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows: where the winner's network comes from, oldest first, in the network's own steps."""
+    names = sorted({name for segment in result["lineage"] for name in segment["hyperparameters"]})
+    head = ["worker", "origin", "start", "end"]
+    rows = [[s[key] for key in head] + [_cell(s["hyperparameters"].get(n)) for n in names] for s in result["lineage"]]
+    return [*head, *names], rows
+
+
+def evolution(run_dir: Path) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows: every decision of the run, what it is not about left empty."""
+    from firerl.run_result import Result
+
+    decisions = [row for row in Result(run_dir, {}).journal if row["event"] != "report"]
+    columns = list(dict.fromkeys(name for row in decisions for name in row)) or ["event"]
+    return columns, [[_cell(row.get(name)) for name in columns] for row in decisions]
+
+
+class Kept:
+    """What the next process must know."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.id: str | None = None
+        self.step = -1
+        self.written = 0.0  # by time.monotonic
+        if not path.exists():
+            return
+        try:
+            known = untrusted.read_json(path)
+            self.id, self.step = str(known["id"]), int(known["step"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise FirerlError(f"{path} is damaged: {error}; without it the run begins a new one in W&B") from error
+        if not re.fullmatch(r"[\w-]{1,64}", self.id):
+            raise FirerlError(f"{path} is damaged: its id is none; without it the run begins a new one in W&B")
+
+    def advance(self, step: int) -> None:
+        """This step was told. Now and then that is kept: a point told twice does no harm, it has the same values."""
+        self.step = step
+        if time.monotonic() - self.written >= KEEP_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Keep it."""
+        files.write(self.path, json.dumps({"id": self.id, "step": self.step}).encode())
+        self.written = time.monotonic()
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table holds it."""
+    return json.dumps(plain.encode(value)) if isinstance(value, Mapping | list | tuple) else value
+
+
+def _leave_late() -> None:
+    """A network that does not come back must not keep this process for ever; ``wandb sync`` sends what is left."""
+    time.sleep(LINGER)
+    os._exit(1)
+
+
+def _answer(answers: IO[str], kind: str, text: str) -> None:
+    try:
+        answers.write(json.dumps({kind: text}) + "\n")
+        answers.flush()
+    except BrokenPipeError:  # the run has gone: nobody reads it
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())
