@@ -82,7 +82,7 @@ def settings() -> list[Swept]:
     """Every setting of every group."""
     found = [*_fields(Request, "", QUADRATIC, "run"), *_fields(Preset, "preset.", QUADRATIC, "preset")]
     for engine in ENGINES:
-        if engine != QUADRATIC["engine"]:
+        if engine not in (QUADRATIC["engine"], "ray"):  # a cluster takes seconds to start
             base = {**QUADRATIC, "engine": engine, "engine.processes": "1"}
             found += [s for s in _fields(Request, "", base, f"engine={engine}") if s.name.startswith("engine.")]
     for algo in find.names():

@@ -141,6 +141,10 @@ class RayEngine:
             return False
         return ray_cluster.room(self._options) > self.processes
 
+    def _shrunk(self) -> bool:
+        """Whether there is less room than when the actors were asked for: a lost machine is told with some delay."""
+        return not self._options.wait_for_resources and ray_cluster.room(self._options) < self.processes
+
     def now(self) -> float:
         return time.perf_counter()
 
@@ -230,7 +234,9 @@ class RayEngine:
         options = {"num_cpus": self._options.cpus_per_actor, "num_gpus": self._options.gpus_per_actor}
         kind = self._ray.remote(**options, max_restarts=0)(Workers)
         count = self._placement.all_processes
-        self._actors = [kind.remote() for _ in range(count)]
+        self._actors = [kind.remote() for _ in range(self.processes)]
+        # Those that are alone come besides: a core more each would have to be there.
+        self._actors += [kind.options(num_cpus=0).remote() for _ in range(count - self.processes)]
         spec, paths = self._ray.put(packed), [str(Path(path).resolve()) for path in sys.path]
         seconds = None if self._options.wait_for_resources else max(self._timeout or 0.0, _START_SECONDS)
         asked = {process: (spec, self._placement.stands_for(process), paths) for process in range(count)}
@@ -266,6 +272,8 @@ class RayEngine:
                     answers[process] = self._get(reference, method, process, orders.get(process, ()))
                 except (FirerlError, OSError) as error:
                     errors[process] = error
+            if waiting and method == "start" and self._shrunk():
+                raise MachineFailure(f"the cluster has no room for {self.processes} actors any more")
             if waiting and limit is not None and time.monotonic() - begun > limit:
                 raise self._silent(method, asked[waiting[0]], limit, orders.get(asked[waiting[0]], ()))
         if errors:
