@@ -151,7 +151,7 @@ class RayEngine:
     def create(self, orders: Sequence[Create]) -> None:
         contents: dict[Path | None, Any] = {None: None}  # one file, if any
         for order in orders:
-            if order.weights not in contents:
+            if order.weights is not None and order.weights not in contents:
                 contents[order.weights] = self._ray.put(checkpoint.packed(order.weights))
         split = self._placement.split(orders)
         self._ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
@@ -187,11 +187,11 @@ class RayEngine:
             for process, mine in self._placement.split(sources, lambda worker: worker).items():
                 found = self._actors[process].weights.options(num_returns=len(mine)).remote(mine)
                 weights.update(zip(mine, found if len(mine) > 1 else [found], strict=True))
-            asked = {}
+            asked: dict[int, tuple[Any, ...]] = {}
             split = self._placement.split(batch, lambda order: order.target)
-            for process, mine in split.items():
-                needed = sorted({order.source for order in mine if order.moves})
-                asked[process] = (mine, needed, *[weights[source] for source in needed])
+            for process, targets in split.items():
+                needed = sorted({order.source for order in targets if order.moves})
+                asked[process] = (targets, needed, *[weights[source] for source in needed])
             self._ask("receive", asked, split)
 
     def weights(self, worker: int) -> Any:
