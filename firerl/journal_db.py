@@ -8,37 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import __version__, durable, untrusted
+from firerl import untrusted
 from firerl.errors import FirerlError, RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import smoothed_leader
 from firerl.files import digest as sha256_of
-from firerl.run_folder import CHECKPOINT, COPY, check_files
-
-# Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
-# in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
-FORMAT = 1
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE generations (number INTEGER PRIMARY KEY, step INTEGER NOT NULL, hash TEXT NOT NULL, state TEXT,
-    best_ever TEXT) STRICT;
-CREATE TABLE reports (point INTEGER NOT NULL, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
-    step INTEGER NOT NULL, objective TEXT NOT NULL, metrics TEXT NOT NULL, failure TEXT,
-    PRIMARY KEY (point, worker)) STRICT, WITHOUT ROWID;
-CREATE TABLE decisions (point INTEGER NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL,
-    kind TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (point, position)) STRICT, WITHOUT ROWID;
-CREATE TABLE checkpoints (name TEXT PRIMARY KEY, worker INTEGER NOT NULL, generation INTEGER NOT NULL,
-    size INTEGER NOT NULL, sha256 TEXT NOT NULL) STRICT;
-CREATE TABLE timings (generation INTEGER PRIMARY KEY, data TEXT NOT NULL) STRICT;
-CREATE TABLE notes (time REAL NOT NULL, text TEXT NOT NULL) STRICT;
-"""
+from firerl.journal_file import FORMAT, check_is_run, connect
+from firerl.run_folder import CHECKPOINT
 
 
 @contextmanager
@@ -388,107 +370,9 @@ def _check_result(result: Any) -> None:
             raise ValueError("its lineage is none")
 
 
-def check_is_run(run_dir: Path) -> None:
-    """Raise RunFolderError unless this folder holds a run that this version reads."""
-    if not run_dir.exists():
-        raise RunFolderError(f"{run_dir} does not exist: there is no run")
-    path = run_dir / "journal.sqlite"
-    if not path.is_file():
-        copy = f", only its copy {COPY}: firerl.doctor --repair brings it back" if (run_dir / COPY).is_file() else ""
-        raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
-    check_files(run_dir)
-    try:
-        with closing(connect(run_dir, read_only=True)) as db:
-            foreign(db)
-            found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-            writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
-            last = db.execute("SELECT state FROM generations ORDER BY number DESC LIMIT 1").fetchone()
-            if found is not None and found[0] == str(FORMAT):
-                wrong = pages(db)
-    except (sqlite3.OperationalError, ValueError) as error:
-        known = "no such table" in str(error) or not isinstance(error, sqlite3.Error)
-        what = "is no journal of ours" if known else "cannot be read"
-        raise RunFolderError(f"{path} {what}: {error}") from error
-    except sqlite3.Error as error:
-        raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
-    if found is not None and found[0] != str(FORMAT):
-        raise RunFolderError(f"{path} {of_another_format(found[0], writer)}")
-    if found is None or last is None or last[0] is None:
-        raise RunFolderError(f"{path} is damaged: it holds no generation")
-    if wrong:
-        raise RunFolderError(f"{path} is damaged: {wrong}")
-
-
-def foreign(db: sqlite3.Connection) -> None:
-    """Raise ValueError where a database holds more than our tables, or others: a view or a trigger is code."""
-    known = {" ".join(statement.split()) for statement in SCHEMA.split(";")}
-    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_schema"):
-        if sql is None and kind == "index" and str(name).startswith("sqlite_autoindex_"):
-            continue
-        if kind != "table" or not isinstance(sql, str) or " ".join(sql.split()) not in known:
-            raise ValueError(f"it holds the {kind!s:.20} {name!s:.40}, which is none of ours")
-
-
-def pages(db: sqlite3.Connection) -> str:
-    """What is wrong with a database's pages and the types of its values; "" if nothing. Raises sqlite3.Error."""
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    return "" if found == "ok" else " ".join(str(found).split())
-
-
-def of_another_format(found: str, writer: tuple[str] | None) -> str:
-    """Which firerl reads a journal of this format; ``writer`` is the row of meta that names who wrote it."""
-    who = f"firerl {writer[0]}" if writer else "the firerl that wrote it"
-    return f"has journal format {found}, firerl {__version__} reads {FORMAT}; {who} reads it: pip install that version"
-
-
-def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
-    """An open journal; whoever writes gets a write-ahead log and durable commits."""
-    path = run_dir / "journal.sqlite"
-    mode = "ro" if read_only else "rw"
-    db = _limited(f"{path.absolute().as_uri()}?mode={mode}", path)
-    if not read_only:
-        durable.journal_mode(db, path, "WAL")
-        db.execute("PRAGMA synchronous = FULL")
-    return db
-
-
-def _limited(uri: str, path: Path) -> sqlite3.Connection:
-    """A database that may be anybody's: no values that take all memory, no functions of a schema's own."""
-    try:
-        untrusted.check_ordinary(path.stat(), untrusted.JOURNAL)
-    except (OSError, ValueError) as error:
-        raise sqlite3.OperationalError(str(error)) from error
-    db = sqlite3.connect(uri, uri=True, isolation_level=None)
-    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, untrusted.CELL)
-    for setting in ("trusted_schema = OFF", "cell_size_check = ON", "temp_store = MEMORY"):
-        db.execute(f"PRAGMA {setting}")
-    return db
-
-
 def spare(name: str) -> str:
     """The name of a checkpoint's second copy, which the best ever has."""
     return f"best-{name}"
-
-
-def copied_generation(run_dir: Path) -> tuple[int, int, str] | None:
-    """(generation, step, hash) that ``journal.bak`` ends with; None where it is missing or cannot be read."""
-    try:
-        with closing(connect_copy(run_dir)) as db:
-            foreign(db)
-            if pages(db):
-                return None
-            row: tuple[int, int, str] | None = db.execute(
-                "SELECT number, step, hash FROM generations ORDER BY number DESC LIMIT 1"
-            ).fetchone()
-            return row
-    except (sqlite3.Error, ValueError):
-        return None
-
-
-def connect_copy(run_dir: Path) -> sqlite3.Connection:
-    """The journal's copy, for reading. It only ever appears by rename: nothing has to be locked or recovered."""
-    path = run_dir / COPY
-    return _limited(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path)
 
 
 def is_whole(path: Path, sha256: str) -> bool:

@@ -13,7 +13,8 @@ from firerl import durable, files, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.insight.health import Health, Kept, examine
-from firerl.journal_db import check_name, connect, spare
+from firerl.journal_db import check_name, spare
+from firerl.journal_file import connect
 from firerl.lock import Lock
 from firerl.run_folder import COPY, check_files
 from firerl.store import RESULTS, Store, write_config

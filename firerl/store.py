@@ -31,22 +31,18 @@ from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
 from firerl.journal_db import (
-    FORMAT,
-    SCHEMA,
     BestEver,
     File,
     Generation,
     Journal,
     Point,
     check_file,
-    check_is_run,
-    connect,
-    copied_generation,
     first_hash,
     next_hash,
     reading,
     spare,
 )
+from firerl.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
 from firerl.lock import Lock, refuse_if_held
 from firerl.run_folder import CHECKPOINT, COPY, JOURNALS, OURS, TEMPORARY, check_files
 

@@ -18,7 +18,8 @@ from firerl import explain, journal, launch, report, seal
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import RunFolderError, SettingError
 from firerl.insight.verify import verify_folder
-from firerl.journal_db import FORMAT, Journal
+from firerl.journal_db import Journal
+from firerl.journal_file import FORMAT
 from firerl.learners import completed
 
 HERE = Path(__file__).parent / "old_runs"

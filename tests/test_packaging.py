@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import firerl
-from firerl import journal_db, launch, main
+from firerl import journal_file, launch, main
 from firerl.store import Store
 
 ROOT = Path(__file__).parent.parent
@@ -53,7 +53,7 @@ def test_the_version_stands_in_one_place(tmp_path: Path, capsys: pytest.CaptureF
         assert capsys.readouterr().out == f"firerl {firerl.__version__}\n"
     firerl.run("quadratic", preset="smoke", engine="inline", logger="none", progress=False, run_dir=tmp_path / "r")
     with Store.open(tmp_path / "r") as store:
-        assert store.journal().writer() == firerl.__version__ == journal_db.__version__
+        assert store.journal().writer() == firerl.__version__ == journal_file.__version__
     text = re.compile(rf"""["']{re.escape(firerl.__version__)}["']""")
     written = [
         p for top in ("firerl", "agents", "envs") for p in (ROOT / top).rglob("*.py") if text.search(p.read_text())

@@ -13,19 +13,8 @@ from firerl.config import config_of
 from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution import plain
 from firerl.insight.verify import chain, points_of
-from firerl.journal_db import (
-    FORMAT,
-    Journal,
-    check_name,
-    connect,
-    connect_copy,
-    foreign,
-    is_whole,
-    of_another_format,
-    pages,
-    reading,
-    spare,
-)
+from firerl.journal_db import Journal, check_name, is_whole, reading, spare
+from firerl.journal_file import FORMAT, connect, connect_copy, foreign, of_another_format, pages
 from firerl.run_folder import COPY, check_files
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import firerl
 from firerl.engine.host import one_thread
-from firerl.journal_db import FORMAT
+from firerl.journal_file import FORMAT
 
 HERE = Path(__file__).parent
 STEPS, LONGER = 200, 280
