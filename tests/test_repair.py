@@ -16,8 +16,9 @@ import pytest
 from firerl import doctor, durable, files
 from firerl.errors import RunFolderError
 from firerl.insight.health import examine
-from firerl.journal_db import COPY, Journal
+from firerl.journal_db import Journal
 from firerl.repair import repair
+from firerl.run_folder import COPY
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("runs are damaged on purpose")
