@@ -68,8 +68,8 @@ def speed(data: str, model: str, rounds: int) -> dict[str, float]:
     ways: list[Callable[[], object]] = [
         lambda: stack.train(members[0], steps),
         lambda: [member.train(steps) for member in members[1]],
-        lambda: hosts[0].advance(orders, lambda _: None),
-        lambda: hosts[1].advance(orders, lambda _: None),
+        lambda: list(hosts[0].advance(orders)),
+        lambda: list(hosts[1].advance(orders)),
     ]
     times = np.zeros((rounds + 1, len(ways)))
     for number in range(rounds + 1):  # the first is not counted
@@ -109,7 +109,7 @@ def measure_memory(pipe: Connection, data: str, model: str, stacked: int) -> Non
     def go_on(host: Host, first: int, last: int) -> None:
         host.create([Create(i, values(i), i) for i in range(first, last)])
         for _ in range(2):
-            host.advance([Advance(i, 20, 0) for i in range(first, last)], lambda _: None)
+            list(host.advance([Advance(i, 20, 0) for i in range(first, last)]))
 
     go_on(warm, 0, 1)  # loads the libraries and the data
     host = Host(LearnerSpec(Classifier, settings, stacked=stacked), durable=False)

@@ -114,7 +114,7 @@ def test_where_only_the_group_raises_all_go_on_alone_and_a_warning_says_so(rope:
         with pytest.warns(
             UserWarning, match=r"workers \[0, 1, 2\] trained as one and raised .*: each trains for itself"
         ):
-            host.advance([Advance(w, 10, 7) for w in range(3)], heard.append)
+            heard.extend(host.advance([Advance(w, 10, 7) for w in range(3)]))
     usual = alone([{}] * 3, rounds=2)
     assert [(o.failure, o.objective) for o in heard] == [(None, usual[w].objective) for w in range(3)]
 
@@ -124,7 +124,7 @@ def test_who_does_not_take_the_old_state_back_fails_alone() -> None:
     create(host, {"rope": "raise"}, {"load": "raise"}, {})
     heard: list[Outcome] = []
     with pytest.warns(UserWarning, match="each trains for itself"):
-        host.advance([Advance(w, 10, 7) for w in range(3)], heard.append)
+        heard.extend(host.advance([Advance(w, 10, 7) for w in range(3)]))
     assert [o.failure for o in heard] == [None, "ZeroDivisionError", None]
 
 
@@ -132,7 +132,7 @@ def test_lack_of_memory_in_a_group_is_the_machines() -> None:
     host = Host(SPEC)
     create(host, {}, {"rope": "memory"}, {})
     with pytest.raises(MachineFailure, match="ran out of memory"):
-        host.advance([Advance(w, 10, 7) for w in range(3)], lambda _: None)
+        list(host.advance([Advance(w, 10, 7) for w in range(3)]))
 
 
 def test_there_are_never_more_processes_than_groups() -> None:

@@ -241,7 +241,7 @@ def test_too_little_memory_on_the_device_says_which_setting_to_lower() -> None:
 
     host._learner(0).network.forward = full  # type: ignore[attr-defined]
     with pytest.raises(MachineFailure) as caught:
-        host.advance([Advance(0, 1, 0)], lambda outcome: None)
+        list(host.advance([Advance(0, 1, 0)]))
     assert "in a new run learner.micro_batch below 16" in str(caught.value)
     assert "Tried to allocate 2.00 GiB" in str(caught.value)
     assert "\n" not in str(caught.value)

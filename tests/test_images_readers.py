@@ -153,11 +153,11 @@ def test_data_that_go_away_are_no_failure_of_the_learner(tmp_path: Path) -> None
     host = Host(LearnerSpec(Classifier, settings), durable=False)
     host.create([Create(0, {"learning_rate": 0.1}, 0)])
     outcomes: list[Any] = []
-    host.advance([Advance(0, 1, 0)], outcomes.append)
+    outcomes.extend(host.advance([Advance(0, 1, 0)]))
     assert outcomes[0].failure is None
     shutil.rmtree(where)
     with pytest.raises(MachineFailure, match=r"worker 0: images cannot be read: .*No such file"):
-        host.advance([Advance(0, 30, 0)], outcomes.append)
+        outcomes.extend(host.advance([Advance(0, 30, 0)]))
 
 
 def test_a_file_that_nobody_may_read_counts_as_broken(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ COPIED = 0.03763499240865385
 class Pretended:
     """An engine of processes that are none, each a Host; Killed ends one as a signal would."""
 
+    outdated = False
+
     def __init__(self, spec: LearnerSpec, processes: int, alone: Sequence[int]):
         self.processes = processes
         self._place = Placement(processes, spec.stacked, tuple(alone))
