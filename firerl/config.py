@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
 USUAL_LOGGERS = ("tensorboard",)
+LONGEST_NAME = 300  # characters, of a module and what is in it
 MOST_KEPT = 1_000_000  # generations; more than any run has
 MAX_SEED = 2**63 - 1  # fits SQLite's and TOML's integers
 
@@ -225,6 +226,9 @@ def config_of(journal: Journal) -> RunConfig:
     path, writer = journal.run_dir / "journal.sqlite", journal.writer()
     try:
         config = from_plain(journal.config())
+        for name in (config.learner, config.algo.name):
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"{name:.40}... is no name of a learner or an algorithm")
         _check_population(config, journal)
         return config
     except (SettingError, ValueError, TypeError) as error:

@@ -12,6 +12,7 @@ import yaml
 
 from firerl.config import RunConfig, window_of
 from firerl.engine import devices
+from firerl.errors import RunFolderError
 from firerl.evolution import lineage, plain
 from firerl.evolution.population import Decision, State, counts
 from firerl.evolution.winner import Leader, winner
@@ -121,6 +122,8 @@ def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str,
 
 
 def _network(config: RunConfig, store: Store, generation: Generation, found: Told) -> dict[str, Any]:
+    if found.leader.holder not in generation.files:
+        raise RunFolderError(f"{store.run_dir / 'journal.sqlite'} is damaged: it has no checkpoint of the winner's")
     file = generation.files[found.leader.holder]
     return {
         "task": config.task,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from firerl import durable, files, untrusted
 
 Arrays = dict[str, NDArray[np.generic]]
-LARGEST = 1 << 30  # bytes of a file
+LARGEST = 1 << 28  # bytes of a file, which is held three times while it is read
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal, the first bytes of a file
 
 

@@ -339,7 +339,7 @@ def read(path: Path, config: RunConfig, device: str = "cpu") -> Probe:
     except OSError as error:
         raise SettingError(f"--probe {path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # SettingError is one
-        raise SettingError(f"--probe {path} holds no probe: {error}") from error
+        raise SettingError(f"--probe {path} holds no probe: {error!s:.300}") from error
     if kept.learner != config.learner:
         raise SettingError(f"--probe {path} was made with learner={kept.learner}, not {config.learner}")
     if devices.type_of(kept.device) != devices.type_of(device):
