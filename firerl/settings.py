@@ -95,11 +95,14 @@ def show(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(show(item) for item in value)}]"
+        return _cut(f"[{', '.join(show(item) for item in value)}]", 300)
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {show(item)}' for key, item in value.items())}}}"
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else text[:77] + "..."
+        return _cut(f"{{{', '.join(f'{key}: {show(item)}' for key, item in value.items())}}}", 300)
+    return _cut(" ".join(str(value).split()), 80)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class Line(NamedTuple):

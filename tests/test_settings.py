@@ -103,3 +103,4 @@ def test_show_is_one_short_line() -> None:
     assert show([1, "a", None, True]) == "[1, a, null, true]"
     assert show({"a": [True], "b": {"c": None}}) == "{a: [true], b: {c: null}}"
     assert len(show("x\n" * 200)) == 80
+    assert len(show([1] * 1000)) == len(show({"a": "x " * 30, "b": [1] * 1000})) == 300
