@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from test_controller import StopAt
 
 import firerl
 from firerl import curves
@@ -66,18 +67,6 @@ class Ledger(Learner):
             self.steps, self.dose = weights["steps"], weights["dose"]
         if stream is not None:
             self.seed = stream["seed"]
-
-
-class StopAt(Silent):
-    """Ctrl-C after some rounds."""
-
-    def __init__(self, rounds: int):
-        self.rounds = rounds
-
-    def round_done(self, round: Round) -> None:
-        self.rounds -= 1
-        if not self.rounds:
-            raise KeyboardInterrupt
 
 
 def cut_and_resumed(run_dir: Path, rounds: int, **more: Any) -> None:

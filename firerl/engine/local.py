@@ -30,6 +30,7 @@ from firerl.cores import SHARERS
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
 from firerl.engine.placement import Placement
+from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
 
@@ -65,17 +66,8 @@ class LocalEngine:
         self._started = False
         self._pipes: list[Any] = []  # multiprocess has no types
         self._children: list[Any] = []
-        name = spec.learner.__name__
         try:
-            # recurse: a class of __main__ takes along just those globals that it uses.
-            packed = dill.dumps(spec, recurse=True)
-        except Exception as error:
-            raise SettingError(
-                f"learner {name} cannot be sent to other processes ({error}): move it into a module of its own, or "
-                "take engine=inline"
-            ) from error
-        try:
-            self._start(packed)
+            self._start(packed(spec))
         except BaseException:
             self.close()
             raise
@@ -137,7 +129,7 @@ class LocalEngine:
     def _split_workers(self, workers: Sequence[int] | set[int]) -> dict[int, list[int]]:
         return self._placement.split(sorted(workers), lambda worker: worker)
 
-    def _start(self, packed: bytes) -> None:
+    def _start(self, sent: bytes) -> None:
         context = multiprocess.get_context("spawn")
         # The kernel takes the end of the *thread* that starts a process for its parent's: only the main one lasts.
         tied = threading.current_thread() is threading.main_thread()
@@ -152,7 +144,7 @@ class LocalEngine:
                 theirs.close()
         for number, pipe in enumerate(self._pipes):
             try:
-                pipe.send_bytes(packed)
+                pipe.send_bytes(sent)
             except OSError:
                 raise self._death(number) from None
         limit = None if self._timeout is None else max(self._timeout, _START_SECONDS)

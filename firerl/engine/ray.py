@@ -24,6 +24,7 @@ from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailur
 from firerl.engine.host import Failure, Host, unpack
 from firerl.engine.placement import Placement
 from firerl.engine.ray_cluster import RayOptions
+from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
 from firerl.errors import FirerlError, SettingError
 
@@ -122,14 +123,7 @@ class RayEngine:
         self._actors: list[Any] = []
         self._closed = False
         try:
-            packed = dill.dumps(spec, recurse=True)  # as in LocalEngine
-        except Exception as error:
-            raise SettingError(
-                f"learner {spec.learner.__name__} cannot be sent to other processes ({error}): move it into a module "
-                "of its own, or take engine=inline"
-            ) from error
-        try:
-            self._start(packed)
+            self._start(packed(spec))
         except BaseException:
             self.close()
             raise
@@ -230,14 +224,14 @@ class RayEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, packed: bytes) -> None:
+    def _start(self, sent: bytes) -> None:
         options = {"num_cpus": self._options.cpus_per_actor, "num_gpus": self._options.gpus_per_actor}
         kind = self._ray.remote(**options, max_restarts=0)(Workers)
         count = self._placement.all_processes
         self._actors = [kind.remote() for _ in range(self.processes)]
         # Those that are alone come besides: a core more each would have to be there.
         self._actors += [kind.options(num_cpus=0).remote() for _ in range(count - self.processes)]
-        spec, paths = self._ray.put(packed), [str(Path(path).resolve()) for path in sys.path]
+        spec, paths = self._ray.put(sent), [str(Path(path).resolve()) for path in sys.path]
         seconds = None if self._options.wait_for_resources else max(self._timeout or 0.0, _START_SECONDS)
         asked = {process: (spec, self._placement.stands_for(process), paths) for process in range(count)}
         nodes = self._ask("start", asked, {}, seconds)
