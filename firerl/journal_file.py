@@ -80,7 +80,8 @@ def pages(db: sqlite3.Connection) -> str:
 def of_another_format(found: str, writer: tuple[str] | None) -> str:
     """Which firerl reads a journal of this format; ``writer`` is the row of meta that names who wrote it."""
     who = f"firerl {writer[0]}" if writer else "the firerl that wrote it"
-    return f"has journal format {found}, firerl {__version__} reads {FORMAT}; {who} reads it: pip install that version"
+    told = f"has journal format {found:.20}, firerl {__version__} reads {FORMAT}"
+    return f"{told}; {who:.80} reads it: pip install that version"
 
 
 def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:

@@ -341,15 +341,17 @@ def read(path: Path, config: RunConfig, device: str = "cpu") -> Probe:
     except (ValueError, RecursionError) as error:  # SettingError is one
         raise SettingError(f"--probe {path} holds no probe: {error!s:.300}") from error
     if kept.learner != config.learner:
-        raise SettingError(f"--probe {path} was made with learner={kept.learner}, not {config.learner}")
+        raise SettingError(f"--probe {path} was made with learner={kept.learner:.300}, not {config.learner}")
     if devices.type_of(kept.device) != devices.type_of(device):
-        raise SettingError(f"--probe {path} was made with engine.devices={kept.device}, not {device}: make another")
+        raise SettingError(f"--probe {path} was made with engine.devices={kept.device:.80}, not {device}: make another")
     now = json.loads(json.dumps(config.settings))
     differing = sorted(k for k in {*now, *kept.settings} if now.get(k) != kept.settings.get(k))
     if differing:
         name = differing[0]
         was, wanted = kept.settings.get(name), now.get(name)
-        raise SettingError(f"--probe {path} was made with learner.{name}={was}, not {wanted}: make another")
+        raise SettingError(
+            f"--probe {path} was made with learner.{name}={was!s:.300}, not {wanted!s:.300}: make another"
+        )
     return kept
 
 
