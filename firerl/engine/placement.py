@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -14,12 +14,14 @@ T = TypeVar("T")
 class Placement:
     """``stacked`` workers with consecutive ids are a group: they train as one, so they live in one process.
 
-    Workers that are to be ``alone`` have a process each, after the others.
+    Workers that are to be ``alone`` have a process each, after the others. Groups live in turn in the processes, but
+    for those that were ``moved``.
     """
 
     processes: int  # for all that are not alone
     stacked: int = 1
     alone: tuple[int, ...] = ()
+    moved: Mapping[int, int] = field(default_factory=dict)  # a group's process, where it is another
 
     @property
     def all_processes(self) -> int:
@@ -34,12 +36,16 @@ class Placement:
         """The process that hosts ``worker``."""
         if worker in self.alone:
             return self.processes + self.alone.index(worker)
-        return self.group_of(worker) % self.processes
+        return self.home(self.group_of(worker))
+
+    def home(self, group: int) -> int:
+        """The process of ``group``, but for those of it that are alone."""
+        return self.moved.get(group, group % self.processes)
 
     def stands_for(self, process: int) -> int:
         """The process that hosts the same workers where none is alone: ``process`` computes on its device."""
         own = process - self.processes
-        return process if own < 0 else self.group_of(self.alone[own]) % self.processes
+        return process if own < 0 else self.home(self.group_of(self.alone[own]))
 
     def split(self, items: Iterable[T], worker: Callable[[T], int] = attrgetter("worker")) -> dict[int, list[T]]:
         """Items by the process that hosts the ``worker`` of each, in their order."""
@@ -47,6 +53,15 @@ class Placement:
         for item in items:
             split.setdefault(self.process_of(worker(item)), []).append(item)
         return split
+
+
+def trips(before: Placement, after: Placement) -> Iterator[tuple[list[int], int, int]]:
+    """Whose process changes: the workers of a group, the old process and the new one."""
+    for group in sorted(after.moved):
+        workers = [*range(group * after.stacked, (group + 1) * after.stacked)]
+        old, new = before.process_of(workers[0]), after.process_of(workers[0])
+        if old != new:
+            yield workers, old, new
 
 
 def group_count(workers: int, stacked: int) -> int:
