@@ -160,4 +160,4 @@ if __name__ == "__main__":
     moment = sys.argv[1]
     if moment in MOMENTS:
         plant(Killer(moment))
-    launch.main(sys.argv[2:])
+    sys.exit(launch.main(sys.argv[2:]))

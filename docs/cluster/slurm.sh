@@ -16,15 +16,18 @@ set -euo pipefail
 nodes=${SLURM_JOB_NUM_NODES:-1}
 cpus=${SLURM_CPUS_PER_TASK:-1}
 port=$((20000 + SLURM_JOB_ID % 10000)) # another one for each job on the same machine
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p)
 ip=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
 export RAY_USAGE_STATS_ENABLED=0
+# Only who has this job's own token may use its cluster; srun takes it along (Ray 2.52 and later ask for it).
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+RAY_AUTH_TOKEN=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
   ray start --head --node-ip-address="$ip" --port="$port" --num-cpus="$cpus" --include-dashboard=false --block &
 until ray status --address="$ip:$port" > /dev/null 2>&1; do
-  sleep 1
   kill -0 $! # it lives, or the job ends here
+  sleep 1
 done
 if [ "$nodes" -gt 1 ]; then
   srun --overlap --nodes=$((nodes - 1)) --ntasks=$((nodes - 1)) --exclude="$head" \
