@@ -69,14 +69,25 @@ def group_count(workers: int, stacked: int) -> int:
     return -(-workers // stacked)
 
 
-def too_many_processes(processes: int, workers: int, stacked: int) -> str:
-    """One line where stacked members leave processes without work, else ""."""
+IDLE_WORTH_A_WORD = 0.15
+
+
+def poor_fit(processes: int, workers: int, stacked: int) -> str:
+    """One line where much of the time is idle, since workers or groups do not go evenly into processes; else ""."""
     count = group_count(workers, stacked)
-    if stacked == 1 or processes <= count:
+    if stacked > 1 and processes > count:
+        return (
+            f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
+            f"{count} of {processes} processes are used"
+        )
+    turns = -(-count // processes)  # what the fullest process computes, one after the other
+    idle = 1 - count / (processes * turns)
+    if turns == 1 or idle < IDLE_WORTH_A_WORD:
         return ""
+    units = f"{workers} workers" if stacked == 1 else f"{count} groups of workers"
     return (
-        f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
-        f"{count} of {processes} processes are used"
+        f"{units} in {processes} processes leave {idle:.0%} of their time idle; with engine.processes={count} the "
+        f"operating system shares the cores evenly, where memory suffices for {count} processes"
     )
 
 
