@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -236,9 +235,7 @@ def in_parallel(actions: list[Callable[[], object]], most: int = 8) -> None:
     """Do all, some at once: a store answers slowly and takes many. The first error is raised when all have ended."""
     from concurrent.futures import ThreadPoolExecutor
 
-    if len(actions) == 1 or threading.current_thread() is not threading.main_thread():
-        for action in actions:
-            action()
+    if not actions:
         return
     with ThreadPoolExecutor(most) as pool:
         for done in [pool.submit(action) for action in actions]:

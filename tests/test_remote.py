@@ -7,11 +7,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,14 +24,13 @@ from firerl.files import digest
 from firerl.progress import Silent
 from firerl.remote import Folder, Remote
 from firerl.remote_lock import RemoteLock
-from firerl.remote_reading import local
-from firerl.remote_run import folder_of, home, is_begun, snapshots
+from firerl.remote_run import folder_of, home, snapshots
 
-RESULTS = ("best.pt", "best_ever.pt", "schedule.yaml", "result.json")
-SMALL: dict[str, Any] = {
-    "population": [2, 2], "evaluators": 2, "steps": 120, "ready_interval": 40, "seed": 3, "engine": "inline",
-    "logger": "none", "progress": False,
-}  # fmt: skip
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    harness: Any = importlib.import_module("remote_commits")
+
+SMALL, differs, go_on, killed, run = harness.SMALL, harness.differs, harness.go_on, harness.killed, harness.run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,21 +54,9 @@ def server() -> Iterator[str]:
     """An S3-compatible server of the test's own, on 127.0.0.1."""
     pytest.importorskip("aiobotocore")
     pytest.importorskip("flask")
-    moto = pytest.importorskip("moto.server")
-    boto3 = pytest.importorskip("boto3")
-    from logging import getLogger
-
-    getLogger("werkzeug").disabled = True
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket="runs")
-        yield "s3://runs"
-    server.stop()
+    pytest.importorskip("moto.server")
+    with harness.server() as bucket:
+        yield bucket
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -87,41 +72,9 @@ def share(tmp_path: Path) -> str:
     return f"file://{tmp_path}/share/x"
 
 
-def run(address: str, work: Path, **more: Any) -> firerl.Result:
-    return firerl.run("quadratic", run_dir=address, local_dir=work, **{**SMALL, **more})
-
-
-def go_on(address: str, work: Path) -> None:
-    """As ``resume=auto`` does."""
-    if is_begun(address):
-        firerl.resume(address, local_dir=work, progress=False)
-    else:
-        run(address, work)
-
-
 def check_same(address: str, plain_run: Path) -> None:
     """The journal and the results there are those of the local run, and nothing else lies there."""
-    place = Remote(address)
-    for name in RESULTS:
-        assert place.get(name, 10**8) == (plain_run / name).read_bytes(), name
-    assert text(address) == text(plain_run)
-    names = place.sizes()
-    assert len(snapshots(names)) == 1
-    assert set(names) - set(snapshots(names)) == {*RESULTS, "config.yaml"}
-    with closing(sqlite3.connect(local(address) / "journal.sqlite")) as db:
-        kept = {f"{sha}.pt" for (sha,) in db.execute("SELECT sha256 FROM checkpoints")}
-    assert set(place.sizes("checkpoints")) == kept
-
-
-def text(run_dir: str | Path) -> list[str]:
-    with closing(journal_of(run_dir)) as found:
-        return list(journal.lines(found, reports=True))
-
-
-def journal_of(run_dir: str | Path) -> Any:
-    from firerl.journal_db import Journal
-
-    return Journal.open(local(run_dir))
+    assert differs(address, plain_run) == ""
 
 
 class Interrupted(Silent):
@@ -162,46 +115,6 @@ def test_a_finished_run_goes_on_from_the_address_alone(address: str, tmp_path: P
     assert {name for name in before if name not in Remote(address).sizes()} <= set(snapshots(before))
 
 
-def killed(at: Callable[[str, str, int], bool], action: Callable[[], object]) -> bool:
-    """Do ``action`` in a child that dies of SIGKILL where ``at(moment, name, count)`` says so; whether it did.
-
-    The moments are before and after each change of the address; ``count`` counts those of this name's kind.
-    """
-    pid = os.fork()
-    if pid:
-        status = os.waitpid(pid, 0)[1]
-        assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-        return os.WIFSIGNALED(status)
-    try:
-        counts: dict[str, int] = {}
-        mutex = threading.Lock()
-
-        def watched(original: Any) -> Any:
-            def change(self: Any, name: str, *rest: Any) -> Any:
-                kind = name.partition("-")[0].partition("/")[0]
-                kind = f"{'-' if original.__name__ == 'remove' else ''}{kind}"
-                with mutex:  # several at once
-                    count = counts[kind] = counts.get(kind, 0) + 1
-                if at("before", kind, count):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                found = original(self, name, *rest)
-                if at("after", kind, count):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return found
-
-            return change
-
-        for method in ("put", "create", "remove"):
-            setattr(Remote, method, watched(getattr(Remote, method)))
-        action()
-        os._exit(0)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-        os._exit(1)
-
-
 MOMENTS = {  # what was about to change, or had changed, and the how manieth of its kind
     "nothing but the lock is there": ("after", "lock", 1),
     "before the first snapshot": ("before", "journal", 1),
@@ -219,7 +132,7 @@ def test_a_killed_controller_whose_machine_is_lost(address: str, tmp_path: Path,
     if address.startswith("s3") and moment not in list(MOMENTS)[2:5]:
         pytest.skip("the same with file://")
     work = tmp_path / "work"
-    assert killed(lambda *found: found == MOMENTS[moment], lambda: run(address, work))
+    assert killed(lambda found: found == MOMENTS[moment], lambda: run(address, work))
     shutil.rmtree(work, ignore_errors=True)
     go_on(address, work)
     check_same(address, plain_run)
@@ -228,7 +141,7 @@ def test_a_killed_controller_whose_machine_is_lost(address: str, tmp_path: Path,
 @pytest.mark.parametrize("moment", ["between the uploads and the snapshot", "before the first snapshot"])
 def test_a_killed_controller_whose_folder_is_ahead(share: str, tmp_path: Path, plain_run: Path, moment: str) -> None:
     work = tmp_path / "work"
-    assert killed(lambda *found: found == MOMENTS[moment], lambda: run(share, work))
+    assert killed(lambda found: found == MOMENTS[moment], lambda: run(share, work))
     go_on(share, work)
     check_same(share, plain_run)
 
@@ -236,7 +149,7 @@ def test_a_killed_controller_whose_folder_is_ahead(share: str, tmp_path: Path, p
 def test_another_machine_goes_on_and_the_first_one_later(share: str, tmp_path: Path, plain_run: Path) -> None:
     """What the first had committed without an upload is what the other computed again."""
     first, second = tmp_path / "first", tmp_path / "second"
-    assert killed(lambda *found: found == MOMENTS["between the uploads and the snapshot"], lambda: run(share, first))
+    assert killed(lambda found: found == MOMENTS["between the uploads and the snapshot"], lambda: run(share, first))
     with pytest.raises(KeyboardInterrupt):
         firerl.resume(share, local_dir=second, progress=False, observer=Interrupted(5))
     go_on(share, first)
@@ -507,7 +420,7 @@ def test_commands_that_read_take_what_they_need(
         compare: [share, other, "--no-plot"], doctor: [share],
     }.items():  # fmt: skip
         assert command.main(arguments) == 0, command
-    assert text(share) == text(plain_run)
+    check_same(share, plain_run)
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["x-report.html"]
     assert str(share) in (tmp_path / "here" / "x-report.html").read_text(encoding="utf-8")
     assert share in capsys.readouterr().out
