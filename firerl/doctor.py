@@ -48,7 +48,8 @@ def _main(argv: Sequence[str] | None) -> int:
         from firerl.repair import repair
 
         with home(run_dir, mend=True) as there:
-            print("Repaired:\n" + "\n".join(f"  {line}" for line in repair(there.folder)))
+            done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
+            print("Repaired:\n" + "\n".join(f"  {line}" for line in done))
             if there.mirror is not None:
                 there.mirror()
         print(f"Go on with: {resume}")

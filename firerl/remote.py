@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -23,6 +25,7 @@ LOCAL = ("file", "local")
 # What fsspec's own list calls object stores: folders are not made there (making one may make a bucket).
 BUCKETS = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2", "b2", "hf")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two tries
+MOST_AT_ONCE = 8  # requests
 GREETING = 5.0  # seconds in which a place must answer for the first time
 PATIENCE = 600.0  # seconds for which a run that goes on tries again
 HINTS = {"s3": "firerl[remote]", "s3a": "firerl[remote]"}
@@ -57,6 +60,7 @@ class Remote:
         self.address = address.rstrip("/")
         self.say: Callable[[str], None] = lambda text: None  # told once where something has to be tried again
         self.patience = GREETING
+        self._given_up = threading.Event()  # by one of several at once: the others try no more
         self._place = _place(self.address)
 
     def put(self, name: str, data: bytes) -> None:
@@ -83,6 +87,23 @@ class Remote:
         """Remove an object, if it is there."""
         self._try("written", lambda: self._place.remove(name))
 
+    def at_once(self, actions: Sequence[Callable[[], object]]) -> None:
+        """Do all, some at the same time: a store answers slowly and takes many. Raises what the first one raises that
+        fails, and KeyboardInterrupt without waiting for a network that is away."""
+        with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
+            tasks = [pool.submit(action) for action in actions]
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+            except BaseException:
+                self._given_up.set()
+                for task in tasks:
+                    task.cancel()
+                raise
+            finally:
+                wait(tasks)
+                self._given_up.clear()
+
     def once(self, action: Callable[[Place], T]) -> T:
         """An action without a second try. Raises whatever the store raises."""
         return action(self._place)
@@ -99,12 +120,12 @@ class Remote:
             except PermissionError as error:
                 raise RunFolderError(f"{self.address} cannot be {what}: {_why(error)}") from error
             except Exception as error:  # each library has its own for a network that fails
-                if time.monotonic() - begun + pause > self.patience:
+                if self._given_up.is_set() or time.monotonic() - begun + pause > self.patience:
                     waited = f", also after {self.patience:.0f} seconds" if self.patience > GREETING else ""
                     raise OSError(f"{self.address} cannot be {what}{waited}: {_why(error)}") from error
                 if pause == FIRST_PAUSE:
                     self.say(f"{self.address} cannot be {what} ({_why(error)}): trying again")
-            time.sleep(pause)
+            self._given_up.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
@@ -229,14 +250,3 @@ class Objects:
     def _make_folder(self, name: str) -> None:
         if self._makes_folders:
             self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
-
-
-def in_parallel(actions: list[Callable[[], object]], most: int = 8) -> None:
-    """Do all, some at once: a store answers slowly and takes many. The first error is raised when all have ended."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    if not actions:
-        return
-    with ThreadPoolExecutor(most) as pool:
-        for done in [pool.submit(action) for action in actions]:
-            done.result()

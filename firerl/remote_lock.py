@@ -51,6 +51,8 @@ class RemoteLock:
         with self._mutex:
             text = _read(self._remote)
             if text is None:
+                if not self._remote.sizes():
+                    raise RunFolderError(f"{self._remote.address} is empty: its lock and all else are gone")
                 self._remote.create(NAME, self._text())  # somebody removed it; whoever was faster is seen below
                 text = _read(self._remote)
             if _told(text).get("word") != self._word:

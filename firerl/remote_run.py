@@ -33,7 +33,7 @@ from firerl.files import digest
 from firerl.journal_db import File, Journal, check_name, is_whole, reading
 from firerl.journal_file import check_is_run, connect, connect_copy, foreign, pages
 from firerl.lock import refuse_if_held
-from firerl.remote import PATIENCE, Remote, in_parallel, is_remote, name_of
+from firerl.remote import PATIENCE, Remote, is_remote, name_of
 from firerl.remote_lock import NAME as LOCK
 from firerl.remote_lock import RemoteLock
 from firerl.run_folder import COPY, TEMPORARY, check_files
@@ -199,7 +199,7 @@ class Mirror:
             if name in self._there and not (self._folder / name).exists():
                 self._remove(name)
         missing = {f.sha256: f for f in listed if self._states.get(f"{f.sha256}.pt") != f.size}
-        in_parallel([partial(self._put_state, f, f.generation == last) for f in missing.values()])
+        self._remote.at_once([partial(self._put_state, f, f.generation == last) for f in missing.values()])
         for name in LIMITS:
             if name != "result.json":
                 self._put_beside(name)
@@ -246,7 +246,7 @@ class Mirror:
             if TEMPORARY.fullmatch(name) or (GARBAGE.fullmatch(name) and not SNAPSHOT.fullmatch(name)):
                 self._remove(name)
         gone = [name for name in self._states if name not in kept and GARBAGE.fullmatch(name)]
-        in_parallel([partial(self._remote.remove, f"checkpoints/{name}") for name in gone])
+        self._remote.at_once([partial(self._remote.remove, f"checkpoints/{name}") for name in gone])
         for name in gone:
             del self._states[name]
 
@@ -307,7 +307,7 @@ def fetch_states(remote: Remote, folder: Path, wanted: Contents, mend: bool = Fa
         whole = is_whole(path, file.sha256)
         if mend or not whole:
             lacking.setdefault(file.sha256, []).extend([] if whole else [path])
-    in_parallel([partial(_fetch, remote, *item, item[0] in wanted.needed, mend) for item in lacking.items()])
+    remote.at_once([partial(_fetch, remote, *item, item[0] in wanted.needed, mend) for item in lacking.items()])
 
 
 def _fetch(remote: Remote, sha256: str, paths: Sequence[Path], needed: bool, mend: bool) -> None:

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -396,6 +397,24 @@ def test_a_store_that_stays_away_ends_the_run_and_loses_nothing(
             run(share, tmp_path / "work")
     go_on(share, tmp_path / "work")
     check_same(share, plain_run)
+
+
+def test_nobody_waits_for_a_store_that_stays_away_once_one_has_given_up(
+    share: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Ctrl-C comes while several uploads are tried again."""
+    Failing(monkeypatch, good=0, bad=10**9)
+    place = Remote(share)
+    place.patience = 600.0
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        place.at_once([lambda: place.put("config.yaml", b"x"), interrupt])
+    assert time.monotonic() - began < 20
+
+
+def interrupt() -> None:
+    time.sleep(0.2)
+    raise KeyboardInterrupt
 
 
 # Commands
