@@ -261,12 +261,17 @@ def test_a_run_whose_address_was_taken_over_stops_before_it_writes(share: str, t
 # What is damaged, and what is not ours
 
 
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unfinished")
+    interrupted(f"file://{folder}/x", folder / "work")
+    return folder / "x"
+
+
 @pytest.fixture
-def broken(share: str, tmp_path: Path) -> Path:
+def broken(unfinished: Path, tmp_path: Path) -> Path:
     """An unfinished run whose objects may be spoilt; nothing of it is here."""
-    interrupted(share, tmp_path / "work")
-    shutil.rmtree(tmp_path / "work")
-    return tmp_path / "share" / "x"
+    return Path(shutil.copytree(unfinished, tmp_path / "share" / "x"))
 
 
 def flip(path: Path) -> None:
