@@ -336,6 +336,11 @@ def test_what_is_damaged_is_one_line(
     assert not (broken / "lock").exists()
 
 
+def test_a_path_in_place_of_the_address_is_told_so(broken: Path) -> None:
+    with pytest.raises(RunFolderError, match=f"a run is kept there as at an address: give it as file://{broken}"):
+        firerl.resume(broken, progress=False)
+
+
 def test_a_half_written_snapshot_is_none(broken: Path, tmp_path: Path, plain_run: Path) -> None:
     """As a store leaves it that does not write in one piece."""
     whole = next(broken.glob("journal-*"))
