@@ -310,7 +310,7 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
     from firerl.engine.host import one_thread
-    from firerl.engine.placement import too_many_processes, usual_processes
+    from firerl.engine.placement import poor_fit, usual_processes
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
     engine = config.engine
@@ -325,7 +325,7 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     )
     workers = sum(config.sizes) + config.evaluators
     hosts = engine.processes or usual_processes(engine.devices, usable_cores())
-    idle = too_many_processes(hosts, workers, stacked)
+    idle = poor_fit(hosts, workers, stacked)
     if idle and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})

@@ -119,6 +119,8 @@ class Controller:
                 raise PopulationDied(_obituary(state, points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
+                if ready:
+                    engine.balance()
             self._tell(step, state, points[-1], ready, clock)
             if ready:
                 return generation

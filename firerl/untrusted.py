@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 CHECKPOINT = 4 << 30  # bytes of a checkpoint; dumps writes none that is larger
-PICKLE = 8 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise
+PICKLE = 4 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise; followed in some 2 seconds
 RECORDS = 100_000  # tensors and arrays of a checkpoint
 JOURNAL = 1 << 30  # bytes of a journal
 CELL = 64 << 20  # bytes of one value in a journal: the state of a population, with all its curves

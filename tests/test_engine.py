@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import os
@@ -20,6 +21,7 @@ from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Transfer
 from firerl.engine.local import LocalEngine
+from firerl.engine.placement import Placement
 from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
 
@@ -71,6 +73,27 @@ def script(engine: Engine, folder: Path) -> list[Any]:
     engine.load([Load(w, {"lr": {0: 3.0, 1: 1.0, 2: 2.0}[w]}, 9, folder / f"g1-w{w}.pt") for w in range(3)])
     assert [outcome.objective for outcome in advance(engine, 0, 1, 2)] == after
     return seen + after
+
+
+@pytest.mark.parametrize("name", ["local", "ray", "simulated"])
+def test_workers_that_move_go_on_as_they_would_have(name: str) -> None:
+    """One trains on, one has a failure to tell, one has no learner yet."""
+    if name == "ray":
+        pytest.importorskip("ray")
+    seen = []
+    for moving in (False, True):
+        with contextlib.closing(make_engine(name, SPEC, 2, 60.0)) as engine:
+            create(engine, {}, {}, {}, {}, {"init": "raise"})
+            advance(engine, 0, 1, 2, 3)
+            if moving:
+                engine._balance.after = lambda _: Placement(2, moved={0: 1, 3: 0, 4: 1, 6: 1})  # type: ignore
+                assert engine.balance() == (4 if name == "simulated" else 3)
+                assert engine.balance() == 0
+            outcomes = advance(engine, 0, 1, 2, 3, 4)
+            weights = [files.digest(checkpoint.dumps(engine.weights(worker))) for worker in range(4)]
+            seen.append([(outcome.worker, outcome.objective, outcome.failure) for outcome in outcomes] + weights)
+    assert seen[0] == seen[1]
+    assert seen[0][4] == (4, None, "ZeroDivisionError")
 
 
 reference: list[Any] = []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firerl.engine.base import Advance
-from firerl.engine.placement import Placement, device_of, group_count, too_many_processes, usual_processes
+from firerl.engine.placement import Placement, device_of, group_count, poor_fit, usual_processes
 
 
 def test_every_item_goes_to_its_workers_process_in_order() -> None:
@@ -35,12 +35,21 @@ def test_a_group_is_never_cut(processes: int) -> None:
 
 
 def test_processes_without_work_are_told_in_one_line() -> None:
-    assert too_many_processes(64, 22, 1) == ""
-    assert too_many_processes(3, 22, 8) == ""
-    assert too_many_processes(4, 22, 8) == (
+    assert poor_fit(64, 22, 1) == ""
+    assert poor_fit(3, 22, 8) == ""
+    for processes in (1, 2, 3, 4, 8, 11, 22):
+        assert poor_fit(processes, 22, 1) == ""  # at most 8 % idle
+    assert poor_fit(16, 22, 1) == (
+        "22 workers in 16 processes leave 31% of their time idle; with engine.processes=22 the operating system shares "
+        "the cores evenly, where memory suffices for 22 processes"
+    )
+    assert poor_fit(5, 22, 2).startswith(
+        "11 groups of workers in 5 processes leave 27% of their time idle; with engine.processes=11 "
+    )
+    assert poor_fit(4, 22, 8) == (
         "learner.stacked=8: 22 workers are 3 groups, each in one process: 3 of 4 processes are used"
     )
-    assert too_many_processes(2, 8, 8).startswith("learner.stacked=8: 8 workers are 1 group, ")
+    assert poor_fit(2, 8, 8).startswith("learner.stacked=8: 8 workers are 1 group, ")
 
 
 @given(processes=st.integers(1, 40), names=st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8, unique=True))

@@ -6,7 +6,9 @@ import ipaddress
 import os
 import re
 import signal
+import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,29 @@ def test_what_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     assert "100 actors ask for 100 CPUs, the cluster has" in refused("engine.processes=100")
     assert "ask for 2 CPUs and 0.5 GPUs, the cluster has" in refused("engine.processes=2", "engine.gpus_per_actor=0.25")
     assert "engine.address=127.0.0.1:9: no Ray cluster" in refused("engine.address=127.0.0.1:9", "engine.timeout=5")
+
+
+def test_nodes_that_do_not_fit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version there, and a learner's module that is not there."""
+    from learners_for_tests import Walk
+
+    import firerl
+    from firerl.engine import make_engine
+    from firerl.engine.base import LearnerSpec
+    from firerl.errors import SettingError
+
+    try:
+        monkeypatch.setattr(firerl, "__version__", "99.0")
+        with pytest.raises(SettingError, match=r"node \S+ has firerl 0\S* and Python 3\S*, this process firerl 99.0"):
+            make_engine("ray", LearnerSpec(Walk, {"folder": "."}), 1, 60.0)
+        monkeypatch.undo()
+        module = types.ModuleType("module_of_here_only")
+        exec("from firerl.learner import Learner\nclass Own(Learner):\n    pass", module.__dict__)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        with pytest.raises(SettingError, match=r"node \S+ cannot import the learner: .*module_of_here_only"):
+            make_engine("ray", LearnerSpec(module.Own, {}), 1, 60.0)
+    finally:
+        ray.shutdown()
 
 
 def descendants(pid: int) -> dict[int, str]:

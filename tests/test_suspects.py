@@ -65,6 +65,9 @@ class Pretended:
     def now(self) -> float:
         return time.perf_counter()
 
+    def balance(self) -> int:
+        return 0
+
     def create(self, orders: Sequence[Create]) -> None:
         self._each("create", orders)
 

@@ -163,5 +163,9 @@ class Engine(Protocol):
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         """Write both halves of the named workers' states to ``<folder>/<prefix>-w<worker>.pt``, durably."""
 
+    def balance(self) -> int:
+        """Move workers to other processes where the speeds that were measured since the last call say that all are
+        done earlier then; how many have moved. Nothing of what is computed depends on it."""
+
     def close(self) -> None:
         """Stop all processes at once, whatever they do. May be called twice."""

@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,17 @@ class Failure:
 
     kind: str  # the exception's type, "NaN", "infinity" or "died"
     text: str  # the traceback
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A worker on its way to another process: both halves of its state as a checkpoint's bytes, and what to build its
+    learner with; or the failure that it has yet to tell."""
+
+    worker: int
+    state: bytes | Failure
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 class Host:
@@ -167,6 +178,31 @@ class Host:
             if worker in self._learners:
                 self._at_work([worker])
                 yield worker, self._dump(worker)
+
+    def give(self, workers: Sequence[int]) -> list[Parcel]:
+        """Those of ``workers`` that have a learner, or a failure to tell; here they are forgotten."""
+        parcels = []
+        for worker in workers:
+            self._at_work([worker])
+            if worker in self._failures:
+                parcels.append(Parcel(worker, self._failures.pop(worker)))
+            elif worker in self._learners:
+                parcels.append(Parcel(worker, self._dump(worker), *self._learners.recipe(worker)))
+                self._learners.drop(worker)
+        return parcels
+
+    def take(self, parcels: Sequence[Parcel]) -> None:
+        """Workers that another process gave. Raises as ``load``."""
+        for parcel in parcels:
+            self._at_work([parcel.worker])
+            if isinstance(parcel.state, Failure):
+                self._fail(parcel.worker, parcel.state)
+                continue
+            self._build(parcel.worker, parcel.hyperparameters, parcel.seed)
+            if parcel.worker not in self._failures:
+                with self._own_call(parcel.worker):
+                    self._learner(parcel.worker).load(**checkpoint.loads(parcel.state))
+            self._check_loaded(parcel.worker)
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""

@@ -50,6 +50,9 @@ class InlineEngine:
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         return self._host.save(folder, prefix, sorted(workers))
 
+    def balance(self) -> int:
+        return 0
+
     def close(self) -> None:
         """Nothing runs, so nothing is stopped."""
 

@@ -27,9 +27,10 @@ import multiprocess.connection
 import multiprocess.resource_tracker
 
 from firerl.cores import SHARERS
+from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import ONE_THREAD, Host, unpack
-from firerl.engine.placement import Placement
+from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
@@ -59,6 +60,7 @@ class LocalEngine:
             raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
         self._placement = Placement(processes, spec.stacked, tuple(alone))
+        self._balance = Balance()
         self._asked: dict[int, Request] = {}  # the last of each process
         self._at_work: dict[int, Sequence[int]] = {}  # whom it computes
         self._timeout = timeout
@@ -86,6 +88,7 @@ class LocalEngine:
 
         def hear(outcome: Outcome) -> None:
             outcomes.append(outcome)
+            self._balance.hear(self._placement, outcome)
             on_outcome(outcome)
 
         self._ask({p: ("advance", mine) for p, mine in self._placement.split(orders).items()}, hear)
@@ -109,6 +112,15 @@ class LocalEngine:
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         answers = self._ask({p: ("save", folder, prefix, mine) for p, mine in self._split_workers(workers).items()})
         return sorted((saved for answer in answers.values() for saved in answer), key=lambda saved: saved.worker)
+
+    def balance(self) -> int:
+        after, moved = self._balance.after(self._placement), 0
+        for workers, old, new in trips(self._placement, after):
+            parcels = self._ask({old: ("give", workers)})[old]
+            self._ask({new: ("take", parcels)})
+            moved += len(parcels)
+        self._placement = after
+        return moved
 
     def close(self) -> None:
         # SIGKILL and no farewell: a process may be deep in a simulation, and files appear by rename only.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -14,12 +14,14 @@ T = TypeVar("T")
 class Placement:
     """``stacked`` workers with consecutive ids are a group: they train as one, so they live in one process.
 
-    Workers that are to be ``alone`` have a process each, after the others.
+    Workers that are to be ``alone`` have a process each, after the others. Groups live in turn in the processes, but
+    for those that were ``moved``.
     """
 
     processes: int  # for all that are not alone
     stacked: int = 1
     alone: tuple[int, ...] = ()
+    moved: Mapping[int, int] = field(default_factory=dict)  # a group's process, where it is another
 
     @property
     def all_processes(self) -> int:
@@ -34,12 +36,16 @@ class Placement:
         """The process that hosts ``worker``."""
         if worker in self.alone:
             return self.processes + self.alone.index(worker)
-        return self.group_of(worker) % self.processes
+        return self.home(self.group_of(worker))
+
+    def home(self, group: int) -> int:
+        """The process of ``group``, but for those of it that are alone."""
+        return self.moved.get(group, group % self.processes)
 
     def stands_for(self, process: int) -> int:
         """The process that hosts the same workers where none is alone: ``process`` computes on its device."""
         own = process - self.processes
-        return process if own < 0 else self.group_of(self.alone[own]) % self.processes
+        return process if own < 0 else self.home(self.group_of(self.alone[own]))
 
     def split(self, items: Iterable[T], worker: Callable[[T], int] = attrgetter("worker")) -> dict[int, list[T]]:
         """Items by the process that hosts the ``worker`` of each, in their order."""
@@ -49,19 +55,39 @@ class Placement:
         return split
 
 
+def trips(before: Placement, after: Placement) -> Iterator[tuple[list[int], int, int]]:
+    """Whose process changes: the workers of a group, the old process and the new one."""
+    for group in sorted(after.moved):
+        workers = [*range(group * after.stacked, (group + 1) * after.stacked)]
+        old, new = before.process_of(workers[0]), after.process_of(workers[0])
+        if old != new:
+            yield workers, old, new
+
+
 def group_count(workers: int, stacked: int) -> int:
     """How many groups so many workers are: no more processes have work. The last may have slots without a worker."""
     return -(-workers // stacked)
 
 
-def too_many_processes(processes: int, workers: int, stacked: int) -> str:
-    """One line where stacked members leave processes without work, else ""."""
+IDLE_WORTH_A_WORD = 0.15
+
+
+def poor_fit(processes: int, workers: int, stacked: int) -> str:
+    """One line where much of the time is idle, since workers or groups do not go evenly into processes; else ""."""
     count = group_count(workers, stacked)
-    if stacked == 1 or processes <= count:
+    if stacked > 1 and processes > count:
+        return (
+            f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
+            f"{count} of {processes} processes are used"
+        )
+    turns = -(-count // processes)  # what the fullest process computes, one after the other
+    idle = 1 - count / (processes * turns)
+    if turns == 1 or idle < IDLE_WORTH_A_WORD:
         return ""
+    units = f"{workers} workers" if stacked == 1 else f"{count} groups of workers"
     return (
-        f"learner.stacked={stacked}: {workers} workers are {count} group{'s' * (count > 1)}, each in one process: "
-        f"{count} of {processes} processes are used"
+        f"{units} in {processes} processes leave {idle:.0%} of their time idle; with engine.processes={count} the "
+        f"operating system shares the cores evenly, where memory suffices for {count} processes"
     )
 
 

@@ -20,9 +20,10 @@ import dill
 import firerl
 from firerl import checkpoint, files
 from firerl.engine import ray_cluster
+from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.host import Failure, Host, unpack
-from firerl.engine.placement import Placement
+from firerl.engine.host import Failure, Host, Parcel, unpack
+from firerl.engine.placement import Placement, trips
 from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
@@ -91,6 +92,15 @@ class Workers:
         by_source = dict(zip(sources, weights, strict=True))
         self._host.receive([(order, by_source[order.source] if order.moves else None) for order in orders])
 
+    def give(self, workers: Sequence[int]) -> list[Parcel]:
+        """As Host.give."""
+        return self._host.give(workers)
+
+    def take(self, parcels: Sequence[Parcel]) -> int:
+        """As Host.take; how many."""
+        self._host.take(parcels)
+        return len(parcels)
+
     def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """As Host.states."""
         yield from self._host.states(workers)
@@ -120,6 +130,7 @@ class RayEngine:
         if workers is not None:
             self.processes = min(self.processes, -(-workers // spec.stacked))
         self._placement = Placement(self.processes, spec.stacked, tuple(alone))
+        self._balance = Balance()
         self._actors: list[Any] = []
         self._closed = False
         try:
@@ -169,6 +180,7 @@ class RayEngine:
             left[process] = [order for order in left[process] if order.worker not in done]
             outcomes.extend(part)
             for outcome in part:
+                self._balance.hear(self._placement, outcome)
                 on_outcome(outcome)
 
         self._stream("advance", streams, hear, lambda process: left[process][:1])
@@ -210,6 +222,14 @@ class RayEngine:
             }
             self._stream("save", streams, write, lambda _: [])
         return sorted(saved, key=lambda entry: entry.worker)
+
+    def balance(self) -> int:
+        after, moved = self._balance.after(self._placement), 0
+        for workers, old, new in trips(self._placement, after):
+            parcels = self._actors[old].give.remote(workers)
+            moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
+        self._placement = after
+        return moved
 
     def close(self) -> None:
         self._closed = True

@@ -52,7 +52,8 @@ def connect(options: RayOptions, timeout: float | None) -> Any:
         return ray
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address is None:
-        ray.init(num_cpus=usable_cores(), include_dashboard=False, **quiet)
+        # "local": without it Ray joins whatever cluster it finds on this machine.
+        ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **quiet)
         return ray
     seconds = _CONNECT_SECONDS if timeout is None else timeout
     where = f"engine.address={options.address}"

@@ -76,6 +76,10 @@ class Roster:
         """Keep in mind that the worker's learner has other hyperparameters from now on."""
         self._recipes[worker] = (hyperparameters, self._recipes[worker][1])
 
+    def recipe(self, worker: int) -> tuple[Mapping[str, Any], int]:
+        """The hyperparameters and the seed that the worker's learner would be built with again."""
+        return self._recipes[worker]
+
     def drop(self, worker: int) -> None:
         """Forget the worker's learner, if it has one."""
         self._built.pop(worker, None)

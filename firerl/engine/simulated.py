@@ -16,9 +16,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from firerl.engine.balance import MOVE_SECONDS, Balance
 from firerl.engine.base import Advance, Costs, Create, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.host import Host, unpack
-from firerl.engine.placement import Placement
+from firerl.engine.placement import Placement, trips
 from firerl.seeding import Purpose, generator
 
 
@@ -37,6 +38,7 @@ class SimulatedEngine:
         self._host = Host(spec, durable=False)
         self._costs = costs
         self._speeds: dict[int, float] = {}
+        self._balance = Balance()
         self._ahead = 0.0  # seconds of virtual over real time
 
     def now(self) -> float:
@@ -66,6 +68,7 @@ class SimulatedEngine:
                 timed = self._timed(outcome, steps[outcome.worker])
                 busy[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
                 outcomes.append(timed)
+                self._balance.hear(self._placement, timed)
                 on_outcome(timed)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
@@ -90,6 +93,16 @@ class SimulatedEngine:
                 taken = _given(self._costs.seconds_per_save, perf_counter() - begun) if files else 0.0
                 busy[self._placement.process_of(worker)] += taken
         return saved
+
+    def balance(self) -> int:
+        after, moved = self._balance.after(self._placement), 0
+        with self._busy() as busy:
+            for workers, old, new in trips(self._placement, after):
+                for process in (old, new):
+                    busy[process] += _given(self._costs.seconds_per_copy, MOVE_SECONDS)
+                moved += len(workers)
+        self._placement = after
+        return moved
 
     def close(self) -> None:
         """Nothing runs, so nothing is stopped."""
