@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import named_code
+from firerl import named_code, remote_run
 from firerl.compose import compose
 from firerl.config import (
     MAY_CHANGE,
@@ -41,6 +42,9 @@ from firerl.learners import completed, find_again, find_learner, is_homeless, wa
 from firerl.logger import Logger
 from firerl.loggers import find_loggers, folder_of
 from firerl.progress import Observer, Together
+from firerl.remote import is_remote
+from firerl.remote_reading import local
+from firerl.remote_run import Home
 from firerl.run_result import Result
 from firerl.settings import build, show
 
@@ -71,6 +75,7 @@ def run(
     eval_interval: int | None = None,
     ready_interval: int | None = None,
     run_dir: str | Path | None = None,
+    local_dir: str | Path | None = None,
     engine: str = "local",
     processes: int | None = None,
     devices: str | Sequence[str] = "auto",
@@ -83,7 +88,8 @@ def run(
     """Evolve a population to its end.
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
-    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
+    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``run_dir`` may be an address
+    (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
     ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
     command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
@@ -105,6 +111,7 @@ def run(
         "ready_interval": ready_interval,
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
+        "local_dir": None if local_dir is None else str(local_dir),
         "init": None if init is None else str(init),
         "logger": logger if isinstance(logger, str) else list(logger),
     }
@@ -112,6 +119,8 @@ def run(
         wanted["env"] = env
     if preset is not None:
         wanted["preset"] = preset
+    if run_dir is not None:
+        is_remote(run_dir)  # refuses an address that became a Path
     config = resolve(compose(settings=wanted), class_given)
     if class_given is not None:
         warn_of_main(class_given, config.run_dir)
@@ -124,15 +133,17 @@ def resume(
     *,
     progress: bool = True,
     observer: Observer | None = None,
+    local_dir: str | Path | None = None,
     **changes: Any,
 ) -> Result:
     """Go on with a run from its last generation; a finished run returns at once.
 
-    A ``learner`` that cannot be imported by name (from a notebook, say) must be handed in again. Only ``steps``,
-    ``stop``, ``checkpoints``, ``engine`` and ``logger`` may change. Raises RunFolderError if there is no run,
-    SettingError.
+    ``run_dir`` and ``local_dir`` as in ``run``. A ``learner`` that cannot be imported by name (from a notebook, say)
+    must be handed in again. Only ``steps``, ``stop``, ``checkpoints``, ``engine`` and ``logger`` may change. Raises
+    RunFolderError if there is no run, SettingError.
     """
-    return resume_run(run_dir, changes, learner, progress=progress, observer=observer)
+    local_dir = None if local_dir is None else str(local_dir)
+    return resume_run(run_dir, changes, learner, progress=progress, observer=observer, local_dir=local_dir)
 
 
 def start(
@@ -143,11 +154,18 @@ def start(
     observer: Observer | None = None,
 ) -> Result:
     """Start the run that ``config`` describes."""
+    _check_that_we_may_start()
+    with remote_run.home(config.run_dir, config.local_dir, begin=True) as home:
+        return _start(config, home, learner, progress, observer)
+
+
+def _start(
+    config: RunConfig, home: Home, learner: type[Learner] | None, progress: bool, observer: Observer | None
+) -> Result:
     from firerl.store import Store, check_free
 
-    _check_that_we_may_start()
-    _check_folder(config.run_dir)
-    check_free(Path(config.run_dir))  # before anything that takes time; Store.create asks again under its lock
+    _check_folder(str(home.folder))
+    check_free(home.folder)  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
     loggers = find_loggers(config.logger)
     here = _on_this_machine(config, learner)
@@ -157,10 +175,10 @@ def start(
     plain = loads(dumps(to_plain(config)))
     config = from_plain(plain)  # as a resume will read it: the order of its entries, too
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(Path(config.run_dir), plain, promised, initial_state_of(config), initial) as store:
+    with Store.create(home.folder, plain, promised, initial_state_of(config), initial, home.mirror) as store:
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
-        here = replace(config, engine=here.engine)
-        return _run(here, learner, store, _observers(here, loggers, progress, observer, store.note))
+        here = replace(config, engine=here.engine, run_dir=str(home.folder))
+        return _run(here, learner, store, _observers(here, home, loggers, progress, observer, store.note))
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -179,6 +197,7 @@ def resume_run(
     observer: Observer | None = None,
     given: Mapping[str, str] | None = None,
     line: Callable[[Mapping[str, str]], str] | None = None,
+    local_dir: str | None = None,
 ) -> Result:
     """``resume`` with the changes as nested data.
 
@@ -189,7 +208,7 @@ def resume_run(
 
     _check_that_we_may_start()
     call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
-    with Store.open(Path(run_dir)) as store:
+    with remote_run.home(run_dir, local_dir) as home, Store.open(home.folder, home.mirror) as store:
         old = config_of(store.journal())
         named_code.take_given(given or {}, old)
         config = changed(old, changes)
@@ -199,7 +218,7 @@ def resume_run(
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
-        told = _observers(here, find_loggers(config.logger), progress, observer, store.note)
+        told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             stopped = finished.get("stopped", "steps")
             more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
@@ -224,11 +243,8 @@ def resume_run(
 def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | None = None) -> Result:
     """Go on with the run that lies in ``config.run_dir`` and that ``config`` describes, ``steps``, ``stop`` and the
     like as it says. Raises RunFolderError where another run lies there."""
-    journal = Journal.open(Path(config.run_dir))
-    try:
+    with closing(Journal.open(local(config.run_dir))) as journal:
         old = config_of(journal)
-    finally:
-        journal.close()
     old = replace(old, settings=completed(find_learner(old.learner), old.settings))
     promised = [_promised(old), _promised(config)]
     for name in sorted(promised[0].keys() | promised[1].keys()):
@@ -239,7 +255,8 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
                 f"folder of its own, or go on with that one by resume={config.run_dir}"
             )
     plain = to_plain(config)
-    return resume_run(config.run_dir, {name: plain[name] for name in MAY_CHANGE}, progress=progress, observer=observer)
+    changes = {name: plain[name] for name in MAY_CHANGE}
+    return resume_run(config.run_dir, changes, progress=progress, observer=observer, local_dir=config.local_dir)
 
 
 def _promised(config: RunConfig) -> dict[str, Any]:
@@ -361,6 +378,7 @@ def _check_folder(run_dir: str) -> None:
 
 def _observers(
     config: RunConfig,
+    home: Home,
     loggers: Mapping[str, type[Logger]],
     progress: bool,
     observer: Observer | None,
@@ -371,7 +389,7 @@ def _observers(
     if progress:
         from firerl.view import make_view
 
-        people.append(make_view(config))
+        people.append(make_view(config, home.address))
     if not loggers:
         return Together(*people)
     from firerl.guarded_logger import GuardedLogger

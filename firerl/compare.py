@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed with a sign-flip "
         "test, the probability of improvement, and a picture. Works on unfinished runs too.",
     )
-    parser.add_argument("run_dirs", nargs="+", metavar="run_dir", help="a run's folder, or one that holds run folders")
+    parser.add_argument("run_dirs", nargs="+", metavar="run_dir", help="a run's folder, its address, or a folder "
+                        "that holds run folders")  # fmt: skip
     parser.add_argument(
         "--allow",
         action="append",
@@ -77,9 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_folders(given: Sequence[str]) -> Iterator[Path]:
-    """The run folders; one without a journal that holds run folders (``seed=[0, 1]``) stands for these."""
+def run_folders(given: Sequence[str]) -> Iterator[Path | str]:
+    """The run folders; one without a journal that holds run folders (``seed=[0, 1]``) stands for these; an address
+    is left as it is."""
+    from firerl.remote import is_remote
+
     for name in given:
+        if is_remote(name):
+            yield name
+            continue
         folder = Path(name)
         inside = sorted(path.parent for path in folder.glob("*/journal.sqlite"))
         if (folder / "journal.sqlite").exists() or not inside:
@@ -88,7 +95,7 @@ def run_folders(given: Sequence[str]) -> Iterator[Path]:
             yield from sorted(inside, key=lambda path: (len(path.name), path.name))  # seed-2 before seed-10
 
 
-def read_run(folder: Path) -> Run:
+def read_run(run_dir: Path | str) -> Run:
     """A run as it is at this moment. Raises RunFolderError where there is none, or it is damaged."""
     from contextlib import closing
 
@@ -96,12 +103,14 @@ def read_run(folder: Path) -> Run:
     from firerl.insight.history import read, reading
     from firerl.insight.trajectory import trajectory
     from firerl.journal_db import Journal
+    from firerl.remote_reading import local
 
+    folder = local(run_dir)
     with closing(Journal.open(folder)) as journal, reading(folder):
         *_, (_, _, last_hash) = journal.hashes()  # first: a run that goes on may end meanwhile
         config, history = read(journal)
         path = trajectory(config, history)
-        return Run(str(folder), config, path, history.step, journal.result(last_hash))
+        return Run(str(run_dir), config, path, history.step, journal.result(last_hash))
 
 
 def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None:
@@ -123,7 +132,7 @@ def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None
             raise SettingError(f"{error}{'; --no-plot draws none' if option == '--plot' else ''}") from error
 
 
-def _with_progress(folders: Sequence[Path]) -> Iterator[Path]:
+def _with_progress(folders: Sequence[Path | str]) -> Iterator[Path | str]:
     """The folders, with a line on a terminal once reading takes long."""
     began, shown = time.monotonic(), False
     for i, folder in enumerate(folders):

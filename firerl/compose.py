@@ -26,7 +26,7 @@ GROUPS = {
     "engine": "engine",
     "preset": "preset",
 }
-VERBATIM = ("run_dir", "resume", "init")  # paths: their characters mean other things in Hydra's grammar
+VERBATIM = ("run_dir", "resume", "init", "local_dir")  # paths: their characters mean other things in Hydra's grammar
 
 
 class Argument(NamedTuple):
@@ -147,7 +147,7 @@ def _compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
 def _value(argument: Argument) -> Any:
     """A value as Hydra's grammar reads it: numbers, null, [lists], {mappings}, texts; paths as they are."""
     if argument.key in VERBATIM and argument.value != "null":
-        return str(Path(argument.value).expanduser())
+        return argument.value if "://" in argument.value else str(Path(argument.value).expanduser())
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

@@ -138,7 +138,7 @@ class RunConfig:
     steps: int = setting(help="length of the run", unit="steps per worker", minimum=1)
     eval_interval: int = setting(help="distance of two evaluations of a worker", unit="steps", minimum=1)
     ready_interval: int = setting(help="distance of two exploit/explore of a member", unit="steps", minimum=1)
-    run_dir: str = setting(help="the folder of the run")
+    run_dir: str = setting(help="the folder of the run, or its address")
     init: str | None = setting(None, "whose weights all members start from: a run folder or a best.pt")
     init_sha256: str | None = setting(None, "digest of these weights")
     seed: int = setting(0, "decides every random number", minimum=0, maximum=MAX_SEED)
@@ -146,6 +146,7 @@ class RunConfig:
     stop: StopConfig = field(default_factory=StopConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     logger: tuple[str, ...] = setting(USUAL_LOGGERS, "who else is told")  # checked when a run starts or goes on
+    local_dir: str | None = setting(None, "below which a run at an address works; of this machine, kept nowhere")
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,15 @@ class Request:
     eval_interval: int | None = setting(None, "distance of two evaluations of a worker", "steps", minimum=1)
     ready_interval: int | None = setting(None, "distance of two exploit/explore of a member", "steps", minimum=1)
     seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
-    run_dir: str | None = setting(None, "the folder of the run; null: runs/<task>-<algo>-<date>")
+    run_dir: str | None = setting(
+        None,
+        "the folder of the run; null: runs/<task>-<algo>-<date>; an address (s3://bucket/runs/x, file:///mnt/share/x) "
+        "keeps it there",
+    )
+    local_dir: str | None = setting(
+        None,
+        "a folder on a local disk, below which a run at an address works; null: ~/.cache/firerl/runs",
+    )
     init: str | None = setting(None, "start all members from these weights: a run folder or a best.pt; null: from new")
     logger: tuple[str, ...] = setting(
         USUAL_LOGGERS, "who else is told: tensorboard, wandb, <package>.<module>.<Class>, or a list; none: nobody"
@@ -207,6 +216,7 @@ MAY_CHANGE = ("steps", "stop", "checkpoints", "engine", "logger")  # on resume: 
 def to_plain(config: RunConfig) -> dict[str, Any]:
     """The config as data that YAML and JSON hold; ``from_plain`` reads it back equal."""
     result: dict[str, Any] = plain(config)
+    del result["local_dir"]
     if config.init is None:  # a run from new weights says nothing of others
         del result["init"], result["init_sha256"]
     return result
@@ -289,6 +299,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         eval_interval=eval_interval,
         ready_interval=ready_interval,
         run_dir=request.run_dir or "",
+        local_dir=request.local_dir,
         init=request.init,
         seed=request.seed,
         engine=request.engine,

@@ -21,7 +21,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Say what of a run is whole and what is damaged: the journal, its copy, the kept generations, the "
         "results. Exit code 0: all is whole; 1: something is damaged.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, in which nobody runs")
+    parser.add_argument("run_dir", help="the folder of the run, or its address, in which nobody runs")
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -31,19 +31,27 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
     from firerl.insight.health import examine
     from firerl.lock import refuse_if_held
+    from firerl.remote import is_remote
+    from firerl.remote_reading import local
 
-    run_dir = Path(arguments.run_dir)
-    refuse_if_held(run_dir)
-    health = examine(run_dir)
+    run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
+    folder = local(run_dir, states=True)
+    refuse_if_held(folder)
+    health = examine(folder)
     print(f"{run_dir}: {'all is whole' if health.whole else 'damaged'}")
     print("\n".join(health.lines()))
     resume = f"python -m firerl.launch resume={shlex.quote(str(run_dir))}"
     if health.whole:
         return 0
     if arguments.repair:
+        from firerl.remote_run import home
         from firerl.repair import repair
 
-        print("Repaired:\n" + "\n".join(f"  {line}" for line in repair(run_dir)))
+        with home(run_dir, mend=True) as there:
+            done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
+            print("Repaired:\n" + "\n".join(f"  {line}" for line in done))
+            if there.mirror is not None:
+                there.mirror()
         print(f"Go on with: {resume}")
         return 0
     if health.back_to is None:

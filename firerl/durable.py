@@ -7,6 +7,7 @@ does so at every point of a run. ``tests/test_durable.py`` fails where a module 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -62,6 +63,32 @@ def rewrite(file: IO[str], text: str, path: Path) -> None:
         file.truncate()
         file.write(text)
         file.flush()
+
+
+def create(path: Path, data: bytes) -> bool:
+    """``data`` as a new file, whole, unless there is one of this name already: False. Works over NFS, too."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    write(temporary, data)
+    try:
+        with _action("link", path):
+            _link(temporary, path, data)
+    except FileExistsError:
+        return False
+    finally:
+        remove(temporary)
+    sync(path.parent)
+    return True
+
+
+def _link(source: Path, target: Path, data: bytes) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        with open(target, "xb") as file:  # a file system without hard links: new, but not at once whole
+            file.write(data)
+            os.fsync(file.fileno())
 
 
 def rename(source: Path, target: Path) -> None:

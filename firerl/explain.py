@@ -29,7 +29,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Tell a run, finished or not, in sentences: who copied whom and why, what every evaluator saw, who "
         "won and by which path.",
     )
-    parser.add_argument("run_dir", help="the folder of the run")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
     parser.add_argument(
         "narrow", nargs="*", metavar="worker=N step=N", help="only what concerns this worker, this step"
     )
@@ -54,7 +54,9 @@ def _main(argv: Sequence[str] | None) -> int:
     narrow = _narrow(arguments.narrow)
     if arguments.verify and (narrow or arguments.plot):
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")
-    run_dir = Path(arguments.run_dir)
+    from firerl.remote_reading import local
+
+    run_dir = local(arguments.run_dir, states=arguments.verify)
     if arguments.verify:
         return _verify(run_dir)
     for line in _lines(run_dir, Path(arguments.plot) if arguments.plot else None, narrow):

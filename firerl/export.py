@@ -44,7 +44,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="The winner of a run as an ONNX file, from observations to mean actions (of a classifier: from "
         "images to logits); of an unfinished run, its best member so far. Needs pip install 'firerl[onnx]'.",
     )
-    parser.add_argument("run_dir", type=Path, help="the folder of the run")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
     parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="the file to write")
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip

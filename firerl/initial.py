@@ -9,7 +9,6 @@ their digest is part of what decides the journal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from firerl.config import RunConfig
@@ -31,7 +30,7 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
 
     where = f"init={show(config.init)}"
     try:
-        best = policy.read(policy.file_of(Path(config.init)))
+        best = policy.read(policy.file_of(config.init))
     except (RunFolderError, OSError, ValueError) as error:  # the operating system's: too long a name, a null byte
         why = reason(error) if isinstance(error, OSError) else error
         raise RunFolderError(f"{where}: must be a run folder or a best.pt: {why}") from error

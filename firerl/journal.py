@@ -33,16 +33,16 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Print the journal of a run, finished or not: one event a line, and the final hash. Two runs of "
         "the same settings and seed print the same text.",
     )
-    parser.add_argument("run_dir", help="the folder of the run")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
     parser.add_argument("--reports", action="store_true", help="print every worker's report as well")
     arguments = parser.parse_args(argv)
 
     from contextlib import closing  # after the parser: --help should not wait for what follows
-    from pathlib import Path
 
     from firerl.journal_db import Journal, reading
+    from firerl.remote_reading import local
 
-    run_dir = Path(arguments.run_dir)
+    run_dir = local(arguments.run_dir)
     with closing(Journal.open(run_dir)) as journal, reading(run_dir):
         for line in lines(journal, arguments.reports):
             print(line)

@@ -37,6 +37,8 @@ def check_is_run(run_dir: Path) -> None:
     path = run_dir / "journal.sqlite"
     if not path.is_file():
         copy = f", only its copy {COPY}: firerl.doctor --repair brings it back" if (run_dir / COPY).is_file() else ""
+        kept = next(run_dir.glob("journal-*-*.sqlite"), None)  # firerl.remote_run
+        copy = f"; a run is kept there as at an address: give it as file://{run_dir.absolute()}" if kept else copy
         raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
     check_files(run_dir)
     try:

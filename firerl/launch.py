@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from firerl import __version__
@@ -52,7 +51,7 @@ def _main(arguments: list[str]) -> int:
         if options:
             raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
         changes = read(given)
-        return _resume(changes.pop("resume"), changes)
+        return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes)
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
@@ -89,24 +88,26 @@ def _foretell(config: RunConfig) -> None:
 
 def _begun(config: RunConfig) -> bool:
     """Whether the folder of this run holds a journal."""
-    return (Path(config.run_dir) / "journal.sqlite").exists()
+    from firerl.remote_run import is_begun
+
+    return is_begun(config.run_dir)
 
 
 def _go_on(config: RunConfig) -> int:
     """Go on with the run that the same line has begun: resume=auto."""
     from firerl import api
 
-    return _interruptible(config.run_dir, lambda: api.go_on(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: api.go_on(config, progress=True))
 
 
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl import api
 
-    return _interruptible(config.run_dir, lambda: api.start(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: api.start(config, progress=True))
 
 
-def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
+def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
     from firerl import api, named_code
 
@@ -114,10 +115,14 @@ def _resume(run_dir: str, changes: Mapping[str, Any]) -> int:
     given = {role: changes[role]["name"] for role in named_code.ROLES if set(changes.get(role) or ()) == {"name"}}
     rest = {name: value for name, value in changes.items() if name not in given}
     line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
-    return _interruptible(run_dir, lambda: api.resume_run(run_dir, rest, progress=True, given=given, line=line))
+
+    def act() -> object:
+        return api.resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)
+
+    return _interruptible(run_dir, local_dir, act)
 
 
-def _interruptible(run_dir: str, action: Callable[[], object]) -> int:
+def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], object]) -> int:
     """Exit code 0, or after Ctrl-C 130 and the line that goes on."""
 
     def act() -> int:
@@ -125,7 +130,9 @@ def _interruptible(run_dir: str, action: Callable[[], object]) -> int:
             action()
             return 0
         except KeyboardInterrupt:
-            if (Path(run_dir) / "journal.sqlite").exists():
+            from firerl.remote_run import folder_of
+
+            if (folder_of(run_dir, local_dir) / "journal.sqlite").exists():
                 line = f"python -m firerl.launch resume={shlex.quote(run_dir)}"
                 print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
             else:

@@ -65,7 +65,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Episodes of the winner of a run, with the mean action; of an unfinished run, of its best member "
         "so far.",
     )
-    parser.add_argument("run_dir", type=Path, help="the folder of the run")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
     parser.add_argument("--episodes", type=_positive, default=5, metavar="N", help="how many (5)")
     parser.add_argument("--seed", type=_natural, default=0, help="of the environments (0)")
     parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="film these episodes; needs pip install "
@@ -132,16 +132,18 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> 
         print(f"film         {arguments.video}")
 
 
-def load(run_dir: Path, best_ever: bool = False) -> Network:
+def load(run_dir: Path | str, best_ever: bool = False) -> Network:
     """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
     from firerl import policy
     from firerl.config import config_of
     from firerl.journal_db import Journal
+    from firerl.remote_reading import local
 
+    given, run_dir = run_dir, local(run_dir, weights=True)
     with closing(Journal.open(run_dir)) as journal:
         task = config_of(journal).task
     if not (run_dir / "result.json").is_file():
-        return _load_current(run_dir, best_ever)
+        return _load_current(given, best_ever)
     best = policy.read(run_dir / "best.pt")
     title = f"{task}: winner at step {best['network_step']:,}"
     if best_ever:
@@ -153,11 +155,13 @@ def load(run_dir: Path, best_ever: bool = False) -> Network:
     return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
 
 
-def _load_current(run_dir: Path, best_ever: bool) -> Network:
+def _load_current(run_dir: Path | str, best_ever: bool) -> Network:
     """From the checkpoints of a run that has no result yet; while it goes on they change under our eyes."""
+    from firerl.remote_reading import local
+
     for attempt in range(TRIES):
         try:
-            return _read_current(run_dir, best_ever)
+            return _read_current(local(run_dir), best_ever)
         except RunFolderError:
             if attempt == TRIES - 1:
                 raise

@@ -80,10 +80,11 @@ def load_policy(
     """The policy in a ``best.pt`` or ``best_ever.pt``, or the winner of a run folder.
 
     It takes mean actions. With ``sample`` it draws them as training does, from a stream of its own that ``seed``
-    decides. A ``learner`` that is neither firerl's nor of an installed package must be handed in. Raises FirerlError,
-    in one line, on a file that is missing, damaged or too old, and on a learner that has no policy.
+    decides. ``path`` may be the address of a run folder. A ``learner`` that is neither firerl's nor of an installed
+    package must be handed in. Raises FirerlError, in one line, on a file that is missing, damaged or too old, and on a
+    learner that has no policy.
     """
-    file = file_of(Path(path))
+    file = file_of(path)
     best = read(file)
     if "facts" not in best:
         raise RunFolderError(
@@ -126,8 +127,12 @@ def module_of(
         raise FirerlError(f"learner={name}: its network cannot be built: {type(error).__name__}: {reason}") from error
 
 
-def file_of(path: Path) -> Path:
-    """The file of a winner: ``path``, or the one in a run folder. Raises RunFolderError if that has not finished."""
+def file_of(path: str | Path) -> Path:
+    """The file of a winner: ``path``, or the one in a run folder (also at an address). Raises RunFolderError if that
+    has not finished."""
+    from firerl.remote_reading import local
+
+    path = local(path, weights=True)
     if not path.is_dir():
         return path
     if (path / "journal.sqlite").is_file() and not (path / "best.pt").is_file():

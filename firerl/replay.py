@@ -28,11 +28,12 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Train fresh networks with the winner's schedule and look at them on data that the search never "
         "saw. The same line goes on with a replay that was interrupted.",
     )
-    parser.add_argument("run_dir", help="the folder of the run")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
-                        "(<run_dir>-replay-seed<seed>), engine=, engine.processes=, engine.devices=; learner=<dotted "
-                        "path>, env=<module:Id> where they are of no installed package")  # fmt: skip
+                        "(<run_dir>-replay-seed<seed>; of a run at an address in runs/), engine=, engine.processes=, "
+                        "engine.devices=; learner=<dotted path>, env=<module:Id> where they are of no installed "
+                        "package")  # fmt: skip
     arguments = parser.parse_args(argv)
     options = read(arguments.settings)
 

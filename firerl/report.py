@@ -30,51 +30,59 @@ def _main(argv: Sequence[str] | None) -> int:
         description="One page about a run, finished or not: curves, hyperparameters, lineage, evaluators, the winner. "
         "A single file that opens in any browser without a network.",
     )
-    parser.add_argument("run_dir", type=Path, help="the folder of the run")
-    parser.add_argument("--out", type=Path, metavar="PAGE.html", help=f"where to write it (<run_dir>/{NAME})")
+    parser.add_argument("run_dir", help="the folder of the run, or its address")
+    parser.add_argument("--out", type=Path, metavar="PAGE.html", help=f"where to write it (<run_dir>/{NAME}; of "
+                        f"a run at an address <name>-{NAME} here)")  # fmt: skip
     parser.add_argument(
         "--watch", action="store_true", help="write it anew at every ready, until the run ends or Ctrl-C"
     )
     arguments = parser.parse_args(argv)
-    out = arguments.out or arguments.run_dir / NAME
+
+    from firerl.remote import is_remote, name_of
+
+    run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
+    out = arguments.out or (run_dir / NAME if isinstance(run_dir, Path) else Path(f"{name_of(run_dir)}-{NAME}"))
     if arguments.out:
         files.check_output("--out", out)
     if arguments.watch:
-        watch(arguments.run_dir, out)
+        watch(run_dir, out)
     else:
-        print(write(arguments.run_dir, out))
+        print(write(run_dir, out))
     return 0
 
 
-def write(run_dir: Path, out: Path, refresh: int | None = None) -> str:
+def write(run_dir: Path | str, out: Path, refresh: int | None = None) -> str:
     """Write the page of the run as it is now; returns a line that says so. Raises RunFolderError, FirerlError."""
     from firerl.insight.report_films import films
     from firerl.insight.report_page import page
     from firerl.insight.report_run import read
     from firerl.insight.report_words import state
+    from firerl.remote_reading import local
 
-    run = read(run_dir)
+    folder = local(run_dir)
+    run = read(folder)
     bare = page(run, run_dir, refresh=refresh)
-    shown = films(run_dir, out, PAGE_BYTES - len(bare.encode()))
+    shown = films(folder, out, PAGE_BYTES - len(bare.encode()))
     data = (page(run, run_dir, shown, refresh) if shown else bare).encode()
     files.write_output(out, data)
     return f"{run.config.task}, {state(run)}: {out} ({len(data) / 1e6:.1f} MB)"
 
 
-def watch(run_dir: Path, out: Path) -> None:
+def watch(run_dir: Path | str, out: Path) -> None:
     """Write the page at every new generation; at the end, also by Ctrl-C, once more without its refresh."""
     from firerl.insight.report_run import progress
+    from firerl.remote_reading import local
 
     known: tuple[int, bool] | None = None
     try:
         while True:
-            now = progress(run_dir)
+            now = progress(local(run_dir))
             if now[1]:
                 break
             if now != known:
                 print(write(run_dir, out, REFRESH_SECONDS), flush=True)
                 known = now
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS if isinstance(run_dir, Path) else REFRESH_SECONDS)
     except KeyboardInterrupt:
         print(write(run_dir, out))
         raise

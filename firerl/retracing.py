@@ -25,6 +25,8 @@ from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import call_line, check, learner_names
 from firerl.play import weights_of
 from firerl.progress import Observer
+from firerl.remote import is_remote
+from firerl.remote_reading import local
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
 
@@ -83,12 +85,15 @@ def retrace(
     """
     from firerl.journal_db import Journal
 
-    folder = Path(run_dir)
+    if out is not None and is_remote(out):
+        raise SettingError(f"out={out}: must be a local folder")
+    folder = local(run_dir)
     with closing(Journal.open(folder)) as journal:
         origin = config_of(journal)
     own_seed = origin.seed + 1 if seed is None else convert("seed", seed, int, {"min": 0, "max": MAX_SEED})
-    where = Path(out) if out is not None else folder.with_name(f"{folder.resolve().name}-replay-seed{own_seed}")
-    rows, source = _rows(folder, schedule)
+    beside = Path("runs") if is_remote(run_dir) else folder.parent
+    where = Path(out) if out is not None else beside / f"{folder.resolve().name}-replay-seed{own_seed}"
+    rows, source = _rows(folder, schedule, run_dir)
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
     given = {"name": engine, "processes": processes, "devices": devices}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
@@ -112,7 +117,9 @@ def retrace(
     return result
 
 
-def _rows(folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | None) -> tuple[list[Any], str]:
+def _rows(
+    folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | None, run_dir: str | Path
+) -> tuple[list[Any], str]:
     """The rows of a schedule, and what to call it. Raises RunFolderError, SettingError."""
     if schedule is not None and not isinstance(schedule, str | Path):
         return _checked(schedule, "schedule"), "schedule"
@@ -121,7 +128,7 @@ def _rows(folder: Path, schedule: str | Path | Sequence[Mapping[str, Any]] | Non
         if schedule is not None:
             raise SettingError(f"schedule={path}: there is no such file")
         raise RunFolderError(
-            f"{folder} holds no schedule yet: the run has not finished; go on with it (resume={folder}) or give a "
+            f"{run_dir} holds no schedule yet: the run has not finished; go on with it (resume={run_dir}) or give a "
             "schedule=<file>"
         )
     try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -57,8 +57,10 @@ ROOM = 16 * 10**6
 class Store:
     """An open run folder, locked against a second launch until ``close``."""
 
-    def __init__(self, run_dir: Path, lock: Lock):
+    def __init__(self, run_dir: Path, lock: Lock, mirror: Callable[[], None] | None = None):
+        """``mirror`` is called whenever the journal's copy, and all that it refers to, lie there anew."""
         self.run_dir = run_dir
+        self._mirror = mirror
         self.checkpoints = run_dir / "checkpoints"
         self._lock = lock
         self._path = run_dir / "journal.sqlite"
@@ -68,7 +70,7 @@ class Store:
             with reading(run_dir):
                 self._keep = _history(self.journal().config())
             self.collect_garbage()
-            if copied_generation(run_dir) != self.journal().hashes()[-1]:
+            if mirror is not None or copied_generation(run_dir) != self.journal().hashes()[-1]:
                 self.copy_journal()
         except BaseException:
             self._db.close()
@@ -82,9 +84,10 @@ class Store:
         promised: Mapping[str, Any],
         state: State,
         initial: bytes | None = None,
+        mirror: Callable[[], None] | None = None,
     ) -> Store:
         """Start a run. ``config`` is all settings, ``promised`` those that the result is a function of, ``initial``
-        the weights that it starts from.
+        the weights that it starts from, ``mirror`` as for the class.
 
         Raises RunFolderError if the folder holds a run or something that is not ours.
         """
@@ -109,17 +112,17 @@ class Store:
             with _writing(run_dir):
                 _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)
             durable.rename(run_dir / _NEW, run_dir / "journal.sqlite")
-            return cls(run_dir, lock)
+            return cls(run_dir, lock, mirror)
 
     @classmethod
-    def open(cls, run_dir: Path) -> Store:
+    def open(cls, run_dir: Path, mirror: Callable[[], None] | None = None) -> Store:
         """Go on with a run. Raises RunFolderError if there is none, if it is damaged, or if it is running."""
         check_files(run_dir, write=True)
         refuse_if_held(run_dir)
         check_is_run(run_dir)
         lock = Lock(run_dir)
         with _closed_on_error(lock):
-            return cls(run_dir, lock)
+            return cls(run_dir, lock, mirror)
 
     def journal(self) -> Journal:
         """The journal of this run, for reading."""
@@ -208,6 +211,8 @@ class Store:
         """``journal.bak`` anew."""
         with _writing(self.run_dir):
             durable.back_up(self._db, self.run_dir / COPY)
+        if self._mirror is not None:
+            self._mirror()
 
     def _insert_point(self, generation: int, index: int, point: Point) -> None:
         self._db.executemany(
@@ -250,6 +255,8 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('results', ?)", (plain.dumps(digests),))
         self.copy_journal()
         files.write(self.run_dir / last, contents[last])
+        if self._mirror is not None:
+            self._mirror()
 
     def initial_weights(self, sha256: str) -> Path:
         """The file of the weights that the run started from. Raises RunFolderError if it is missing or damaged."""

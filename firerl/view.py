@@ -30,15 +30,15 @@ SCHEDULE_ROWS = 10
 REDRAW_SECONDS = 0.1  # a picture takes milliseconds, and so does a round of a small learner
 
 
-def make_view(config: RunConfig, quiet: bool = False) -> Observer:
+def make_view(config: RunConfig, address: str | None = None, quiet: bool = False) -> Observer:
     """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
     if quiet:
         return Silent()
-    return TableView(config) if sys.stdout.isatty() else LineView(config)
+    return TableView(config, address=address) if sys.stdout.isatty() else LineView(config, address=address)
 
 
-def opening(config: RunConfig, step: int, processes: int) -> list[str]:
-    """The block before the start."""
+def opening(config: RunConfig, step: int, processes: int, address: str | None = None) -> list[str]:
+    """The block before the start; ``address``: where the run folder is kept, if that is not here."""
     groups = " + ".join(f"P{i} {size}" for i, size in enumerate(config.sizes, start=1))
     workers = sum(config.sizes) + config.evaluators
     evaluators = f", {count_text(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
@@ -51,8 +51,10 @@ def opening(config: RunConfig, step: int, processes: int) -> list[str]:
         f"  population  {groups} members{evaluators}: {workers} workers in {hosts}",
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
-        f"  run folder  {config.run_dir}",
+        f"  run folder  {address or config.run_dir}",
     ]
+    if address:
+        lines.append(f"  works in    {config.run_dir}")
     if step:
         lines.append(f"  resumed     at step {step:,}")
     virtual = "simulated: all times and speeds below are virtual; " if simulated else ""
@@ -66,10 +68,12 @@ def closing(
     tensorboard: bool,
     simulated: float = 0.0,
     plays: bool = True,
+    address: str | None = None,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
-    ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play.
+    ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play;
+    ``address``: where the run folder is kept, if that is not here.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
@@ -84,7 +88,7 @@ def closing(
     lines += [f"  {'schedule' if i == 0 else '':10}  {row}" for i, row in enumerate(_schedule(result))]
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
-    folder = shlex.quote(str(run_dir))
+    folder = shlex.quote(address or str(run_dir))
     commands = [f"python -m firerl.{'play' if plays else 'report'} {folder}", f"python -m firerl.journal {folder}"]
     if tensorboard:
         commands.append(f"tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
@@ -96,8 +100,9 @@ def closing(
 class _View(Silent):
     """What both views keep and say alike."""
 
-    def __init__(self, config: RunConfig):
+    def __init__(self, config: RunConfig, address: str | None = None):
         self.config = config
+        self.address = address
         self.tally = Tally()
         self.begun: float | None = None  # by time.monotonic
         self.simulated = 0.0  # seconds of virtual time, where the engine simulates
@@ -113,7 +118,7 @@ class _View(Silent):
         self.tally.add(journal.decisions())
         if self.begun is None:  # else it starts again after a machine failure, which a note tells
             self.begun = time.monotonic()
-            self.say(*opening(config, step, processes))
+            self.say(*opening(config, step, processes, self.address))
 
     def round_done(self, round: Round) -> None:
         self.tally.add(round.point.decisions)
@@ -127,7 +132,7 @@ class _View(Silent):
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
         tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
-        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays))
+        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.address))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""
@@ -138,8 +143,8 @@ class _View(Silent):
 class LineView(_View):
     """One line a round under a header; hyperparameters and times at readies."""
 
-    def __init__(self, config: RunConfig, out: TextIO | None = None):
-        super().__init__(config)
+    def __init__(self, config: RunConfig, out: TextIO | None = None, address: str | None = None):
+        super().__init__(config, address)
         self.out = out
         self.rounds = 0
         self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
@@ -197,10 +202,10 @@ class LineView(_View):
 class TableView(_View):
     """The same as a table that stays in place."""
 
-    def __init__(self, config: RunConfig, console: Console | None = None):
+    def __init__(self, config: RunConfig, console: Console | None = None, address: str | None = None):
         from rich.console import Console
 
-        super().__init__(config)
+        super().__init__(config, address)
         self.console = console or Console(highlight=False)
         self.round: Round | None = None
         self.step = 0

@@ -30,8 +30,11 @@ class Film:
     address: str
 
 
-def page(run: Run, run_dir: Path, films: Sequence[Film] = (), refresh: int | None = None) -> str:
-    """The whole page. With ``refresh`` it loads itself anew after so many seconds."""
+def page(run: Run, run_dir: Path | str, films: Sequence[Film] = (), refresh: int | None = None) -> str:
+    """The whole page; ``run_dir`` is a folder, or the address of one.
+
+    With ``refresh`` it loads itself anew after so many seconds.
+    """
     from plotly.offline import get_plotlyjs
 
     figures = _figures(run)
@@ -122,7 +125,7 @@ def _options(run: Run) -> str:
     return text
 
 
-def _sections(run: Run, run_dir: Path, films: Sequence[Film]) -> list[str]:
+def _sections(run: Run, run_dir: Path | str, films: Sequence[Film]) -> list[str]:
     parts = [
         _section("Objective", report_words.objectives(run), _plot("objectives", "Objective curves of all workers"))
     ]
@@ -143,7 +146,7 @@ def _sections(run: Run, run_dir: Path, films: Sequence[Film]) -> list[str]:
     if EVALUATOR in run.groups:
         timeline = _plot("evaluators", "Evaluations over time") + _outcomes(run)
         parts.append(_section("Evaluators", report_words.evaluators(run), timeline))
-    if not films and "env" in run.config.settings:
+    if not films and "env" in run.config.settings and isinstance(run_dir, Path):
         parts.append(_no_films(run_dir))
     return parts
 
@@ -214,6 +217,6 @@ def _no_films(run_dir: Path) -> str:
             "report shows it.</p></section>")  # fmt: skip
 
 
-def _footer(run: Run, run_dir: Path) -> str:
+def _footer(run: Run, run_dir: Path | str) -> str:
     text = f"Made by firerl {__version__} from {run_dir}, generation {run.generation:,}. This file needs no network."
     return escape(text)
