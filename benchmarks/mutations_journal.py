@@ -9,6 +9,7 @@ import random
 import shutil
 import sqlite3
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from firerl import checkpoint, seal
 
 
 def with_journal(folder: Path, change: Callable[[sqlite3.Connection], Any], name: str = "journal.sqlite") -> None:
-    """Change the journal and seal it again."""
+    """Change the journal and seal it again, where that comes to an end: a view may have none."""
     db = sqlite3.connect(folder / name, isolation_level=None)
     try:
         change(db)
+        begun = time.monotonic()
+        db.set_progress_handler(lambda: time.monotonic() - begun > 1, 100_000)
         try:
             seal.recount_rows(db)
             seal.close(db)
