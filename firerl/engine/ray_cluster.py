@@ -52,7 +52,7 @@ def connect(options: RayOptions, timeout: float | None) -> Any:
         return ray
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address is None:
-        ray.init(num_cpus=usable_cores(), include_dashboard=False, **quiet)
+        ray.init("local", num_cpus=usable_cores(), include_dashboard=False, **quiet)  # else it may join another's
         return ray
     seconds = _CONNECT_SECONDS if timeout is None else timeout
     where = f"engine.address={options.address}"
