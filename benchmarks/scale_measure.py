@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # a cluster of one machine listens on loopback
 
 import numpy as np
 from scale_learner import Ballast
@@ -142,7 +144,7 @@ def measure(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         for method, name in (("advance", "advance"), ("transfer", "copies"), ("save", "save")):
             meter.wrap(engine, method, name)
     meter.wrap(Store, "commit", "journal")
-    meter.wrap(Store, "_second_copy", "save")
+    meter.wrap(Store, "_second_copy", "save")  # the best ever's state once more
     meter.wrap(Store, "make_room", "remove")
     meter.wrap(Store, "collect_garbage", "remove")
     run_dir = folder / "run"
@@ -157,6 +159,10 @@ def measure(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         close(engine)
 
     RayEngine.close = closing  # type: ignore[method-assign]
+    if cell["engine"] == "ray":
+        import ray
+
+        ray.init("local", num_cpus=cell["cpus"], include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     began = time.perf_counter()
     firerl.run(
         Ballast, settings={"megabytes": cell["megabytes"], "metrics": cell["metrics"]}, algo=cell["algo"],
