@@ -41,21 +41,19 @@ def written(pid: int) -> int:
 
 
 class Watch:
-    """Looks at a family of processes until ``stop``. A process that ends counts with what was seen of it last."""
+    """Looks at a family of processes until ``stop``.
+
+    What a process has written counts for its parent once that has waited for its end: the sum over the living is all.
+    """
 
     def __init__(self, root: int):
         self.root = root
         self.peak = 0  # bytes of memory, all together
         self.processes = 0  # the most at a time
-        self._written: dict[int, int] = {}
+        self.written = 0  # bytes sent towards a disk, by all of them
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
-
-    @property
-    def written(self) -> int:
-        """Bytes sent towards a disk, by all of them."""
-        return sum(self._written.values())
 
     def stop(self) -> None:
         """Look no more."""
@@ -68,8 +66,7 @@ class Watch:
         sizes = [pss(pid) for pid in pids]
         self.peak = max(self.peak, sum(sizes))
         self.processes = max(self.processes, sum(size > 0 for size in sizes))
-        for pid in pids:
-            self._written[pid] = max(self._written.get(pid, 0), written(pid))
+        self.written = max(self.written, sum(written(pid) for pid in pids))
 
     def _watch(self) -> None:
         while not self._end.wait(EVERY):

@@ -1,13 +1,14 @@
 """What firerl itself costs on Ray with 22 to 1,000 workers, whose learner does nothing but hold 1 MB of weights.
 
-    python benchmarks/scale.py             3 repetitions, some 15 minutes on 2 cores
+    python benchmarks/scale.py             2 repetitions, some 15 minutes on 2 cores
     python benchmarks/scale.py --quick     10 and 22 workers once, kept nowhere
     python benchmarks/scale.py --long      400 rounds of 1,000 workers besides: what grows as a run gets older
     python benchmarks/scale.py --plot      only the table and docs/scale.svg, from the results file
 
-PBT, and FIRE PBT in two sub-populations with a fifth of the workers as evaluators. All weights change in every round;
-each report holds 12 metrics, as V-MPO's. Every fifth round is a ready: there the state of every worker is saved, a
-quarter of the members copies another quarter, and the journal is committed. ``overhead`` is what all workers wait for
+PBT, FIRE PBT in two sub-populations with a fifth of the workers as evaluators, and 8 workers whose states are as large
+as ResNet-50's. All weights change in every round; each report holds 12 metrics, as V-MPO's. Every fifth round is a
+ready: there the state of every worker is saved, a quarter of the members copies another quarter, and the journal is
+committed. ``overhead`` is what all workers wait for
 there besides: decide, journal and copies. ``checkpoint`` is the saving of the states and the removal of those that no
 generation needs any more; right after it, the same number of bytes is written and fsynced in as many files by a plain
 loop, in the same folder. ``dispatch`` is a whole round without a ready: the orders on their way to the actors, nearly
@@ -39,6 +40,9 @@ from results_file import append, read
 HERE = Path(__file__).resolve().parent
 WORKERS = (22, 100, 500, 1000)
 COMMON = {"engine": "ray", "megabytes": 1.0, "metrics": 12, "rounds": 20, "ready": 5, "cpus": 2}
+HEAVY = {  # states as ResNet-50's with momentum
+    "algo": "pbt", "sizes": [8], "evaluators": 0, **COMMON, "megabytes": 204.5, "rounds": 8, "ready": 2,
+}  # fmt: skip
 LONG = {
     "algo": "pbt", "sizes": [1000], "evaluators": 0, "engine": "inline", "megabytes": 0.004, "metrics": 12,
     "rounds": 400, "ready": 20, "plain": False,
@@ -59,6 +63,12 @@ def cell_of(algo: str, workers: int) -> Row:
 def workers_of(cell: Mapping[str, Any]) -> int:
     """All of them."""
     return sum(cell["sizes"]) + int(cell["evaluators"])
+
+
+def name_of(cell: Mapping[str, Any]) -> str:
+    """For the table."""
+    weight = "" if cell.get("megabytes", 1.0) == 1.0 else f" of {cell['megabytes']:.0f} MB"
+    return f"{cell['algo']} {workers_of(cell)}{weight}"
 
 
 def measure(cell: Mapping[str, Any], folder: Path | None) -> Row:
@@ -158,7 +168,7 @@ def plot(found: Mapping[str, Mapping[str, float]], path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
     parts = {"decide_s": "#1f5fa8", "journal_s": "#b23b3b", "copies_s": "#2f8f5b", "dispatch_s": "#888888"}
     for ax, algo in zip(axes, ("pbt", "fire"), strict=True):
-        rows = [figures for name, figures in found.items() if name.split()[0] == algo]
+        rows = [figures for name, figures in found.items() if name.split()[0] == algo and "MB" not in name]
         for part, colour in parts.items():
             at = [row["workers"] for row in rows]
             ax.plot(at, [1e3 * row[part] / row["workers"] for row in rows], "o-", color=colour, ms=4, label=part[:-2])
@@ -175,7 +185,7 @@ def report(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """The table and the JSON line."""
     runs: dict[str, list[Row]] = {}
     for row in rows:
-        runs.setdefault(f"{row['cell']['algo']} {workers_of(row['cell'])}", []).append(row)
+        runs.setdefault(name_of(row["cell"]), []).append(row)
     found = {name: figures_of(of) for name, of in runs.items()}
     print("\n".join(table(found)))
     most = max(figures["workers"] for figures in found.values())
@@ -196,7 +206,7 @@ def report(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Compute what is missing, then report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--algos", nargs="+", default=("pbt", "fire"), choices=("pbt", "fire"))
     parser.add_argument("--results", type=Path, default=HERE / "results" / "scale.jsonl")
@@ -210,7 +220,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             report(study(cells, 1, Path(folder) / "quick.jsonl", options.work))
         return
-    cells = [cell_of(algo, workers) for workers in options.workers for algo in options.algos]
+    cells = [cell_of(algo, workers) for workers in options.workers for algo in options.algos] + [HEAVY]
     if options.plot:
         plot(report([row for row in read(options.results) if row["cell"] in cells]), HERE.parent / "docs" / "scale.svg")
         return

@@ -1,6 +1,6 @@
 """PBT under Ray Tune and under firerl: the same learner, workers, steps and machine.
 
-    python benchmarks/vs_ray_tune.py            5 seeds and 3 kills of each, some 20 minutes on 2 cores
+    python benchmarks/vs_ray_tune.py            5 seeds and 2 kills of each, some 15 minutes on 2 cores
     python benchmarks/vs_ray_tune.py --quick    one short seed and one kill of each, kept nowhere
 
 22 members of the noisy quadratic with 1 MB of weights beside it train 36 rounds of 10 steps and an evaluation, with a
@@ -15,7 +15,7 @@ Seconds are told three times: from the first interval trained to the last; of ``
 libraries (firerl torch, Tune pandas and pyarrow) and start processes; and of the whole command, Ray's start with it.
 Memory is the proportional share (PSS) of all
 processes together at its peak, bytes are what they sent towards the disk. Then the process that decides is killed with
-SIGKILL when 35, 55 and 75 % of all intervals are trained, and the run restored; ``lost`` is what was trained twice, in
+SIGKILL when 35 and 75 % of all intervals are trained, and the run restored; ``lost`` is what was trained twice, in
 rounds of all members. Each finished run is a line of ``--results`` and is not done again.
 
 The last line is a JSON object.
@@ -48,7 +48,7 @@ CELL = {
     "workers": 22, "copied": 6, "interval": 10, "rounds": 36, "ready": 6, "megabytes": 1.0, "cpus": 2, "at_once": 2,
 }  # fmt: skip
 QUICK = {**CELL, "workers": 6, "copied": 1, "rounds": 8, "ready": 2, "megabytes": 0.1}
-SHARES = (0.35, 0.55, 0.75)
+SHARES = (0.35, 0.75)
 PATIENCE = 240.0  # seconds for a run, before it counts as one that never ends
 Row = dict[str, Any]
 

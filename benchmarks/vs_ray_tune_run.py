@@ -73,7 +73,9 @@ def run_firerl(cell: Mapping[str, Any]) -> dict[str, Any]:
     else:
         result = firerl.run(
             Counted, settings=settings_of(cell), population=[cell["workers"]], evaluators=0, algo="pbt",
-            algo_settings={"truncation": cell["copied"] / cell["workers"], "explore_factors": list(FACTORS)},
+            algo_settings={  # a window of 1: members rank by their last objective, as Tune's trials do
+                "truncation": cell["copied"] / cell["workers"], "explore_factors": list(FACTORS), "fitness_window": 1,
+            },
             space={"lr": {"log_uniform": list(FIRST), "bounds": [LOW, HIGH]}},
             eval_interval=cell["interval"], ready_interval=cell["interval"] * cell["ready"],
             steps=cell["interval"] * cell["rounds"], seed=cell["seed"], engine=cell["side"], processes=cell["cpus"],
@@ -91,6 +93,7 @@ def run_tune(cell: Mapping[str, Any]) -> dict[str, Any]:
         """The learner, as Tune wants it."""
 
         def setup(self, config: dict[str, Any]) -> None:
+            """Fresh weights, also where the actor has had another trial before."""
             self.learner = Counted(config["settings"], {"lr": config["lr"]}, self.own_seed(), "cpu")
 
         def own_seed(self) -> int:
@@ -109,7 +112,7 @@ def run_tune(cell: Mapping[str, Any]) -> dict[str, Any]:
             self.learner.rng = np.random.default_rng(self.own_seed())  # who copies draws noise of its own
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.learner.set_hyperparameters({"lr": new_config["lr"]})
+            self.setup(new_config)
             return True
 
     def clipped(config: dict[str, Any]) -> dict[str, Any]:

@@ -233,6 +233,11 @@ def test_a_rollback_journal_names_no_file_to_delete(run: Path, tmp_path: Path) -
     assert precious.read_text() == "mine"
 
 
+def test_the_journal_of_a_large_and_long_run_can_be_read() -> None:
+    """1,000 workers, 20,000 evaluations each, some 450 bytes a report (docs/scale.md)."""
+    assert untrusted.JOURNAL > 1000 * 20_000 * 450
+
+
 @pytest.mark.unverified("its journal is spoilt on purpose")
 @pytest.mark.parametrize(
     "statements",
