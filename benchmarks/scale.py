@@ -122,7 +122,6 @@ def figures_of(runs: Sequence[Row]) -> dict[str, float]:
         }
     if "store_bytes" in runs[0]:
         readies = sum(round["ready"] for round in runs[0]["rows"])
-        found["store_mb"] = max(run["store_mb"] for run in runs)
         found["store_mb_a_ready"] = median(run["store_bytes"] for run in runs) / 1e6 / readies
     return found
 

@@ -118,12 +118,6 @@ def status(field: str) -> float:
     return 0.0
 
 
-def shared_mb() -> float:
-    """MB of shared memory in use. Ray's object store keeps every page that it has once touched, until it ends."""
-    found = os.statvfs("/dev/shm")
-    return (found.f_blocks - found.f_bfree) * found.f_frsize / 1e6
-
-
 def put_bytes() -> int:
     """All bytes that were ever put into Ray's object stores."""
     import ray
@@ -149,13 +143,12 @@ def measure(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     meter.wrap(Store, "collect_garbage", "remove")
     run_dir = folder / "run"
     told = Rounds(meter, run_dir / "checkpoints", cell.get("plain", True))
-    store: dict[str, float] = {}
-    shared = shared_mb()
+    store: dict[str, int] = {}
     close = RayEngine.close
 
     def closing(engine: RayEngine) -> None:
         if not store and engine._ray.is_initialized():
-            store.update(store_bytes=put_bytes(), store_mb=shared_mb() - shared)
+            store.update(store_bytes=put_bytes())
         close(engine)
 
     RayEngine.close = closing  # type: ignore[method-assign]

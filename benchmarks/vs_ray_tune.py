@@ -9,6 +9,8 @@ ready every 6 rounds: 6 members copy one of the best 6, and multiply its rate by
 tune         ``PopulationBasedTraining(synch=True)`` as its documentation has it for speed: ``reuse_actors``, a CPU for
              each trial, so that two actors take the 22 trials in turn; no loggers
 tune_logged  the same with the loggers that Tune brings along by itself (CSV, JSON, TensorBoard)
+tune_often   as ``tune``, but for TUNE_GLOBAL_CHECKPOINT_S=1: how often the search itself is saved, by itself every ten
+             seconds at most; only for the kills, since these runs are so short
 ray, local   ``algo=pbt`` with ``engine=ray`` and ``engine=local``, two actors or processes; no loggers
 
 Seconds are told three times: from the first interval trained to the last; of ``fit()`` and ``run()``, which import
@@ -42,14 +44,14 @@ from processes import Watch, family
 from results_file import append, read
 
 HERE = Path(__file__).resolve().parent
-SIDES = ("tune", "tune_logged", "ray", "local")
-KILLED = ("tune", "ray", "local")
+SIDES = ("tune", "tune_logged", "tune_often", "ray", "local")
+KILLED = ("tune", "tune_often", "ray", "local")
 CELL = {
     "workers": 22, "copied": 6, "interval": 10, "rounds": 36, "ready": 6, "megabytes": 1.0, "cpus": 2, "at_once": 2,
 }  # fmt: skip
 QUICK = {**CELL, "workers": 6, "copied": 1, "rounds": 8, "ready": 2, "megabytes": 0.1}
 SHARES = (0.35, 0.75)
-PATIENCE = 240.0  # seconds for a run, before it counts as one that never ends
+PATIENCE = 120.0  # seconds for a run, before it counts as one that never ends
 Row = dict[str, Any]
 
 
@@ -58,6 +60,8 @@ def begin(cell: Mapping[str, Any], side: str, folder: Path) -> subprocess.Popen[
     more = {"FIRERL_BENCHMARK_NOTES": str(folder / "notes")}
     if side != "tune_logged":
         more["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    if side == "tune_often":
+        more["TUNE_GLOBAL_CHECKPOINT_S"] = "1"
     with open(folder / "errors", "a") as errors:
         return subprocess.Popen(
             [sys.executable, str(HERE / "vs_ray_tune_run.py"), json.dumps({**cell, "side": side.partition("_")[0]})],
@@ -148,7 +152,7 @@ def plan(seeds: int, shares: Sequence[float]) -> list[Row]:
         {"side": side, "seed": seed, "share": 0.0}
         for seed in range(seeds)
         for side in SIDES
-        if side != "tune_logged" or seed == 0
+        if side != "tune_often" and (side != "tune_logged" or seed == 0)
     ]
     return runs + [{"side": side, "seed": 0, "share": share} for share in shares for side in KILLED]
 
@@ -198,7 +202,11 @@ def table(rows: Sequence[Row]) -> list[str]:
     for key, title in FIGURES.items():
         cells = []
         for side in sides:
-            mid, low, high = spread([row for row in rows if row["side"] == side and not row["share"]], key)
+            whole = [row for row in rows if row["side"] == side and not row["share"]]
+            if not whole:
+                cells.append("")
+                continue
+            mid, low, high = spread(whole, key)
             digits = 2 if key == "objective" else 1 if high < 100 else 0
             cells.append(f"{mid:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]")
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
@@ -221,7 +229,7 @@ def report(rows: Sequence[Row]) -> None:
         if whole:
             figures[side] = {key: round(spread(whole, key)[0], 3) for key in FIGURES}
         if killed:
-            figures[side]["lost"] = [round(row["lost"], 2) if row["ended"] else None for row in killed]
+            figures.setdefault(side, {})["lost"] = [round(row["lost"], 2) if row["ended"] else None for row in killed]
             hashes = {row.get("hash") for row in [*whole, *killed] if row["seed"] == 0}
             figures[side]["same_result_after_kill"] = len(hashes) == 1 and None not in hashes
     same = {row["hash"] for row in rows if row["side"] in ("ray", "local") and row["seed"] == 0 and "hash" in row}
@@ -238,7 +246,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         with TemporaryDirectory() as folder:
-            report(study(QUICK, plan(1, [0.55]), Path(folder) / "quick.jsonl", options.work))
+            short = [run for run in plan(1, [0.55]) if run["side"] in ("tune", "ray", "local")]
+            report(study(QUICK, short, Path(folder) / "quick.jsonl", options.work))
         return
     report(study(CELL, plan(options.seeds, SHARES), options.results, options.work))
 

@@ -34,7 +34,7 @@ def a_run(workers: int, seconds: float) -> dict[str, Any]:
     rows = [{**slow, "ready": False}, {**slow, "ready": True, "save": 9.0, "remove": 9.0, "plain": 0.1}, other, ready]
     return {
         "cell": {"algo": "pbt", "sizes": [workers], "evaluators": 0, "rounds": 4}, "rows": rows,
-        "controller_mb": 300.0, "journal_bytes": 4000 * workers, "store_bytes": 8 * 10**6, "store_mb": 5.0,
+        "controller_mb": 300.0, "journal_bytes": 4000 * workers, "store_bytes": 8 * 10**6,
     }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_a_watch_sees_memory_and_bytes_of_a_whole_family(tmp_path: Path) -> None
 def test_each_side_and_seed_is_run_once(tmp_path: Path) -> None:
     with benchmark("vs_ray_tune") as versus:
         runs = versus.plan(5, (0.35, 0.75))
-        assert len({tuple(run.values()) for run in runs}) == len(runs) == 3 * 5 + 1 + 2 * 3
+        assert len({tuple(run.values()) for run in runs}) == len(runs) == 3 * 5 + 1 + 2 * 4
         done = [{**run, "cell": versus.CELL, "hash": "h"} for run in runs]
         results = tmp_path / "r.jsonl"
         results.write_text("".join(json.dumps(row) + "\n" for row in done))
@@ -124,7 +124,7 @@ def test_a_run_that_never_ended_is_told() -> None:
         rows += [{"side": "ray", "seed": 0, "share": 0.5, "ended": True, "lost": 2.0, "hash": "h"}]
         lines = versus.table(rows)
     assert [cell.strip() for cell in lines[-1].split("|")[1:-1]] == [
-        "rounds trained twice, killed at 50%", "never ends", "", "2.0", "",
+        "rounds trained twice, killed at 50%", "never ends", "", "", "2.0", "",
     ]  # fmt: skip
 
 
