@@ -5,7 +5,7 @@
     python benchmarks/scale.py --long      400 rounds of 1,000 workers besides: what grows as a run gets older
     python benchmarks/scale.py --plot      only the table and docs/scale.svg, from the results file
 
-PBT, FIRE PBT in two sub-populations with a fifth of the workers as evaluators, and 8 workers whose states are as large
+PBT, FIRE PBT in two sub-populations with a fifth of the workers as evaluators, and 4 workers whose states are as large
 as ResNet-50's. All weights change in every round; each report holds 12 metrics, as V-MPO's. Every fifth round is a
 ready: there the state of every worker is saved, a quarter of the members copies another quarter, and the journal is
 committed. ``overhead`` is what all workers wait for
@@ -41,7 +41,7 @@ HERE = Path(__file__).resolve().parent
 WORKERS = (22, 100, 500, 1000)
 COMMON = {"engine": "ray", "megabytes": 1.0, "metrics": 12, "rounds": 20, "ready": 5, "cpus": 2}
 HEAVY = {  # states as ResNet-50's with momentum
-    "algo": "pbt", "sizes": [8], "evaluators": 0, **COMMON, "megabytes": 204.5, "rounds": 8, "ready": 2,
+    "algo": "pbt", "sizes": [4], "evaluators": 0, **COMMON, "megabytes": 204.5, "rounds": 6, "ready": 2,
 }  # fmt: skip
 LONG = {
     "algo": "pbt", "sizes": [1000], "evaluators": 0, "engine": "inline", "megabytes": 0.004, "metrics": 12,
