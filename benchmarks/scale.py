@@ -1,6 +1,6 @@
 """What firerl itself costs on Ray with 22 to 1,000 workers, whose learner does nothing but hold 1 MB of weights.
 
-    python benchmarks/scale.py             2 repetitions, some 15 minutes on 2 cores
+    python benchmarks/scale.py             2 repetitions, some 20 minutes on 2 cores
     python benchmarks/scale.py --quick     10 and 22 workers once, kept nowhere
     python benchmarks/scale.py --long      400 rounds of 1,000 workers besides: what grows as a run gets older
     python benchmarks/scale.py --plot      only the table and docs/scale.svg, from the results file
