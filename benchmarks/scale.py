@@ -174,7 +174,7 @@ def plot(found: Mapping[str, Mapping[str, float]], path: Path) -> None:
         ax.set(xscale="log", yscale="log", title=f"algo={algo}", xlabel="workers", xticks=at, xticklabels=at)
         ax.minorticks_off()
     axes[0].set_ylabel("ms a worker")
-    axes[1].legend(frameon=False)
+    axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
