@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, ClassVar
@@ -18,6 +19,7 @@ from typing import IO, Any, ClassVar
 from firerl.untrusted import CHECKPOINT, PICKLE, RECORDS
 
 DIRECTORY = 64 << 20  # bytes that zipfile may ask for at once: its table of contents
+PIECE = 8 << 20  # bytes of a record that are asked for at once: a tensor may have more than DIRECTORY
 WORDS = ("version", "byteorder", ".format_version", ".storage_alignment", ".data/serialization_id")
 WORD = 1_000  # bytes of one of these
 STORAGES = {  # bytes of an element
@@ -60,8 +62,11 @@ def _whole(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
 
 
 def _copy(archive: zipfile.ZipFile, record: zipfile.ZipInfo, packed: zipfile.ZipFile) -> None:
+    info = zipfile.ZipInfo(record.filename)
+    info.file_size = record.file_size  # from 2 GiB on it is written otherwise
     try:
-        packed.writestr(record.filename, archive.read(record))
+        with archive.open(record) as source, packed.open(info, "w") as target:
+            shutil.copyfileobj(source, target, PIECE)
     except (EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"its record {record.filename} is damaged") from error
 

@@ -91,11 +91,13 @@ def _link(source: Path, target: Path, data: bytes) -> None:
             os.fsync(file.fileno())
 
 
-def rename(source: Path, target: Path) -> None:
-    """Put ``source`` in ``target``'s place, at once, and make it survive a power failure."""
+def rename(source: Path, target: Path, fsync: bool = True) -> None:
+    """Put ``source`` in ``target``'s place, at once, and make it survive a power failure; without ``fsync`` it does so
+    from the next ``sync`` of the folder on."""
     with _action("rename", target):
         os.replace(source, target)
-    sync(target.parent)
+    if fsync:
+        sync(target.parent)
 
 
 def sync(path: Path) -> None:

@@ -14,15 +14,16 @@ from firerl.errors import FirerlError, SettingError, reason
 PICTURES = (".png", ".svg", ".pdf")  # what a figure can be drawn as
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes, sync: bool = True) -> None:
     """Make ``path`` hold ``data``, whole and durable, or raise OSError and leave what was there before.
 
+    Who writes many files into one folder may leave their names, ``sync=False``, to one ``durable.sync`` of the folder.
     Until the rename the bytes lie beside it in ``<name>.<process id>.tmp``; only a killed process leaves one.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         durable.write(temporary, data)
-        durable.rename(temporary, path)
+        durable.rename(temporary, path, fsync=sync)
     except BaseException as error:
         with suppress(OSError):
             durable.remove(temporary)

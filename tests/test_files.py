@@ -43,3 +43,13 @@ def test_a_failure_has_no_number(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError) as told:
         checkpoint.read(tmp_path)
     assert str(told.value) == f"checkpoint {tmp_path} cannot be read: Is a directory"
+
+
+def test_names_may_wait_for_one_sync_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("firerl.durable.sync", synced.append)
+    files.write(tmp_path / "a", b"1", sync=False)
+    assert not synced
+    files.write(tmp_path / "b", b"2")
+    assert synced == [tmp_path]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]

@@ -125,6 +125,17 @@ def test_a_killed_controller_takes_its_cluster_along(tmp_path: Path, undisturbed
     assert journal(run_dir) == journal(undisturbed)
 
 
+@pytest.mark.timeout(300)
+def test_a_ray_of_its_own_never_joins_another(
+    tmp_path: Path, undisturbed: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the other makes itself known: it may be somebody's, and has not what this run asks for."""
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    run_dir = tmp_path / "r"
+    finish(*QUADRATIC, "engine=ray", "engine.processes=2", f"run_dir={run_dir}")
+    assert journal(run_dir) == journal(undisturbed)
+
+
 def test_what_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     def refused(*arguments: str) -> str:
         process = launch(*QUADRATIC, "engine=ray", f"run_dir={tmp_path / 'r'}", *arguments)

@@ -125,6 +125,17 @@ def test_what_dumps_writes_read_reads(tmp_path: Path) -> None:
     assert checkpoint.dumps(checkpoint.read(tmp_path / "x.pt")) == checkpoint.dumps(state)
 
 
+def test_a_tensor_may_be_larger_than_a_table_of_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a state with a tensor of more than 64 MiB could be written, and never read again."""
+    monkeypatch.setattr(checkpoint_file, "DIRECTORY", 1 << 20)
+    monkeypatch.setattr(checkpoint_file, "PIECE", 1 << 19)
+    large = {"tensor": torch.arange(2 << 18), "array": np.arange(3 << 17)}
+    (tmp_path / "c.pt").write_bytes(checkpoint.dumps(large))
+    found = checkpoint.read(tmp_path / "c.pt")
+    assert torch.equal(found["tensor"], large["tensor"])
+    assert np.array_equal(found["array"], large["array"])
+
+
 def test_an_archive_is_what_it_says(tmp_path: Path) -> None:
     data = checkpoint.dumps({"x": torch.zeros(1000)})
     content = {}
@@ -231,6 +242,11 @@ def test_a_rollback_journal_names_no_file_to_delete(run: Path, tmp_path: Path) -
         with pytest.raises(RunFolderError, match="names another file"):
             act(run)
     assert precious.read_text() == "mine"
+
+
+def test_the_journal_of_a_large_and_long_run_can_be_read() -> None:
+    """1,000 workers, 20,000 evaluations each, some 450 bytes a report (docs/scale.md)."""
+    assert untrusted.JOURNAL > 1000 * 20_000 * 450
 
 
 @pytest.mark.unverified("its journal is spoilt on purpose")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import dill
 
 import firerl
-from firerl import checkpoint, files
+from firerl import checkpoint, durable, files
 from firerl.engine import ray_cluster
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
@@ -31,7 +33,9 @@ from firerl.errors import FirerlError, SettingError
 
 _START_SECONDS = 300.0  # a new actor imports torch and the learner's libraries, many at a time on one machine
 _LOOK_SECONDS = 0.5
-_SAVING = 4  # actors whose states are on their way here at a time
+_SAVING = 4  # actors whose states are on their way here at a time, and states that are written at a time
+_AHEAD = 2  # states that an actor makes before they are fetched: else all of them would lie in the object store
+_FLIGHT = 128 * 10**6  # bytes of states in this process at a time (of one state, if that is larger)
 _BATCH_SECONDS = 0.1  # outcomes travel together where they come faster
 
 
@@ -101,9 +105,10 @@ class Workers:
         self._host.take(parcels)
         return len(parcels)
 
-    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """As Host.states."""
-        yield from self._host.states(workers)
+    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes, str]]:
+        """As Host.states, each with its digest."""
+        for worker, data in self._host.states(workers):
+            yield worker, data, files.digest(data)
 
 
 class RayEngine:
@@ -162,10 +167,10 @@ class RayEngine:
         self._ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
 
     def load(self, orders: Sequence[Load]) -> None:
-        split = self._placement.split(orders)
-        self._ask(
-            "load", {p: (mine, *[checkpoint.packed(order.path) for order in mine]) for p, mine in split.items()}, split
-        )
+        for portion in _portions(orders):
+            split = self._placement.split(portion)
+            states = {p: [checkpoint.packed(order.path) for order in mine] for p, mine in split.items()}
+            self._ask("load", {p: (mine, *states[p]) for p, mine in split.items()}, split)
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         left = {process: list(mine) for process, mine in self._placement.split(orders).items()}
@@ -207,20 +212,30 @@ class RayEngine:
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
         saved: list[Saved] = []
+        writing: deque[tuple[int, Future[Saved]]] = deque()
 
-        def write(_: int, state: tuple[int, bytes]) -> None:
-            worker, data = state
+        def write(worker: int, data: bytes, digest: str) -> Saved:
             name = f"{prefix}-w{worker}.pt"
-            files.write(folder / name, data)
-            saved.append(Saved(worker, name, len(data), files.digest(data)))
+            files.write(folder / name, data, sync=False)
+            return Saved(worker, name, len(data), digest)
+
+        def hear(_: int, state: tuple[int, bytes, str]) -> None:
+            size = len(state[1])
+            while writing and sum(before for before, _ in writing) + size > _FLIGHT:
+                saved.append(writing.popleft()[1].result())
+            writing.append((size, pool.submit(write, *state)))
 
         split = list(self._placement.split(sorted(workers), lambda worker: worker).items())
-        for begin in range(0, len(split), _SAVING):
-            streams = {
-                self._actors[process].states.options(num_returns="streaming").remote(mine): process
-                for process, mine in split[begin : begin + _SAVING]
-            }
-            self._stream("save", streams, write, lambda _: [])
+        with ThreadPoolExecutor(_SAVING, "firerl-save") as pool:  # most of it is waiting for the disk
+            for begin in range(0, len(split), _SAVING):
+                given = {"num_returns": "streaming", "_generator_backpressure_num_objects": _AHEAD}
+                streams = {
+                    self._actors[process].states.options(**given).remote(mine): process
+                    for process, mine in split[begin : begin + _SAVING]
+                }
+                self._stream("save", streams, hear, lambda _: [])
+            saved += [future.result() for _, future in writing]
+        durable.sync(folder)
         return sorted(saved, key=lambda entry: entry.worker)
 
     def balance(self) -> int:
@@ -307,7 +322,8 @@ class RayEngine:
         waiting = list(streams)
         while waiting:
             begun = time.monotonic()
-            ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_SECONDS / 10)
+            self._ray.wait(waiting, num_returns=1, timeout=_LOOK_SECONDS / 10)
+            ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
             waited = time.monotonic() - begun
             for stream in ready:
                 process = streams[stream]
@@ -368,3 +384,18 @@ class RayEngine:
             suspects = [self._placement.alone[process - self.processes]]
         workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
         return MachineFailure(text + workers, process=process, call=method, suspects=suspects, alone=alone)
+
+
+def _portions(orders: Sequence[Load]) -> Iterator[list[Load]]:
+    """Cut ``orders`` into runs whose files are in memory together: one at least, no more than _FLIGHT bytes."""
+    portion: list[Load] = []
+    held = 0
+    for order in orders:
+        size = order.path.stat().st_size if order.path.exists() else 0  # a missing one is told when it is read
+        if portion and held + size > _FLIGHT:
+            yield portion
+            portion, held = [], 0
+        portion.append(order)
+        held += size
+    if portion:
+        yield portion
