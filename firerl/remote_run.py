@@ -122,7 +122,7 @@ def newest(remote: Remote) -> tuple[str, bytes] | None:
             return None
         for name in found:
             try:
-                data = remote.get(name, untrusted.JOURNAL)
+                data = remote.get(name, untrusted.SNAPSHOT)
             except FileNotFoundError:  # replaced by a newer one
                 break
             if digest(data) == name.split("-")[2].removesuffix(".sqlite"):
@@ -191,7 +191,10 @@ class Mirror:
 
     def _push(self) -> None:
         self._lock.check()
-        data = untrusted.read_bytes(self._folder / COPY, untrusted.JOURNAL)
+        try:
+            data = untrusted.read_bytes(self._folder / COPY, untrusted.SNAPSHOT)
+        except ValueError as error:
+            raise RunFolderError(f"{self._remote.address}: the journal is too large for an address: {error}") from error
         with closing(connect_copy(self._folder)) as db:
             listed = [File(w, g, n, size, sha) for n, w, g, size, sha in db.execute("SELECT * FROM checkpoints")]
             last = db.execute("SELECT max(number) FROM generations").fetchone()[0]
