@@ -32,7 +32,7 @@ from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
-from firerl.evolution.population import State
+from firerl.evolution.population import State, member_steps
 from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.journal_db import Journal
@@ -76,6 +76,7 @@ def run(
     devices: str | Sequence[str] = "auto",
     seed: int = 0,
     init: str | Path | None = None,
+    sync: bool = True,
     logger: str | Sequence[str] = USUAL_LOGGERS,
     progress: bool = True,
     observer: Observer | None = None,
@@ -85,6 +86,7 @@ def run(
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
+    With ``sync=False`` no worker waits for the others (docs/async.md).
     ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
     command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
@@ -106,6 +108,7 @@ def run(
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
         "init": None if init is None else str(init),
+        "sync": sync,
         "logger": logger if isinstance(logger, str) else list(logger),
     }
     if env is not None:
@@ -194,8 +197,9 @@ def resume_run(
         named_code.take_given(given or {}, old)
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
-        if config.steps < generation.step:
-            raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
+        reached = generation.step if config.sync else max(member_steps(generation.state))
+        if config.steps < reached:
+            raise SettingError(f"steps={config.steps}: the run is already at step {reached}")
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
@@ -215,7 +219,7 @@ def resume_run(
         here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))
-        store.note(f"resumed at step {generation.step}")
+        store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}")
         if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
             told.note(text)
         return _run(here, learner, store, told)
@@ -289,6 +293,7 @@ def _moved(store: Store, now: str) -> str | None:
 
 
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
+    from firerl.async_controller import AsyncController
     from firerl.controller import Controller
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
@@ -317,8 +322,9 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     def start_engine(alone: Sequence[int]) -> Engine:
         return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone, cluster)
 
+    controller = Controller if config.sync else AsyncController
     try:
-        figures = Controller(config, learner, store, observer, start_engine).run()
+        figures = controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
     finally:
         observer.close()

@@ -9,15 +9,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firerl import untrusted
+from firerl import origins, untrusted
 from firerl.errors import FirerlError, RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
-from firerl.evolution.winner import smoothed_leader
+from firerl.evolution.winner import Leader, smoothed_leader
 from firerl.files import digest as sha256_of
 from firerl.journal_file import FORMAT, check_is_run, connect
 from firerl.run_folder import CHECKPOINT
@@ -109,6 +109,11 @@ class Generation:
     decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
     files: Mapping[int, File]  # by worker
     best_ever: BestEver | None
+    networks: Mapping[int, File] = field(default_factory=dict)  # asynchronous: whose weights each goes on with
+
+    def network_of(self, leader: Leader) -> File | None:
+        """The file with the leader's network; None: it has none."""
+        return self.networks.get(leader.worker) or self.files.get(leader.holder)
 
 
 def first_hash(promised: Mapping[str, Any], state: State) -> str:
@@ -176,9 +181,13 @@ class Journal:
         ).fetchone()
         point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
         last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
-        query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
-        rows = self._db.execute(query, (number,))
-        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+        if self.synchronous():
+            query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
+            rows = self._db.execute(query, (number,))
+            files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+            networks: dict[int, File] = {}
+        else:
+            files, networks = self._files_of(self.origins_at([number])[number])
         found = Generation(
             number=number,
             step=step,
@@ -187,9 +196,51 @@ class Journal:
             decisions=self.decisions_at(point) if point is not None and point == last else [],
             files=files,
             best_ever=None if best is None else plain.made(BestEver, plain.loads(best)),
+            networks=networks,
         )
         _check_generation(found)
         return found
+
+    def synchronous(self) -> bool:
+        """Whether all workers of this run report together (``sync``)."""
+        return bool(self.config().get("sync", True))
+
+    def origins_at(self, at: Iterable[int]) -> dict[int, origins.Origins]:
+        """What the workers of an asynchronous run began from after each of these generations."""
+        wanted, run = set(at), self._db.execute
+        decided: dict[int, list[Decision]] = {}
+        query = (
+            "SELECT point, kind, data FROM decisions WHERE kind IN ('copy', 'start_evaluator', 'promote', 'set') "
+            "ORDER BY point, position"
+        )
+        for point, kind, data in run(query):
+            decided.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
+        found = origins.first(self.initial_state())
+        result = {0: found} if 0 in wanted else {}
+        for point, worker, failure in run("SELECT point, worker, failure FROM reports ORDER BY point").fetchall():
+            report = Report(worker, 0, failure=failure)
+            found = origins.follow(found, point, report, decided.get(point, []))
+            if point in wanted:
+                result[point] = found
+        return result
+
+    def _files_of(self, found: origins.Origins) -> tuple[dict[int, File], dict[int, File]]:
+        """The listed files of the workers' own states, and of their networks. Raises ValueError where one is missing;
+        whoever has never reported may have none."""
+        rows = {
+            name: File(worker, number, name, *rest)
+            for name, worker, number, *rest in self._db.execute(
+                "SELECT name, worker, generation, size, sha256 FROM checkpoints"
+            )
+        }
+
+        def files(places: Mapping[int, origins.Place | None]) -> dict[int, File]:
+            for place in places.values():
+                if place and place.generation and place.name not in rows:
+                    raise ValueError(f"it lists no checkpoint {place.name}")
+            return {worker: rows[place.name] for worker, place in places.items() if place and place.name in rows}
+
+        return files({w: o.own for w, o in found.items()}), files({w: o.network for w, o in found.items()})
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
