@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from firerl import durable, origins
 from firerl.clock import Clock
@@ -34,6 +34,11 @@ class AsyncController(Controller):
 
     _seconds_before = 0.0  # of all that was committed before this engine started
     _seconds_here = 0.0
+
+    def run(self) -> dict[str, Any]:
+        figures = super().run()
+        self.store.collect_garbage()  # of intervals that were under way at the end
+        return figures
 
     def _still_suspects(self) -> Suspects:
         return self.suspects  # the others' reports say nothing of who has died, and it is known by its own step
@@ -118,6 +123,7 @@ class _Session:
         [order] = self.controller.suspects.marked([advance(self.setup, worker)], worker.step)
         build = None if worker.id in self.there else self._builds(worker, origin)
         self.there.discard(worker.id)
+        self.keeping.held[worker.id] = {place.name for place in (origin.own, origin.weights) if place}
         values = dict(worker.hyperparameters) if origin.changed else None
         return Interval(order, self.store.checkpoints, build, self._path(origin.weights), values)
 
@@ -138,7 +144,7 @@ class _Session:
     def take(self, done: Done) -> None:
         """Decide on what came of an interval, commit it, tell it; throw it away if it is of no use any more."""
         worker = done.outcome.worker
-        del self.busy[worker]
+        del self.busy[worker], self.keeping.held[worker]
         if worker in self.useless:
             self.useless.discard(worker)
             return

@@ -7,6 +7,7 @@ round, of so many rounds as ``checkpoints.keep_history`` says. Besides, the one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 
@@ -20,6 +21,8 @@ class Keeping:
     copied: int  # the generation that the copy ends with
     needed: dict[int, frozenset[str]]  # by kept generation, the names of the files that it goes on from
     dropped: list[int] = field(default_factory=list)  # that were kept before the last came
+    held: dict[int, set[str]] = field(default_factory=dict)  # by worker, what its running interval may yet read
+    late: set[str] = field(default_factory=set)  # files that are needed no more, but held
 
     def take(self, number: int, names: frozenset[str]) -> None:
         """The next generation."""
@@ -31,6 +34,13 @@ class Keeping:
         }
         self.dropped = [other for other in self.needed if other not in kept]
         self.needed = {**kept, number: names}
+
+    def free(self, gone: Iterable[str]) -> list[str]:
+        """Of the files that are needed no more, these and earlier ones: those to remove now."""
+        held = set().union(*self.held.values())
+        found = (self.late | {*gone}) - held
+        self.late = (self.late | {*gone}) & held
+        return sorted(found)
 
     @property
     def names(self) -> frozenset[str]:

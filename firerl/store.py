@@ -171,7 +171,7 @@ class Store:
             self.copy_journal()
             self.collect_garbage()
         else:  # processes write files of their own meanwhile, and a copy of all that was takes longer and longer
-            for name in gone:
+            for name in keeping.free(gone):
                 durable.remove(self.checkpoints / name)
             if number - keeping.copied >= keeping.every:
                 self.copy_journal()

@@ -358,7 +358,7 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
 def _needed(rows: Rows, generations: set[int]) -> set[str]:
     """The files that an asynchronous run goes on from at these generations."""
     found = origins.first(plain.state_from_plain(plain.loads(rows.meta["initial_state"])))
-    needed: set[str] = set()
+    needed = set(origins.needed(found)) if 0 in generations else set()
     for number, points in points_of(rows)[0].items():
         for point in points:
             for report in point.reports:
