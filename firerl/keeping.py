@@ -2,7 +2,8 @@
 
 A generation is one report there, and the one before the last shares all files but one with it. What is kept for
 ``firerl.doctor`` to go back to is therefore counted in rounds, as many reports as there are workers: one generation a
-round, of so many rounds as ``checkpoints.keep_history`` says. Besides, the one that the journal's copy ends with.
+round, of so many rounds as ``checkpoints.keep_history`` says. Besides, those that the journal's copy knows as kept: it
+is made now and then only, and where the journal is damaged the run goes on from what it says.
 """
 
 from __future__ import annotations
@@ -18,22 +19,31 @@ class Keeping:
     workers: int  # reports in a round
     history: int  # rounds to go back
     every: int  # reports between two copies of the journal
-    copied: int  # the generation that the copy ends with
     needed: dict[int, frozenset[str]]  # by kept generation, the names of the files that it goes on from
+    copied: tuple[int, ...] = ()  # those that the copy knows as kept
     dropped: list[int] = field(default_factory=list)  # that were kept before the last came
     held: dict[int, set[str]] = field(default_factory=dict)  # by worker, what its running interval may yet read
     late: set[str] = field(default_factory=set)  # files that are needed no more, but held
 
     def take(self, number: int, names: frozenset[str]) -> None:
         """The next generation."""
-        first = number - (self.history + 1) * self.workers
-        kept = {
-            other: files
-            for other, files in self.needed.items()
-            if other == self.copied or (self.history and other % self.workers == 0 and other > first)
-        }
+        kept = {*self._to_go_back(number), *self.copied, number}
         self.dropped = [other for other in self.needed if other not in kept]
-        self.needed = {**kept, number: names}
+        self.needed = {other: files for other, files in {**self.needed, number: names}.items() if other in kept}
+
+    def _to_go_back(self, number: int) -> list[int]:
+        """One generation a round, those of the last ``history`` rounds before ``number`` and the one under way."""
+        first = number - (self.history + 1) * self.workers
+        return [n for n in self.needed if self.history and n % self.workers == 0 and n > first]
+
+    def due(self) -> bool:
+        """Whether the journal is to be copied again."""
+        return max(self.needed) - max(self.copied, default=0) >= self.every
+
+    def copy_made(self) -> None:
+        """The copy is as the journal now."""
+        last = max(self.needed)
+        self.copied = (*self._to_go_back(last), last)
 
     def free(self, gone: Iterable[str]) -> list[str]:
         """Of the files that are needed no more, these and earlier ones: those to remove now."""

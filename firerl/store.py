@@ -173,9 +173,9 @@ class Store:
         else:  # processes write files of their own meanwhile, and a copy of all that was takes longer and longer
             for name in keeping.free(gone):
                 durable.remove(self.checkpoints / name)
-            if number - keeping.copied >= keeping.every:
+            if keeping.due():
                 self.copy_journal()
-                keeping.copied = number
+                keeping.copy_made()
         decisions = points[-1].decisions if points else []
         return Generation(number, step, digest, state, decisions, {f.worker: f for f in files}, best_ever)
 
@@ -184,8 +184,7 @@ class Store:
         journal = self.journal()
         numbers = [row[0] for row in self._db.execute("SELECT number FROM generations WHERE state NOT NULL")]
         needed = {number: origins.needed(found) for number, found in journal.origins_at(numbers).items()}
-        workers, last = len(journal.initial_state().workers), max(numbers)
-        return Keeping(workers, self._keep, every, last, needed)
+        return Keeping(len(journal.initial_state().workers), self._keep, every, needed, tuple(needed))
 
     def make_room(self) -> None:
         """Before a generation is saved: let the oldest kept one go, where the states are so large that one more
