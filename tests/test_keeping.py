@@ -1,20 +1,8 @@
-"""What is kept of an asynchronous run, and that the doctor can go back with it."""
+"""Which generations of an asynchronous run are kept, and which files."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-
-import pytest
-from async_runs import SMALL, last_hash
-from conftest import Told
-
-import firerl
-from firerl.insight.health import examine
-from firerl.journal_db import Journal
 from firerl.keeping import Keeping
-from firerl.repair import repair
 
 
 def taken(numbers: range, keeping: Keeping) -> Keeping:
@@ -47,53 +35,3 @@ def test_a_file_that_a_running_interval_may_read_stays() -> None:
     assert keeping.free(["d", "b"]) == ["a", "d"]
     keeping.held.clear()
     assert keeping.free([]) == ["b"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run in one process: its reports always come in the same order."""
-    run_dir = tmp_path_factory.mktemp("finished") / "run"
-    firerl.run(Told, run_dir=run_dir, engine="inline", **SMALL)
-    return run_dir
-
-
-def lose_a_checkpoint(run_dir: Path) -> None:
-    journal = Journal.open(run_dir)
-    files = journal.last().files
-    journal.close()
-    newest = max(files.values(), key=lambda file: file.generation)
-    (run_dir / "checkpoints" / newest.name).write_bytes(b"?")
-
-
-def lose_the_journal(run_dir: Path) -> None:
-    data = (run_dir / "journal.sqlite").read_bytes()
-    (run_dir / "journal.sqlite").write_bytes(data[: len(data) // 2])
-
-
-def lose_both(run_dir: Path) -> None:
-    lose_a_checkpoint(run_dir)
-    lose_the_journal(run_dir)
-
-
-@pytest.mark.unverified("damaged on purpose; its hash is compared")
-@pytest.mark.parametrize("damage", [lose_a_checkpoint, lose_the_journal, lose_both])
-def test_a_repaired_run_ends_as_the_whole_one(finished: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    run_dir = tmp_path / "run"
-    shutil.copytree(finished, run_dir)
-    damage(run_dir)
-    assert not examine(run_dir).whole
-    repair(run_dir)
-    assert examine(run_dir).whole
-    number = Journal.open(run_dir).last().number
-    assert number > 40 or damage is lose_the_journal  # a round or two back, not the whole way
-    firerl.resume(run_dir, Told, progress=False)
-    assert last_hash(run_dir) == last_hash(finished)
-
-
-def test_one_report_less_is_no_older_state_of_the_others(finished: Path) -> None:
-    """Of every worker that goes on there are two files: its last, and one from a round before."""
-    journal = Journal.open(finished)
-    kept = [number for number, text in journal._db.execute("SELECT number, state FROM generations") if text]
-    found = journal.origins_at(kept)
-    oldest, last = found[min(n for n in kept if n)], found[max(kept)]
-    assert all(oldest[w].own != last[w].own for w in range(8))
