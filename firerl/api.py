@@ -248,7 +248,7 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
 
 def _promised(config: RunConfig) -> dict[str, Any]:
     """What makes a run that run and no other, as a journal gives it back; the weights it starts from by their path."""
-    kept = loads(dumps(to_plain(config)))
+    kept = {**loads(dumps(to_plain(config))), "sync": config.sync}
     return {name: value for name, value in kept.items() if name not in (*MAY_CHANGE, "run_dir", "init_sha256")}
 
 

@@ -121,7 +121,8 @@ class _Session:
         """The worker's next interval, from where its origin says."""
         origin = self.origins.get(worker.id) or Origin(None, worker.step)
         [order] = self.controller.suspects.marked([advance(self.setup, worker)], worker.step)
-        build = None if worker.id in self.there else self._builds(worker, origin)
+        there = worker.id in self.there and not self._is_lost(origin.weights)
+        build = None if there else self._builds(worker, origin)
         self.there.discard(worker.id)
         self.keeping.held[worker.id] = {place.name for place in (origin.own, origin.weights) if place}
         values = dict(worker.hyperparameters) if origin.changed else None
@@ -131,15 +132,18 @@ class _Session:
         """The worker's learner as at its latest report; a new one where it has none."""
         seed = integer_seed(self.setup.seed, Purpose.LEARNER, worker.id, origin.built)
         path = self._path(origin.own)
-        if path is not None:
+        if path is not None and not self._is_lost(origin.weights):
             return Load(worker.id, worker.hyperparameters, seed, path)
-        if origin.own is None:
+        if origin.own is None or path is not None:
             return Create(worker.id, worker.hyperparameters, seed)
         return creates(self.config, self.store, self.generation.state)[worker.id]  # it could not be built at the start
 
     def _path(self, place: Place | None) -> Path | None:
-        known = place is not None and place.name in self.files
-        return self.store.checkpoints / place.name if place and known else None
+        return None if place is None or self._is_lost(place) else self.store.checkpoints / place.name
+
+    def _is_lost(self, place: Place | None) -> bool:
+        """Whether these are the weights of a learner that could not be built: those of any new one stand for them."""
+        return place is not None and place.name not in self.files
 
     def take(self, done: Done) -> None:
         """Decide on what came of an interval, commit it, tell it; throw it away if it is of no use any more."""

@@ -20,6 +20,7 @@ from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, 
 from firerl.evolution.winner import Leader, smoothed_leader
 from firerl.files import digest as sha256_of
 from firerl.journal_file import FORMAT, check_is_run, connect
+from firerl.journal_origins import origins_at
 from firerl.run_folder import CHECKPOINT
 
 
@@ -187,7 +188,9 @@ class Journal:
             files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
             networks: dict[int, File] = {}
         else:
-            files, networks = self._files_of(self.origins_at([number])[number])
+            places = self.origins_at([number])[number].items()
+            files = _listed(self._db, {worker: origin.own for worker, origin in places})
+            networks = _listed(self._db, {worker: origin.network for worker, origin in places})
         found = Generation(
             number=number,
             step=step,
@@ -207,40 +210,7 @@ class Journal:
 
     def origins_at(self, at: Iterable[int]) -> dict[int, origins.Origins]:
         """What the workers of an asynchronous run began from after each of these generations."""
-        wanted, run = set(at), self._db.execute
-        decided: dict[int, list[Decision]] = {}
-        query = (
-            "SELECT point, kind, data FROM decisions WHERE kind IN ('copy', 'start_evaluator', 'promote', 'set') "
-            "ORDER BY point, position"
-        )
-        for point, kind, data in run(query):
-            decided.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
-        found = origins.first(self.initial_state())
-        result = {0: found} if 0 in wanted else {}
-        for point, worker, failure in run("SELECT point, worker, failure FROM reports ORDER BY point").fetchall():
-            report = Report(worker, 0, failure=failure)
-            found = origins.follow(found, point, report, decided.get(point, []))
-            if point in wanted:
-                result[point] = found
-        return result
-
-    def _files_of(self, found: origins.Origins) -> tuple[dict[int, File], dict[int, File]]:
-        """The listed files of the workers' own states, and of their networks. Raises ValueError where one is missing;
-        whoever has never reported may have none."""
-        rows = {
-            name: File(worker, number, name, *rest)
-            for name, worker, number, *rest in self._db.execute(
-                "SELECT name, worker, generation, size, sha256 FROM checkpoints"
-            )
-        }
-
-        def files(places: Mapping[int, origins.Place | None]) -> dict[int, File]:
-            for place in places.values():
-                if place and place.generation and place.name not in rows:
-                    raise ValueError(f"it lists no checkpoint {place.name}")
-            return {worker: rows[place.name] for worker, place in places.items() if place and place.name in rows}
-
-        return files({w: o.own for w, o in found.items()}), files({w: o.network for w, o in found.items()})
+        return origins_at(self._db, self.initial_state(), at)
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
@@ -374,6 +344,16 @@ class Journal:
 
     def _meta(self, key: str) -> str:
         return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def _listed(db: sqlite3.Connection, places: Mapping[int, origins.Place | None]) -> dict[int, File]:
+    """The files at these places. Raises ValueError where one is missing, but of a learner never built."""
+    query = "SELECT name, worker, generation, size, sha256 FROM checkpoints"
+    rows = {name: File(worker, number, name, size, sha) for name, worker, number, size, sha in db.execute(query)}
+    for place in places.values():
+        if place and place.generation and place.name not in rows:
+            raise ValueError(f"it lists no checkpoint {place.name}")
+    return {worker: rows[place.name] for worker, place in places.items() if place and place.name in rows}
 
 
 def read_report(worker: int, step: int, objective: str, metrics: str, failure: str | None) -> Report:

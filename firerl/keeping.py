@@ -8,8 +8,12 @@ is made now and then only, and where the journal is damaged the run goes on from
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from firerl.evolution import plain
+from firerl.journal_db import spare
 
 
 @dataclass
@@ -56,3 +60,15 @@ class Keeping:
     def names(self) -> frozenset[str]:
         """All files that are needed."""
         return frozenset().union(*self.needed.values())
+
+
+def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
+    """Let the states and the listed files go that are kept no more; the names of the files."""
+    kept, dropped = (",".join(map(str, numbers)) for numbers in (keeping.needed, keeping.dropped))
+    db.execute(f"UPDATE generations SET state = NULL, best_ever = NULL WHERE number IN ({dropped})")
+    best = db.execute(f"SELECT best_ever FROM generations WHERE number IN ({kept}) AND best_ever NOT NULL")
+    names = {plain.loads(row[0])["file"] for row in best}
+    names |= {spare(name) for name in names} | keeping.names
+    gone = [name for (name,) in db.execute("SELECT name FROM checkpoints").fetchall() if name not in names]
+    db.executemany("DELETE FROM checkpoints WHERE name = ?", [(name,) for name in gone])
+    return gone

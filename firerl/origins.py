@@ -63,9 +63,10 @@ def follow(origins: Mapping[int, Origin], generation: int, report: Report, decis
             after[d.child] = replace(after[d.child], weights=after[d.worker].network, changed=True)
         elif isinstance(d, Copy | StartEvaluator):
             source = after.get(d.donor if isinstance(d, Copy) else d.parent)
-            old = None if d.fresh else after.get(d.worker)
+            network = source.network if source else None
+            old = None if d.fresh or network is None else after.get(d.worker)  # of new weights: a new learner's
             own, built = (None, d.step) if old is None else (old.own, old.built)
-            after[d.worker] = Origin(own, built, source.network if source else None, changed=True)
+            after[d.worker] = Origin(own, built, network, changed=True)
         elif isinstance(d, Set) and d.worker in after:
             after[d.worker] = replace(after[d.worker], changed=True)
     return after

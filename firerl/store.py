@@ -18,7 +18,7 @@ from __future__ import annotations
 import shlex
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ from firerl.journal_db import (
     spare,
 )
 from firerl.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
-from firerl.keeping import Keeping
+from firerl.keeping import Keeping, keep_only
 from firerl.lock import Lock, refuse_if_held
 from firerl.run_folder import CHECKPOINT, COPY, JOURNALS, OURS, TEMPORARY, check_files
 
@@ -163,7 +163,7 @@ class Store:
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
                 [(f.name, f.worker, f.generation, f.size, f.sha256) for f in listed],
             )
-            gone = [] if keeping is None else self._let_go(keeping)
+            gone = [] if keeping is None else keep_only(db, keeping)
             if keeping is None:
                 self._forget(number - self._keep)
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
@@ -204,17 +204,6 @@ class Store:
         for file in own:
             files.write(self.checkpoints / spare(file.name), (self.checkpoints / file.name).read_bytes())
         return [replace(file, name=spare(file.name)) for file in own]
-
-    def _let_go(self, keeping: Keeping) -> list[str]:
-        """Keep the states of these generations and the files that they need; the files that go."""
-        db, kept, dropped = self._db, _sql(keeping.needed), _sql(keeping.dropped)
-        db.execute(f"UPDATE generations SET state = NULL, best_ever = NULL WHERE number IN ({dropped})")
-        best = db.execute(f"SELECT best_ever FROM generations WHERE number IN ({kept}) AND best_ever NOT NULL")
-        names = {plain.loads(row[0])["file"] for row in best}
-        names |= {spare(name) for name in names} | keeping.names
-        gone = [name for (name,) in db.execute("SELECT name FROM checkpoints").fetchall() if name not in names]
-        db.executemany("DELETE FROM checkpoints WHERE name = ?", [(name,) for name in gone])
-        return gone
 
     def _forget(self, first: int) -> None:
         """Keep of the generations before ``first`` only their promised rows, and the files of a best ever."""
@@ -389,10 +378,6 @@ def _history(config: Mapping[str, Any]) -> int:
     if type(kept) is not int or not 0 <= kept < 2**31:
         raise ValueError(f"checkpoints.keep_history is {kept!r:.40}")
     return kept
-
-
-def _sql(numbers: Iterable[int]) -> str:
-    return ",".join(map(str, numbers))
 
 
 def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
