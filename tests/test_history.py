@@ -97,8 +97,9 @@ def test_nothing_reported_or_decided_is_left_out(scenario: Scenario) -> None:
         assert origins.count(origin) == sum(isinstance(d, kind) for d in history.decisions)
     ended = [d for d in history.decisions if isinstance(d, Promote | StopEvaluator)]
     assert len(ended) == sum(m.outcome != RUNNING for m in history.measurements)
-    evaluators = {w.id for w in history.initial.workers if w.is_evaluator}
-    assert history.step == max((r.step for t in log for r in t.reports if r.worker not in evaluators), default=0)
+    assert history.step == max(
+        w.step for w in (log[-1].after if log else history.initial).workers if not w.is_evaluator
+    )
 
 
 @given(scenarios(least_populations=2))
