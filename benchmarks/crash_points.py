@@ -219,6 +219,7 @@ def kill_at(point: Point, bench: Bench, run_dir: Path) -> None:
 
 def warm() -> None:
     """Load all that a run loads, before anything is forked."""
+    import firerl.async_controller
     import firerl.controller
     import firerl.engine.inline
     import firerl.guarded_logger
