@@ -219,6 +219,7 @@ def kill_at(point: Point, bench: Bench, run_dir: Path) -> None:
 
 def warm() -> None:
     """Load all that a run loads, before anything is forked."""
+    import firerl.async_controller
     import firerl.controller
     import firerl.engine.inline
     import firerl.guarded_logger
@@ -238,6 +239,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="every 10th point")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every Nth point (1)")
+    parser.add_argument("--asynchronous", action="store_true", help="runs with sync=false")
     parser.add_argument("--steps", type=int, default=60, help="of the run; a generation takes 20 (60)")
     parser.add_argument("--out", type=Path, default=Path("crash_points.jsonl"), help="progress (crash_points.jsonl)")
     options = parser.parse_args()
@@ -248,17 +250,23 @@ def main() -> None:
             row = json.loads(line)
             done[row["steps"], row["scenario"], row["point"]] = row["found"]
     totals: dict[str, list[int]] = {}
+    mode = "asynchronous " if options.asynchronous else ""
     with TemporaryDirectory(prefix="firerl-crash-", dir=scratch()) as folder:
-        bench = Bench(Path(folder), options.steps)
+        bench = Bench(Path(folder), options.steps, sync=not options.asynchronous)
         expected = prepare(bench)
         for scenario in bench.scenarios():
             points = record(scenario, Path(folder) / "run")[:: 10 if options.quick else options.every]
             began, bad = time.monotonic(), dict.fromkeys(KINDS, 0)
             for number, point in enumerate(points, start=1):
-                key = (options.steps, scenario.name, str(point))
+                key = (options.steps, mode + scenario.name, str(point))
                 if key not in done:
                     done[key] = attempt(scenario, point, Path(folder) / "run", expected)
-                    row = {"steps": options.steps, "scenario": scenario.name, "point": str(point), "found": done[key]}
+                    row = {
+                        "steps": options.steps,
+                        "scenario": mode + scenario.name,
+                        "point": str(point),
+                        "found": done[key],
+                    }
                     with options.out.open("a") as file:
                         file.write(json.dumps(row) + "\n")
                 for kind, text in done[key].items():

@@ -33,7 +33,7 @@ from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
-from firerl.evolution.population import State
+from firerl.evolution.population import State, member_steps
 from firerl.files import digest
 from firerl.initial import read_initial
 from firerl.journal_db import Journal
@@ -81,6 +81,7 @@ def run(
     devices: str | Sequence[str] = "auto",
     seed: int = 0,
     init: str | Path | None = None,
+    sync: bool = True,
     logger: str | Sequence[str] = USUAL_LOGGERS,
     progress: bool = True,
     observer: Observer | None = None,
@@ -91,6 +92,7 @@ def run(
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``run_dir`` may be an address
     (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
+    With ``sync=False`` no worker waits for the others (docs/async.md).
     ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
     command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
 
@@ -113,6 +115,7 @@ def run(
         "run_dir": None if run_dir is None else str(run_dir),
         "local_dir": None if local_dir is None else str(local_dir),
         "init": None if init is None else str(init),
+        "sync": sync,
         "logger": logger if isinstance(logger, str) else list(logger),
     }
     if env is not None:
@@ -213,8 +216,9 @@ def resume_run(
         named_code.take_given(given or {}, old)
         config = changed(old, changes)
         finished, generation = store.result(), store.last()
-        if config.steps < generation.step:
-            raise SettingError(f"steps={config.steps}: the run is already at step {generation.step}")
+        reached = generation.step if config.sync else max(member_steps(generation.state))
+        if config.steps < reached:
+            raise SettingError(f"steps={config.steps}: the run is already at step {reached}")
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
         here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
@@ -234,7 +238,7 @@ def resume_run(
         here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
         if config != old or finished is not None:
             store.set_config(to_plain(config))
-        store.note(f"resumed at step {generation.step}")
+        store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}")
         if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
             told.note(text)
         return _run(here, learner, store, told)
@@ -261,7 +265,7 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
 
 def _promised(config: RunConfig) -> dict[str, Any]:
     """What makes a run that run and no other, as a journal gives it back; the weights it starts from by their path."""
-    kept = loads(dumps(to_plain(config)))
+    kept = {**loads(dumps(to_plain(config))), "sync": config.sync}
     return {name: value for name, value in kept.items() if name not in (*MAY_CHANGE, "run_dir", "init_sha256")}
 
 
@@ -306,6 +310,7 @@ def _moved(store: Store, now: str) -> str | None:
 
 
 def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
+    from firerl.async_controller import AsyncController
     from firerl.controller import Controller
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
@@ -334,8 +339,9 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     def start_engine(alone: Sequence[int]) -> Engine:
         return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone, cluster)
 
+    controller = Controller if config.sync else AsyncController
     try:
-        figures = Controller(config, learner, store, observer, start_engine).run()
+        figures = controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
     finally:
         observer.close()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")
+ASYNCHRONOUS = ("inline", "local", "simulated")  # engines that sync=false can run on
 USUAL_LOGGERS = ("tensorboard",)
 LONGEST_NAME = 300  # characters, of a module and what is in it
 MOST_KEPT = 1_000_000  # generations; more than any run has
@@ -147,6 +148,7 @@ class RunConfig:
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     logger: tuple[str, ...] = setting(USUAL_LOGGERS, "who else is told")  # checked when a run starts or goes on
     local_dir: str | None = setting(None, "below which a run at an address works; of this machine, kept nowhere")
+    sync: bool = setting(True, "workers wait for each other at every evaluation")
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,9 @@ class Request:
     logger: tuple[str, ...] = setting(
         USUAL_LOGGERS, "who else is told: tensorboard, wandb, <package>.<module>.<Class>, or a list; none: nobody"
     )
+    sync: bool = setting(
+        True, "workers wait for each other at every evaluation; false: nobody waits, reports are decided as they come"
+    )
     population: PopulationConfig = field(default_factory=PopulationConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
     stop: StopConfig = field(default_factory=StopConfig)
@@ -219,6 +224,8 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     del result["local_dir"]
     if config.init is None:  # a run from new weights says nothing of others
         del result["init"], result["init_sha256"]
+    if config.sync:  # as every run before there was another
+        del result["sync"]
     return result
 
 
@@ -306,7 +313,9 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         stop=request.stop,
         checkpoints=request.checkpoints,
         logger=check_loggers(request.logger),
+        sync=request.sync,
     )
+    _check_sync(config, learner)
     algorithm.validate(setup_of(config), algo_settings)
     return replace(config, run_dir=config.run_dir or default_run_dir(config))
 
@@ -339,7 +348,17 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     if "logger" in changes:
         config = replace(config, logger=check_loggers(config.logger))
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
+    _check_sync(config)
     return config
+
+
+def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None:
+    """Raise SettingError where nobody waits and something of the run needs that they do."""
+    if not config.sync and config.engine.name not in ASYNCHRONOUS:
+        raise SettingError(f"engine={config.engine.name}: sync=false needs one of {', '.join(ASYNCHRONOUS)}")
+    stacked = 1 if learner is None or config.sync else learner.stacked_of(config.settings)
+    if stacked > 1:
+        raise SettingError(f"learner.stacked={stacked}: must be null with sync=false, where nobody trains together")
 
 
 def _refuse_old_names(tree: Mapping[str, Any]) -> None:

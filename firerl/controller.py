@@ -13,7 +13,18 @@ from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Ou
 from firerl.engine.suspects import DIED, Suspects
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution import find
-from firerl.evolution.population import Copy, Decision, Promote, Report, Set, Setup, StartEvaluator, State, extinct
+from firerl.evolution.population import (
+    Copy,
+    Decision,
+    Promote,
+    Report,
+    Set,
+    Setup,
+    StartEvaluator,
+    State,
+    Worker,
+    extinct,
+)
 from firerl.evolution.winner import winner
 from firerl.journal_db import File, Generation, Point, better
 from firerl.learner import Learner
@@ -64,8 +75,8 @@ class Controller:
             except MachineFailure as failure:
                 self.store.note(f"machine failure: {failure}")
                 if self.store.last().number != before.number:
-                    failures, self.suspects = 0, Suspects()
-                known, self.suspects = self.suspects, self.suspects.after(failure, self.step)
+                    failures, self.suspects = 0, self._still_suspects()
+                known, self.suspects = self.suspects, self.suspects.after(failure, self._step_of(failure))
                 failures = 0 if self.suspects.taught(known) else failures + 1
                 if failures > MAX_MACHINE_FAILURES:
                     raise FirerlError(f"{failure}; {failures} times in a row at step {before.step}") from failure
@@ -79,6 +90,14 @@ class Controller:
         if apart := [f"worker {worker}" for worker in self.suspects.alone if worker not in known.alone]:
             return f"again; computing again with {', '.join(apart)} in a process of its own"
         return "computing again"
+
+    def _still_suspects(self) -> Suspects:
+        """What is kept in mind after a new generation: whoever it was about has gone on."""
+        return Suspects()
+
+    def _step_of(self, failure: MachineFailure) -> int:
+        """Where the machine failed."""
+        return self.step
 
     def _run_on(self, engine: Engine, generation: Generation) -> Generation:
         """Generation after generation, until the run ends, a process dies, or another engine can do better."""
@@ -111,12 +130,12 @@ class Controller:
             self.step = step = max(report.step for report in reports)
             died = extinct(state)
             if died and (killers := [r for p in points for r in p.reports if r.failure == DIED]):
-                raise FirerlError(_no_verdict(step, killers))
+                raise FirerlError(no_verdict(step, killers))
             if ready := died or step % self.setup.ready_interval == 0:
                 with clock.part("save"):
                     generation = self._commit(engine, generation, step, points, state, clock)
             if died:
-                raise PopulationDied(_obituary(state, points))
+                raise PopulationDied(obituary(state, points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
                 if ready:
@@ -134,15 +153,18 @@ class Controller:
             done += 1
             clock.add("train", outcome.train_seconds)
             clock.add("evaluate", outcome.evaluate_seconds)
-            if outcome.failure is not None:
-                step = state.workers[outcome.worker].step
-                self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
-                self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
+            self._note_failure(outcome, state)
             self.observer.worker_done(done, len(orders))
 
         outcomes = engine.advance(orders, hear)
         steps = {order.worker: state.workers[order.worker].step + order.steps for order in orders}
         return [Report(o.worker, steps[o.worker], o.objective, o.metrics, o.failure) for o in outcomes]
+
+    def _note_failure(self, outcome: Outcome, state: State) -> None:
+        if outcome.failure is not None:
+            step = state.workers[outcome.worker].step
+            self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
+            self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
 
     def _commit(
         self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock
@@ -159,7 +181,7 @@ class Controller:
         stop = self.config.stop
         if extinct(generation.state):
             raise PopulationDied(f"no healthy member is left in P1 at step {generation.step}")
-        if generation.step >= self.config.steps:
+        if self._at_end(generation):
             return "steps"
         if generation.number == 0:
             return ""
@@ -170,6 +192,9 @@ class Controller:
         if stop.hours is not None and self._seconds() >= stop.hours * 3600:
             return "stop.hours"
         return ""
+
+    def _at_end(self, generation: Generation) -> bool:
+        return generation.step >= self.config.steps
 
     def _seconds(self) -> float:
         return sum(timing["seconds"] for timing in self.store.journal().timings())
@@ -185,12 +210,14 @@ class Controller:
 
 def advances(setup: Setup, state: State) -> list[Advance]:
     """Every healthy member and every busy evaluator trains one evaluation interval."""
-    orders = []
-    for worker in state.workers:
-        if not worker.failed and (worker.evaluation or not worker.is_evaluator):
-            seed = integer_seed(setup.seed, Purpose.EVALUATE, worker.id, worker.step + setup.eval_interval)
-            orders.append(Advance(worker.id, setup.eval_interval, seed))
-    return orders
+    active = [w for w in state.workers if not w.failed and (w.evaluation or not w.is_evaluator)]
+    return [advance(setup, worker) for worker in active]
+
+
+def advance(setup: Setup, worker: Worker) -> Advance:
+    """The worker's next evaluation interval."""
+    seed = integer_seed(setup.seed, Purpose.EVALUATE, worker.id, worker.step + setup.eval_interval)
+    return Advance(worker.id, setup.eval_interval, seed)
 
 
 def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: set[int]) -> list[Transfer]:
@@ -213,16 +240,22 @@ def transfers(setup: Setup, state: State, decisions: Sequence[Decision], built: 
     return orders
 
 
+def creates(config: RunConfig, store: Store, state: State) -> list[Create]:
+    """The members as a run begins."""
+    weights = None if config.init_sha256 is None else store.initial_weights(config.init_sha256)
+    members = [w for w in state.workers if not w.is_evaluator]
+    return [
+        Create(w.id, w.hyperparameters, integer_seed(config.seed, Purpose.LEARNER, w.id, 0), weights) for w in members
+    ]
+
+
 def _restore(engine: Engine, config: RunConfig, store: Store, generation: Generation, suspects: Suspects) -> None:
     """Give the engine all learners as they were when this generation was saved, then apply its decisions."""
     setup, state = setup_of(config), generation.state
     stand_in = state.workers[0].hyperparameters  # for an idle evaluator: it trains with others or not at all
     seeds = {w.id: integer_seed(setup.seed, Purpose.LEARNER, w.id, 0) for w in state.workers}
     if generation.number == 0:
-        weights = None if config.init_sha256 is None else store.initial_weights(config.init_sha256)
-        members = [w for w in state.workers if not w.is_evaluator]
-        orders = [Create(w.id, w.hyperparameters, seeds[w.id], weights) for w in members]
-        engine.create(suspects.marked(orders, generation.step))
+        engine.create(suspects.marked(creates(config, store, state), generation.step))
         return
     store.check_files(generation)
     engine.load(
@@ -235,7 +268,7 @@ def _restore(engine: Engine, config: RunConfig, store: Store, generation: Genera
     engine.transfer(suspects.marked(moves, generation.step))
 
 
-def _no_verdict(step: int, killers: Sequence[Report]) -> str:
+def no_verdict(step: int, killers: Sequence[Report]) -> str:
     """A machine may be to blame for each of these deaths: it must not end a run for good."""
     workers = ", ".join(str(worker) for worker in sorted({report.worker for report in killers}))
     return (
@@ -245,7 +278,7 @@ def _no_verdict(step: int, killers: Sequence[Report]) -> str:
     )
 
 
-def _obituary(state: State, points: Sequence[Point]) -> str:
+def obituary(state: State, points: Sequence[Point]) -> str:
     last = [r for r in points[-1].reports if r.failure is not None]
     kinds = ", ".join(sorted({str(r.failure) for r in last})) or "failures"
     return f"no healthy member is left in P1 at step {points[-1].reports[0].step} ({kinds}); see failures.log"

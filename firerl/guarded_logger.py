@@ -172,10 +172,11 @@ def _serve(talk: _Talk, make: Callable[[], Logger], about: About, state: State, 
             logger = make()
             if text := logger.start(about):
                 talk.said.put(str(text))
-        replay = Replay(state)
+        replay = Replay(state, sync=about.config.get("sync", True))
         for point in points:
             with talk.call():
-                logger.log(max(report.step for report in point.reports), dict(replay.scalars(point)))
+                scalars = dict(replay.scalars(point))
+                logger.log(replay.step(point), scalars)
         while (event := talk.inbox.get()) is not None:
             with talk.call():
                 if isinstance(event, dict):

@@ -10,17 +10,18 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firerl import untrusted
+from firerl import origins, untrusted
 from firerl.errors import FirerlError, RunFolderError, reason
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
-from firerl.evolution.winner import smoothed_leader
+from firerl.evolution.winner import Leader, smoothed_leader
 from firerl.files import digest as sha256_of
 from firerl.journal_file import FORMAT, check_is_run, connect
+from firerl.journal_origins import origins_at
 from firerl.run_folder import CHECKPOINT
 
 # Of folders that are copies of a run elsewhere (firerl.remote_reading): gets a checkpoint by its name and digest.
@@ -113,6 +114,11 @@ class Generation:
     decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
     files: Mapping[int, File]  # by worker
     best_ever: BestEver | None
+    networks: Mapping[int, File] = field(default_factory=dict)  # asynchronous: whose weights each goes on with
+
+    def network_of(self, leader: Leader) -> File | None:
+        """The file with the leader's network; None: it has none."""
+        return self.networks.get(leader.worker) or self.files.get(leader.holder)
 
 
 def first_hash(promised: Mapping[str, Any], state: State) -> str:
@@ -180,9 +186,15 @@ class Journal:
         ).fetchone()
         point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
         last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
-        query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
-        rows = self._db.execute(query, (number,))
-        files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+        if self.synchronous():
+            query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
+            rows = self._db.execute(query, (number,))
+            files = {worker: File(worker, generation, name, size, sha) for name, worker, generation, size, sha in rows}
+            networks: dict[int, File] = {}
+        else:
+            places = self.origins_at([number])[number].items()
+            files = _listed(self._db, {worker: origin.own for worker, origin in places})
+            networks = _listed(self._db, {worker: origin.network for worker, origin in places})
         found = Generation(
             number=number,
             step=step,
@@ -191,9 +203,18 @@ class Journal:
             decisions=self.decisions_at(point) if point is not None and point == last else [],
             files=files,
             best_ever=None if best is None else plain.made(BestEver, plain.loads(best)),
+            networks=networks,
         )
         _check_generation(found)
         return found
+
+    def synchronous(self) -> bool:
+        """Whether all workers of this run report together (``sync``)."""
+        return bool(self.config().get("sync", True))
+
+    def origins_at(self, at: Iterable[int]) -> dict[int, origins.Origins]:
+        """What the workers of an asynchronous run began from after each of these generations."""
+        return origins_at(self._db, self.initial_state(), at)
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
@@ -329,6 +350,16 @@ class Journal:
 
     def _meta(self, key: str) -> str:
         return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def _listed(db: sqlite3.Connection, places: Mapping[int, origins.Place | None]) -> dict[int, File]:
+    """The files at these places. Raises ValueError where one is missing, but of a learner never built."""
+    query = "SELECT name, worker, generation, size, sha256 FROM checkpoints"
+    rows = {name: File(worker, number, name, size, sha) for name, worker, number, size, sha in db.execute(query)}
+    for place in places.values():
+        if place and place.generation and place.name not in rows:
+            raise ValueError(f"it lists no checkpoint {place.name}")
+    return {worker: rows[place.name] for worker, place in places.items() if place and place.name in rows}
 
 
 def read_report(worker: int, step: int, objective: str, metrics: str, failure: str | None) -> Report:

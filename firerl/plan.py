@@ -134,6 +134,8 @@ def _config(given: list[str]) -> tuple[RunConfig, int]:
     configs = configs_of(compose(given))
     if configs[0].engine.name == "simulated":
         raise SettingError("engine=simulated: a plan is of a real run, which it simulates itself: local or inline")
+    if not configs[0].sync:
+        raise SettingError("sync=false: a plan is of a run whose workers wait for each other; leave it out")
     return configs[0], len(configs)
 
 

@@ -180,12 +180,13 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
         ever = generation.best_ever
         if leader is None:
             raise FirerlError(f"no member of P1 is healthy in {run_dir}: nobody can play")
-        if not generation.files:
+        found = generation.network_of(leader)
+        if found is None:
             raise FirerlError(f"the run in {run_dir} has nothing to play yet: no generation is committed")
         if best_ever and ever is None:
             raise FirerlError(f"the run in {run_dir} has no best ever yet: no member of P1 has an objective")
         worker, file, step, objective = (
-            leader.worker, generation.files[leader.holder].name, leader.network_step, leader.objective
+            leader.worker, found.name, leader.network_step, leader.objective
         )  # fmt: skip
         title = f"{config.task}: unfinished run, best member so far, worker {worker} at step {step:,}"
         if best_ever and ever is not None:

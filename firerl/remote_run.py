@@ -158,7 +158,8 @@ def contents(db: sqlite3.Connection, folder: Path, called: str) -> Contents:
                 if not re.fullmatch(r"[0-9a-f]{64}", row.sha256):
                     raise ValueError(f"{row.sha256:.70} is no digest")
             best = None if last.best_ever is None else last.best_ever.file
-            needed = {f.sha256 for f in last.files.values()} | {r.sha256 for r in rows if r.name == best}
+            goes_on = {f.sha256 for f in (*last.files.values(), *last.networks.values())}
+            needed = goes_on | {r.sha256 for r in rows if r.name == best}
             init = config.get("init_sha256")
             text = str(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
             return Contents(journal.hashes(), text, None if init is None else str(init), rows, frozenset(needed))

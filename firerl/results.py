@@ -14,7 +14,7 @@ from firerl.config import RunConfig, window_of
 from firerl.engine import devices
 from firerl.errors import RunFolderError
 from firerl.evolution import lineage, plain
-from firerl.evolution.population import Decision, State, counts
+from firerl.evolution.population import Decision, State, counts, member_steps
 from firerl.evolution.winner import Leader, winner
 from firerl.journal_db import Generation
 from firerl.learner import Learner
@@ -51,7 +51,7 @@ def told(config: RunConfig, initial: State, decisions: Sequence[Decision], gener
         **head,
         "algo": config.algo.name,
         "seed": config.seed,
-        "steps": generation.step,
+        "steps": generation.step if config.sync else max(member_steps(generation.state)),
         "hash": generation.hash,
         "objective": leader.objective,
         "hyperparameters": dict(values),
@@ -122,9 +122,9 @@ def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str,
 
 
 def _network(config: RunConfig, store: Store, generation: Generation, found: Told) -> dict[str, Any]:
-    if found.leader.holder not in generation.files:
+    file = generation.network_of(found.leader)
+    if file is None:
         raise RunFolderError(f"{store.run_dir / 'journal.sqlite'} is damaged: it has no checkpoint of the winner's")
-    file = generation.files[found.leader.holder]
     return {
         "task": config.task,
         "learner": config.learner,

@@ -169,6 +169,7 @@ def _config(origin: RunConfig, rows: list[Any], source: str, seed: int, seeds: i
         ready_interval=math.gcd(end, origin.ready_interval),  # nobody exploits: it only says when states are saved
         run_dir=str(out),
         stop=type(origin.stop)(),
+        sync=True,  # nobody needs the others' reports, nobody would wait less
         logger=tuple(name for name in origin.logger if name in USUAL_LOGGERS),  # others are not asked
     )
 

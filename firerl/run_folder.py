@@ -25,7 +25,7 @@ BESIDE = {"replay.json"}  # what other commands keep in a run folder
 IN_PLACE = {"journal.sqlite", "failures.log", "lock", *JOURNALS}  # written without a rename
 # What a killed files.write or durable.back_up leaves.
 TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS | BESIDE)))})\.\d+\.tmp(-journal)?")
-CHECKPOINT = re.compile(r"(best-)?g\d+-w\d+\.pt(\.\d+\.tmp)?")
+CHECKPOINT = re.compile(r"((best-)?g\d+|next)-w\d+\.pt(\.\d+\.tmp)?")  # next: of a report, before its commit
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal ends that names another file
 
 

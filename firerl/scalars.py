@@ -12,9 +12,15 @@ from firerl.journal_db import Point
 
 
 class Replay:
-    """Follows a run point by point, live or out of the journal, and knows what every worker trains with."""
+    """Follows a run point by point, live or out of the journal, and knows what every worker trains with.
 
-    def __init__(self, initial: State):
+    Where nobody waits (``sync`` false) a point is one report, and sub-populations are told by everybody's latest.
+    """
+
+    def __init__(self, initial: State, sync: bool = True):
+        self.sync = sync
+        self.latest: dict[int, float] = {}  # objectives since the last replacement, of members
+        self.steps = {w.id: w.step for w in initial.workers if not w.is_evaluator}
         self.population = {w.id: w.population for w in initial.workers if not w.is_evaluator}
         self.evaluators = any(w.is_evaluator for w in initial.workers)
         self.values: dict[int, Mapping[str, Any]] = {w.id: w.hyperparameters for w in initial.workers}
@@ -30,9 +36,14 @@ class Replay:
                 yield f"{worker}/objective", report.objective
                 if report.worker in self.population and report.failure is None:
                     by_population[self.population[report.worker]].append(report.objective)
+                    self.latest[report.worker] = report.objective
+            if report.worker in self.steps:
+                self.steps[report.worker] = report.step
             numbers = {**report.metrics, **self.values[report.worker]}
             yield from ((f"{worker}/{name}", float(value)) for name, value in numbers.items() if is_number(value))
         for population, objectives in by_population.items():
+            if objectives and not self.sync:
+                objectives = [value for w, value in self.latest.items() if self.population[w] == population]
             if objectives:
                 yield f"P{population}/best", max(objectives)
                 yield f"P{population}/median", statistics.median(objectives)
@@ -43,12 +54,22 @@ class Replay:
             yield "evolution/evaluators_succeeded", float(self.tally.successes)
             yield "evolution/evaluators_stopped", float(self.tally.stops.total())
 
+    def step(self, point: Point) -> int:
+        """Where this point, the last that was told, stands: at its reports' step; at the members' mean step where
+        nobody waits, which never goes back."""
+        if self.sync:
+            return max(report.step for report in point.reports)
+        return sum(self.steps.values()) // len(self.steps)
+
     def _apply(self, point: Point) -> None:
         self.tally.add(point.decisions)
         for decision in point.decisions:
             self._follow(decision)
 
     def _follow(self, decision: Decision) -> None:
+        if isinstance(decision, Copy):
+            self.steps[decision.worker] = decision.step
+            self.latest.pop(decision.worker, None)
         if isinstance(decision, Copy | StartEvaluator | Set):
             self.values[decision.worker] = decision.hyperparameters
         if isinstance(decision, StartEvaluator):

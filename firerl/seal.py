@@ -4,6 +4,9 @@ The hash chain of the generations covers what is promised. What a resume reads b
 the checkpoints, the settings) has no hash, and SQLite itself does not notice a flipped bit in a number. So each commit
 leaves two digests in ``meta``: ``rows``, a chain over the raw rows of reports and decisions, and ``seal``, over all the
 rest and ``rows``. A journal of an earlier version has none and passes.
+
+An asynchronous run has a generation a report: there only those with a state count in ``seal``, each for its own row,
+and every generation's hash is in ``rows`` instead, so that a commit does not read all that were before it.
 """
 
 from __future__ import annotations
@@ -18,6 +21,10 @@ _HEAD = (
     "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number",
     "SELECT name, worker, generation, size, sha256 FROM checkpoints ORDER BY name",
 )
+_OF = "seal of"  # the key in meta that says so
+KEPT = "kept generations"
+_WITH_STATE = "SELECT number, step, hash, state, best_ever FROM generations WHERE state NOT NULL ORDER BY number"
+_GENERATIONS = "SELECT number, step, hash FROM generations WHERE number BETWEEN ? AND ? ORDER BY number"  # as points
 _ROWS = (
     "SELECT * FROM reports WHERE point BETWEEN ? AND ? ORDER BY point, worker",
     "SELECT * FROM decisions WHERE point BETWEEN ? AND ? ORDER BY point, position",
@@ -66,11 +73,14 @@ def _all_rows(db: sqlite3.Connection) -> str:
 
 
 def _chained(previous: str, db: sqlite3.Connection, first: int, last: int) -> str:
-    return _digest(previous, (row for query in _ROWS for row in db.execute(query, (first, last))))
+    queries = (*_ROWS, _GENERATIONS) if _get(db, _OF) else _ROWS
+    return _digest(previous, (row for query in queries for row in db.execute(query, (first, last))))
 
 
 def _head(db: sqlite3.Connection) -> str:
-    return _digest("", (row for query in _HEAD for row in db.execute(query)))
+    meta, generations, checkpoints = _HEAD
+    queries = (meta, _WITH_STATE if _get(db, _OF) else generations, checkpoints)
+    return _digest("", (row for query in queries for row in db.execute(query)))
 
 
 def _digest(previous: str, rows: Iterable[tuple[Any, ...]]) -> str:

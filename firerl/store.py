@@ -26,7 +26,7 @@ from typing import Any
 
 import yaml
 
-from firerl import __version__, durable, files, seal
+from firerl import __version__, durable, files, origins, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
@@ -43,6 +43,7 @@ from firerl.journal_db import (
     spare,
 )
 from firerl.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
+from firerl.keeping import Keeping, keep_only
 from firerl.lock import Lock, refuse_if_held
 from firerl.run_folder import CHECKPOINT, COPY, JOURNALS, OURS, TEMPORARY, check_files
 
@@ -104,6 +105,7 @@ class Store:
             durable.make_folder(run_dir / "checkpoints")
             digest = first_hash(promised, state)
             meta = {
+                **({} if config.get("sync", True) else {"seal of": seal.KEPT}),
                 "format": str(FORMAT),
                 "firerl": __version__,
                 "config": plain.dumps(config),
@@ -141,8 +143,12 @@ class Store:
         files: Sequence[File],
         best_ever: BestEver | None,
         timings: Mapping[str, float],
+        keeping: Keeping | None = None,
     ) -> Generation:
-        """Commit the generation after ``previous``: its evaluation points, the state after them, durable files."""
+        """Commit the generation after ``previous``: its evaluation points, the state after them, durable new files.
+
+        ``keeping``, of an asynchronous run, says what else is needed from now on.
+        """
         number = previous.number + 1
         digest = next_hash(previous.hash, step, points)
         self._lock.check()
@@ -152,20 +158,36 @@ class Store:
         with self._change():
             for index, point in enumerate(points, start=first):
                 self._insert_point(number, index, point)
-            seal.add_rows(db, first, first + len(points) - 1)
             best = None if best_ever is None else plain.dumps(best_ever)
             row = (number, step, digest, plain.dumps(state), best)
             db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?)", row)
+            seal.add_rows(db, first, first + len(points) - 1)
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
                 [(f.name, f.worker, f.generation, f.size, f.sha256) for f in listed],
             )
-            self._forget(number - self._keep)
+            gone = [] if keeping is None else keep_only(db, keeping)
+            if keeping is None:
+                self._forget(number - self._keep)
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
-        self.copy_journal()
-        self.collect_garbage()
+        if keeping is None:
+            self.copy_journal()
+            self.collect_garbage()
+        else:  # processes write files of their own meanwhile, and a copy of all that was takes longer and longer
+            for name in keeping.free(gone):
+                durable.remove(self.checkpoints / name)
+            if keeping.due():
+                self.copy_journal()
+                keeping.copy_made()
         decisions = points[-1].decisions if points else []
         return Generation(number, step, digest, state, decisions, {f.worker: f for f in files}, best_ever)
+
+    def keeping(self, every: int) -> Keeping:
+        """What is kept now of this asynchronous run, whose journal is to be copied ``every`` so many reports."""
+        journal = self.journal()
+        numbers = [row[0] for row in self._db.execute("SELECT number FROM generations WHERE state NOT NULL")]
+        needed = {number: origins.needed(found) for number, found in journal.origins_at(numbers).items()}
+        return Keeping(len(journal.initial_state().workers), self._keep, every, needed, tuple(needed))
 
     def make_room(self) -> None:
         """Before a generation is saved: let the oldest kept one go, where the states are so large that one more
@@ -265,11 +287,11 @@ class Store:
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
-        expected = self.journal().holders() if generation.number else set()
+        expected = self.journal().holders() if generation.number and self.journal().synchronous() else set()
         for worker in sorted(expected - generation.files.keys()):
             which = f"worker {worker} at generation {generation.number}"
             raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
-        for file in generation.files.values():
+        for file in {f.name: f for f in (*generation.files.values(), *generation.networks.values())}.values():
             check_file(self.checkpoints / file.name, file.sha256, f"; {_mend(self.run_dir)}")
 
     def _check_whole(self) -> None:

@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,9 +17,9 @@ from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
-from firerl.journal_db import Journal
+from firerl.journal_db import Journal, Point
 from firerl.main import drop_stdout
-from firerl.progress import Observer, Round, Silent
+from firerl.progress import Observer, Round, Silent, Together
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -34,7 +35,8 @@ def make_view(config: RunConfig, address: str | None = None, quiet: bool = False
     """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
     if quiet:
         return Silent()
-    return TableView(config, address=address) if sys.stdout.isatty() else LineView(config, address=address)
+    view = TableView(config, address=address) if sys.stdout.isatty() else LineView(config, address=address)
+    return view if config.sync else Gathered(view, sum(config.sizes) + config.evaluators, config.ready_interval)
 
 
 def opening(config: RunConfig, step: int, processes: int, address: str | None = None) -> list[str]:
@@ -51,6 +53,7 @@ def opening(config: RunConfig, step: int, processes: int, address: str | None = 
         f"  population  {groups} members{evaluators}: {workers} workers in {hosts}",
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
+        *([] if config.sync else [f"  sync=false  nobody waits; a line every {workers} reports, at the mean step"]),
         f"  run folder  {address or config.run_dir}",
     ]
     if address:
@@ -95,6 +98,47 @@ def closing(
     else:
         commands.append(f"python -m firerl.launch resume={folder} steps={2 * steps}")
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
+
+
+class Gathered(Together):
+    """Where each report is decided on by itself, a view is told of as many at once as there are workers."""
+
+    def __init__(self, view: Observer, workers: int, ready_interval: int):
+        super().__init__(view)
+        self.workers, self.ready_interval = workers, ready_interval
+        self.rounds: list[Round] = []
+        self.readies = 0
+
+    def round_done(self, round: Round) -> None:
+        self.rounds.append(round)
+        if len(self.rounds) == self.workers:
+            self._pass_on()
+
+    def finished(self, result: Mapping[str, Any], run_dir: Path) -> None:
+        self._pass_on()
+        super().finished(result, run_dir)
+
+    def _pass_on(self) -> None:
+        if not self.rounds:
+            return
+        rounds, self.rounds = self.rounds, []
+        seconds = sum(round.seconds for round in rounds)
+        names = rounds[-1].parts.keys() - {"idle"}  # of one report it says nothing: the others were at work meanwhile
+        shares = {name: sum(r.parts[name] * r.seconds for r in rounds) / (seconds or 1.0) for name in sorted(names)}
+        parts = {name: shares.get(name, max(0.0, 1 - sum(shares.values()))) for name in rounds[-1].parts}
+        latest = {report.worker: report for round in rounds for report in round.point.reports}
+        point = Point(list(latest.values()), [d for round in rounds for d in round.point.decisions])
+        before, self.readies = self.readies, rounds[-1].step // self.ready_interval
+        trained = sum(round.trained_steps for round in rounds)
+        told = replace(
+            rounds[-1],
+            point=point,
+            committed=self.readies > before,
+            trained_steps=trained,
+            seconds=seconds,
+            parts=parts,
+        )
+        super().round_done(told)
 
 
 class _View(Silent):

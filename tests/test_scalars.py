@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from simulate import make_setup
 from test_journal import config_for, fire_points, members_of
 
-from firerl.evolution.population import Report, Set, State, Worker
+from firerl.evolution.population import Report, Set, State, Worker, initial_state
 from firerl.journal_db import Point
 from firerl.scalars import Replay
 
@@ -47,3 +48,15 @@ def test_random_search_and_pbt_have_no_evaluators(tmp_path: Path) -> None:
     config = config_for(tmp_path / "r", "pbt")
     tags = dict(Replay(members_of(config)).scalars(Point([Report(0, 10, 1.0)], [])))
     assert not [tag for tag in tags if "evaluator" in tag]
+
+
+def test_where_nobody_waits_a_sub_population_is_told_by_everybodys_latest() -> None:
+    setup = make_setup((2, 2))
+    replay = Replay(initial_state(setup), sync=False)
+    told = []
+    for worker, step, objective in ((0, 10, 1.0), (1, 10, 3.0), (0, 20, 2.0), (2, 10, 9.0)):
+        point = Point([Report(worker, step, objective)], [])
+        told.append((dict(replay.scalars(point)), replay.step(point)))
+    assert [row.get("P1/best") for row, _ in told] == [1.0, 3.0, 3.0, None]
+    assert [row.get("P1/median") for row, _ in told] == [1.0, 2.0, 2.5, None]
+    assert [step for _, step in told] == [2, 5, 7, 10]

@@ -17,7 +17,7 @@ from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import RunConfig, changed, modelled, resolve
 from firerl.engine import simulated
-from firerl.engine.base import Advance, Costs, Create, LearnerSpec, Transfer
+from firerl.engine.base import Advance, Costs, Create, Interval, LearnerSpec, Transfer
 from firerl.engine.simulated import SimulatedEngine
 from firerl.errors import SettingError
 from firerl.evolution.population import Copy, Fail
@@ -307,3 +307,24 @@ def test_a_person_sees_that_it_is_simulated(tmp_path: Path, capsys: pytest.Captu
 def test_what_a_modelled_learner_cannot_stand_for(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Modelled.resolve({"of": "quadratic", **settings})
+
+
+@pytest.mark.usefixtures("_still")
+def test_where_nobody_waits_who_is_done_first_comes_first(tmp_path: Path) -> None:
+    costs = Costs(seed=7, speed_spread=1.0, seconds_per_step=0.1, seconds_per_evaluation=1.0, seconds_per_save=0.0)
+    engine = SimulatedEngine(SPEC, 4, costs)
+    engine.create([Create(worker, {"lr": 0.1}, worker) for worker in range(4)])
+    taken = {worker: 2.0 / engine.speed(worker) for worker in range(4)}
+    for worker in range(4):
+        engine.begin(Interval(Advance(worker, 10, 0), tmp_path))
+    told = []
+    for _ in range(4):
+        done = engine.next()
+        told.append(done.outcome.worker)
+        assert done.saved is not None
+        assert (tmp_path / f"next-w{done.outcome.worker}.pt").exists()
+        assert engine.now() == pytest.approx(taken[done.outcome.worker])
+    assert told == sorted(taken, key=lambda worker: taken[worker])
+    engine.begin(Interval(Advance(told[0], 10, 0), tmp_path))  # from now on, not from its own last end
+    engine.next()
+    assert engine.now() == pytest.approx(taken[told[-1]] + taken[told[0]])

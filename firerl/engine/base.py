@@ -108,6 +108,29 @@ class Saved:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Interval:
+    """One worker's work where nobody waits for the others: become what it starts from, train, evaluate, save.
+
+    Its learner is the one that it has, unless ``build`` makes another in its place. With ``hyperparameters`` it goes on
+    with these and, where ``weights`` is a file that ``save`` wrote, with the weights in it.
+    """
+
+    advance: Advance
+    folder: Path  # where its state is saved afterwards, as ``next-w<worker>.pt``
+    build: Create | Load | None = None
+    weights: Path | None = None
+    hyperparameters: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of one Interval."""
+
+    outcome: Outcome
+    saved: Saved | None  # None: the learner has failed
+
+
 class MachineFailure(Exception):
     """A process died or hung, or a device failed. No part of the run's result: the interval is computed again.
 
@@ -169,3 +192,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Stop all processes at once, whatever they do. May be called twice."""
+
+
+class AsynchronousEngine(Engine, Protocol):
+    """An engine whose processes work each at its own pace; between ``begin`` and its ``next`` no other call."""
+
+    def process_of(self, worker: int) -> int:
+        """The process that hosts ``worker``."""
+
+    def begin(self, order: Interval) -> None:
+        """Start a worker's interval in its process, in which nothing is under way."""
+
+    def next(self) -> Done:
+        """Wait for the interval that is done first of those under way."""

@@ -22,7 +22,18 @@ import torch
 
 from firerl import checkpoint, durable, files
 from firerl.engine import devices
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.base import (
+    Advance,
+    Create,
+    Done,
+    Interval,
+    LearnerSpec,
+    Load,
+    MachineFailure,
+    Outcome,
+    Saved,
+    Transfer,
+)
 from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.engine.groups import Groups, Trained
 from firerl.engine.placement import device_of
@@ -41,6 +52,7 @@ ONE_THREAD = {
 }
 
 
+NEXT = "next"  # how the file of a report begins that no commit knows yet
 Read = Callable[[Path], Any]  # the contents of a checkpoint
 
 
@@ -133,6 +145,23 @@ class Host:
             for order in together:
                 self._at_work([order.worker])
                 yield self._advance(order, trained.get(order.worker))
+
+    def interval(self, order: Interval) -> Done:
+        """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
+        worker = order.advance.worker
+        if order.advance.died is None:
+            if isinstance(order.build, Create):
+                self.create([order.build])
+            elif order.build is not None:
+                self.load([order.build])
+            if order.hyperparameters is not None:
+                source, weights = worker, None
+                if order.weights is not None:  # those of a file, which is nobody in this process
+                    source, weights = -1, checkpoint.dumps(checkpoint.read(order.weights)["weights"])
+                self.receive([(Transfer(source, worker, order.hyperparameters), weights)])
+        [outcome] = self.advance([order.advance])
+        saved = self.save(order.folder, NEXT, [worker])
+        return Done(outcome, saved[0] if saved else None)
 
     def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.base import Advance, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.host import Host, unpack
 
 
@@ -22,6 +22,7 @@ class InlineEngine:
 
     def __init__(self, spec: LearnerSpec):
         self._host = Host(spec)
+        self._begun: list[Interval] = []  # at most one
 
     def now(self) -> float:
         return time.perf_counter()
@@ -52,6 +53,15 @@ class InlineEngine:
 
     def balance(self) -> int:
         return 0
+
+    def process_of(self, worker: int) -> int:
+        return 0
+
+    def begin(self, order: Interval) -> None:
+        self._begun.append(order)
+
+    def next(self) -> Done:
+        return self._host.interval(self._begun.pop())
 
     def close(self) -> None:
         """Nothing runs, so nothing is stopped."""

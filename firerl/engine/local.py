@@ -28,7 +28,18 @@ import multiprocess.resource_tracker
 
 from firerl.cores import SHARERS
 from firerl.engine.balance import Balance
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.base import (
+    Advance,
+    Create,
+    Done,
+    Interval,
+    LearnerSpec,
+    Load,
+    MachineFailure,
+    Outcome,
+    Saved,
+    Transfer,
+)
 from firerl.engine.host import ONE_THREAD, Host, unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
@@ -66,6 +77,8 @@ class LocalEngine:
         self._timeout = timeout
         self._busy = True  # a request is out; stays True for good once one has failed half-way
         self._started = False
+        self._under_way: dict[int, float] = {}  # processes in the middle of an interval; seconds without a word
+        self._done: list[Done] = []  # that nobody has asked for yet
         self._pipes: list[Any] = []  # multiprocess has no types
         self._children: list[Any] = []
         try:
@@ -122,6 +135,23 @@ class LocalEngine:
         self._placement = after
         return moved
 
+    def process_of(self, worker: int) -> int:
+        return self._placement.process_of(worker)
+
+    def begin(self, order: Interval) -> None:
+        process = self._placement.process_of(order.advance.worker)
+        self._send(process, ("interval", order))
+        self._under_way[process] = 0.0
+
+    def next(self) -> Done:
+        if not self._done:
+            answers, errors = self._collect(self._under_way, _ignore, self._timeout, first=True)
+            if errors:
+                self._busy = True
+                raise errors[min(errors)]
+            self._done += [answers[process] for process in sorted(answers)]
+        return self._done.pop(0)
+
     def close(self) -> None:
         # SIGKILL and no farewell: a process may be deep in a simulation, and files appear by rename only.
         for child in self._children:
@@ -160,7 +190,7 @@ class LocalEngine:
             except OSError:
                 raise self._death(number) from None
         limit = None if self._timeout is None else max(self._timeout, _START_SECONDS)
-        _, errors = self._collect(set(range(self._placement.all_processes)), _ignore, limit)
+        _, errors = self._collect(dict.fromkeys(range(self._placement.all_processes), 0.0), _ignore, limit)
         if errors:
             raise errors[min(errors)]
         self._started = True
@@ -172,25 +202,32 @@ class LocalEngine:
             raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
         self._busy = True
         for process, request in requests.items():
-            self._asked[process], self._at_work[process] = request, ()
-            try:
-                self._pipes[process].send(request)
-            except OSError:
-                raise self._death(process) from None
-        answers, errors = self._collect(set(requests), on_outcome, self._timeout)
+            self._send(process, request)
+        answers, errors = self._collect(dict.fromkeys(requests, 0.0), on_outcome, self._timeout)
         self._busy = False  # all have answered, be it with an error
         if errors:
             raise errors[min(errors)]
         return answers
 
+    def _send(self, process: int, request: Request) -> None:
+        self._asked[process], self._at_work[process] = request, ()
+        try:
+            self._pipes[process].send(request)
+        except OSError:
+            raise self._death(process) from None
+
     def _collect(
-        self, owing: set[int], on_outcome: Callable[[Outcome], None], timeout: float | None
+        self,
+        owing: dict[int, float],
+        on_outcome: Callable[[Outcome], None],
+        timeout: float | None,
+        first: bool = False,
     ) -> tuple[dict[int, Any], dict[int, Exception]]:
-        """Read from the processes that owe an answer until each has given it."""
+        """Read from the processes that owe an answer, with the seconds of silence of each, until each has given it, or
+        one or more as the ``first``; who has answered is taken out of ``owing``."""
         answers: dict[int, Any] = {}
         errors: dict[int, Exception] = {}
-        silent = dict.fromkeys(owing, 0.0)  # seconds
-        while owing:
+        while owing and not (first and (answers or errors)):
             pipes = {self._pipes[process]: process for process in owing}
             begun = time.monotonic()
             ready = multiprocess.connection.wait(list(pipes), _LOOK_SECONDS)
@@ -198,23 +235,23 @@ class LocalEngine:
             waited = min(time.monotonic() - begun, 2 * _LOOK_SECONDS)
             for process in [pipes[pipe] for pipe in ready]:
                 kind, value = self._receive(process)
-                silent[process] = 0.0
+                owing[process] = 0.0
                 if kind == "at work":
                     self._at_work[process] = value
                     continue
                 if kind == "outcome":
                     on_outcome(value)
                     continue
-                owing.discard(process)
+                del owing[process]
                 if isinstance(value, MachineFailure):
                     raise self._blamed(process, str(value)) if value.memory else value
                 (errors if kind == "error" else answers)[process] = value
-            for process in sorted(owing - {pipes[pipe] for pipe in ready}):
+            for process in sorted(owing.keys() - {pipes[pipe] for pipe in ready}):
                 # A dead process's pipe stays open while a process that it started lives: look at itself too.
                 if self._children[process].exitcode is not None and not self._pipes[process].poll():
                     raise self._death(process)
-                silent[process] += waited
-                if timeout is not None and silent[process] > timeout:
+                owing[process] += waited
+                if timeout is not None and owing[process] > timeout:
                     raise self._blamed(process, f"process {process} has not answered for {timeout:g} s: it hangs")
         return answers, errors
 
@@ -244,6 +281,8 @@ class LocalEngine:
             suspects = [order.worker for order in arguments[0]]
         elif not suspects and call == "receive":
             suspects = [order.target for order, _ in arguments[0]]
+        if call == "interval":  # of one worker, whose own failure is known by its advance
+            call, suspects = "advance", [arguments[0].advance.worker]
         alone = process >= self._placement.processes
         if alone:
             suspects = [self._placement.alone[process - self._placement.processes]]

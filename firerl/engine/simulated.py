@@ -4,6 +4,9 @@ What is learned and decided is what every engine gives, to the last bit; only th
 has a speed of its own; a process does its share of a request one worker or group after the other, all processes at
 once, and who is done waits for the last. What the controller does itself (decisions, the journal) takes as long as it
 takes.
+
+Where nobody waits (``begin``, ``next``) each process has a time of its own, and the controller's own work takes none:
+who is done first, and with it the whole run, is a function of the seed and the costs where all costs are given.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from heapq import heappop, heappush
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from firerl.engine.balance import MOVE_SECONDS, Balance
-from firerl.engine.base import Advance, Costs, Create, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.base import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.host import Host, unpack
 from firerl.engine.placement import Placement, trips
 from firerl.seeding import Purpose, generator
@@ -40,9 +44,11 @@ class SimulatedEngine:
         self._speeds: dict[int, float] = {}
         self._balance = Balance()
         self._ahead = 0.0  # seconds of virtual over real time
+        self._still: tuple[float, float] | None = None  # at the first ``begin``, and virtual seconds since
+        self._under_way: list[tuple[float, int, Done]] = []  # a heap: when it is done, its worker
 
     def now(self) -> float:
-        return perf_counter() + self._ahead
+        return perf_counter() + self._ahead if self._still is None else sum(self._still)
 
     def speed(self, worker: int) -> float:
         """How much faster than the mean this worker trains and evaluates, as a factor."""
@@ -103,6 +109,26 @@ class SimulatedEngine:
                 moved += len(workers)
         self._placement = after
         return moved
+
+    def process_of(self, worker: int) -> int:
+        return self._placement.process_of(worker)
+
+    def begin(self, order: Interval) -> None:
+        self._still = self._still or (self.now(), 0.0)
+        begun = perf_counter()
+        done = self._host.interval(order)
+        outcome = self._timed(done.outcome, order.advance.steps)
+        extra = perf_counter() - begun - done.outcome.train_seconds - done.outcome.evaluate_seconds
+        taken = outcome.train_seconds + outcome.evaluate_seconds
+        taken += _given(self._costs.seconds_per_copy, 0.0) if order.weights is not None else 0.0
+        taken += _given(self._costs.seconds_per_save, max(0.0, extra)) if done.saved else 0.0
+        heappush(self._under_way, (self._still[1] + taken, outcome.worker, replace(done, outcome=outcome)))
+
+    def next(self) -> Done:
+        assert self._still is not None
+        now, _, done = heappop(self._under_way)
+        self._still = (self._still[0], now)
+        return done
 
     def close(self) -> None:
         """Nothing runs, so nothing is stopped."""

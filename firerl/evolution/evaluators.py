@@ -7,6 +7,7 @@ better.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -62,11 +63,14 @@ class Curve:
 
 def smoothed(workers: Sequence[Worker], smoothing: str = "gp") -> dict[int, Curve]:
     """The curves of these workers, by id."""
-    result = {}
-    for worker in workers:
-        raw = np.asarray(worker.curve, dtype=np.float64)
-        result[worker.id] = Curve(raw, SMOOTH[smoothing](raw))
-    return result
+    return {w.id: _smoothed(np.asarray(w.curve, dtype=np.float64).tobytes(), smoothing) for w in workers}
+
+
+@functools.lru_cache(maxsize=1024)
+def _smoothed(points: bytes, smoothing: str) -> Curve:
+    """Kept, since where nobody waits one curve grows and all others are as they were a moment ago."""
+    raw = np.frombuffer(points)
+    return Curve(raw, SMOOTH[smoothing](raw))
 
 
 def best_score_diff(f: Curve, g: Curve) -> float:

@@ -179,6 +179,11 @@ def members(state: State, population: int) -> list[Worker]:
     return [w for w in state.workers if w.population == population and not w.is_evaluator]
 
 
+def member_steps(state: State) -> list[int]:
+    """The members' own steps, by id."""
+    return [w.step for w in state.workers if not w.is_evaluator]
+
+
 def contenders(state: State) -> list[Worker]:
     """Who may win the run: the members of P1, and where no evaluators rank the others, those of all sub-populations."""
     others = not any(w.is_evaluator for w in state.workers)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import seal
+from firerl import origins, seal
 from firerl.config import config_of
 from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution import plain
@@ -142,13 +143,26 @@ def _generations(
             whole[name] = True  # it can be had
     kept = []
     query = "SELECT number, step, best_ever FROM generations WHERE state NOT NULL AND number > 0 ORDER BY number DESC"
-    for number, step, best in db.execute(query):
-        needed = [name for name in whole if owner[name] == number and not name.startswith(spare(""))]
+    generations = db.execute(query).fetchall()
+    if journal.synchronous():
+        own = [name for name in whole if not name.startswith(spare(""))]
+        files = {number: [name for name in own if owner[name] == number] for number, *_ in generations}
+    else:
+        found = journal.origins_at(row[0] for row in generations)
+        files = {number: sorted(origins.needed(at) - _never_built(whole, at)) for number, at in found.items()}
+    for number, step, best in generations:
+        needed = [*files[number]]
         needed += [plain.loads(best)["file"]] if best else []
         lacking = [name for name in dict.fromkeys(needed) if not whole.get(name)]
         kept.append(Kept(number, step, f"damaged: {_few(lacking)}" if lacking else ""))
     start = _initial_problem(journal.config(), run_dir)
     return (*kept, Kept(0, 0, start)), tuple(twins)
+
+
+def _never_built(listed: Mapping[str, bool], at: origins.Origins) -> set[str]:
+    """The first states of workers that have none: their learners could not be built, which they are to report."""
+    places = {place for origin in at.values() for place in (origin.own, origin.weights) if place}
+    return {place.name for place in places if not place.generation and place.name not in listed}
 
 
 def _initial_problem(config: dict[str, Any], run_dir: Path) -> str:

@@ -90,8 +90,8 @@ class History:
 
     @property
     def step(self) -> int:
-        """The largest step that a worker has reached."""
-        return max(self.steps.values(), default=0)
+        """The largest step that a member has reached: an evaluator may be further where nobody waits."""
+        return max((self.steps[w.id] for w in self.initial.workers if not w.is_evaluator), default=0)
 
     @property
     def died(self) -> bool:

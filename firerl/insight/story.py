@@ -59,10 +59,11 @@ def tell(
         at = max(report.step for report in point.reports)
         sentences = story.point(point, apart=worker is not None)
         if step is None or step == at:
-            heading = f"step {at:,}: {_counts(point.decisions) or 'nothing was decided'}"
-            lines = list(_section(heading if worker is None else f"step {at:,}", sentences, worker))
+            where = f"step {at:,}" if config.sync else f"step {at:,} of worker {point.reports[0].worker}"
+            heading = f"{where}: {_counts(point.decisions) or 'nothing was decided'}"
+            lines = list(_section(heading if worker is None else where, sentences, worker))
             if step is not None and not lines:
-                lines = [heading if worker is None else f"step {at:,}: nothing was decided on worker {worker}"]
+                lines = [heading if worker is None else f"{where}: nothing was decided on worker {worker}"]
             yield from lines
     if step in (None, history.step):
         yield from story.end(finished, worker)
@@ -91,6 +92,11 @@ def _head(config: RunConfig, history: History, finished: bool) -> Iterator[str]:
         f"Workers are evaluated every {config.eval_interval:,} steps; "
         f"exploit and explore comes every {config.ready_interval:,}."
     )
+    if not config.sync:
+        yield (
+            "Nobody waits for the others (sync=false): one report after the other, in the order in which they came; "
+            "steps are the worker's own."
+        )
     if history.died:
         yield f"The run has ended at step {history.step:,}: no healthy member of P1 is left."
     elif not finished:

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from firerl import named_code, results, untrusted
+from firerl import named_code, origins, results, untrusted
 from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
@@ -204,7 +204,7 @@ class _Replay:
                 self.found.differences.append(f"the {left:,} evaluation points of this generation on: not replayed")
                 return
             if inside:
-                self._ready(number, step)
+                self._ready(number, step, inside)
                 self.best = better(self.best, self.state, self.decided, partial(_name, number))
             if len(self.found.differences) > before and number == rows.generations[-1][0]:
                 continue  # what a generation keeps follows from what it decided
@@ -220,7 +220,11 @@ class _Replay:
         self._compare(f"the state of generation {number}", plain.parsed(text or "null"), self.state, exact)
         self._compare(f"the best ever at generation {number}", plain.parsed(best or "null"), self.best, exact)
 
-    def _ready(self, number: int, step: int) -> None:
+    def _ready(self, number: int, step: int, points: Sequence[Point]) -> None:
+        if not self.config.sync:
+            if len(points) != 1 or len(points[0].reports) != 1:
+                self.found.differences.append(f"generation {number} is not one report, as with sync=false")
+            return
         if step % self.setup.ready_interval and not self.died:
             every = f"every {self.setup.ready_interval:,} steps"
             self.found.differences.append(f"generation {number} is at step {step:,}, a ready is {every}")
@@ -326,14 +330,18 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
     kept = {plain.loads(row[4])["file"] for row in rows.generations if row[4]}
     for name in sorted(kept - {row[0] for row in rows.checkpoints}):
         yield f"checkpoint {name} of the best ever has no row"
-    state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
-    points = [point for inside in points_of(rows)[0].values() for point in inside]
-    listed = {worker for _, worker, generation, _, _ in rows.checkpoints if generation == number}
-    for worker in sorted(holders(state, points) - listed) if number else ():
-        yield f"checkpoint {_name(number, worker)} has no row"
+    whole = {row[0] for row in rows.generations if row[3]}
+    if plain.loads(rows.meta["config"]).get("sync", True):
+        yield from _unlisted(rows, number)
+        held = {row[0] for row in rows.checkpoints if row[2] in whole}
+    else:
+        held = _needed(rows, whole)
+        for name in sorted(held - {row[0] for row in rows.checkpoints}):
+            if not name.startswith("g000000-"):  # of a learner that could not be built, maybe
+                yield f"checkpoint {name} has no row"
     for name, worker, generation, size, sha256 in rows.checkpoints:
-        own, whole = _name(generation, worker), {row[0] for row in rows.generations if row[3]}
-        if not (name == own and (generation in whole or name in kept)) and not (name == spare(own) and own in kept):
+        own = _name(generation, worker)
+        if not (name == own and (name in held or name in kept)) and not (name == spare(own) and own in kept):
             yield f"checkpoint {name} is filed under worker {worker} and generation {generation}"
         check_name(name)
         try:
@@ -345,6 +353,28 @@ def _files(rows: Rows, folder: Path) -> Iterator[str]:
             yield f"checkpoint {name} has {length:,} bytes, {size:,} in the journal"
         elif found != sha256:
             yield f"checkpoint {name} is not the one that was saved"
+
+
+def _needed(rows: Rows, generations: set[int]) -> set[str]:
+    """The files that an asynchronous run goes on from at these generations."""
+    found = origins.first(plain.state_from_plain(plain.loads(rows.meta["initial_state"])))
+    needed = set(origins.needed(found)) if 0 in generations else set()
+    for number, points in points_of(rows)[0].items():
+        for point in points:
+            for report in point.reports:
+                found = origins.follow(found, number, report, point.decisions)
+        if number in generations:
+            needed |= origins.needed(found)
+    return needed
+
+
+def _unlisted(rows: Rows, number: int) -> Iterator[str]:
+    """The checkpoints of the last generation, of a synchronous run, that have no row."""
+    state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
+    points = [point for inside in points_of(rows)[0].values() for point in inside]
+    listed = {worker for _, worker, generation, _, _ in rows.checkpoints if generation == number}
+    for worker in sorted(holders(state, points) - listed) if number else ():
+        yield f"checkpoint {_name(number, worker)} has no row"
 
 
 def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
