@@ -175,5 +175,5 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "explain": _explain, "verify": verify.verify_folder, "report": _report,
     "compare": _compare, "held": refuse_if_held, "examine": health.examine, "repair": repair, "store": _store,
     "resume": _resume, "extend": _extend, "retrace": _retrace, "retraced": _retraced, "probe": _probe, "cache": _cache,
-    "free": lambda run: store.check_free(run), "schedule": lambda run: retracing._rows(run, None),
+    "free": lambda run: store.check_free(run), "schedule": lambda run: retracing._rows(run, None, run),
 }  # fmt: skip
