@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,11 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_ends_when_every_member_has_its_steps(uneven: Path) -> None:
     check_no_step_twice(uneven)
-    steps = {p.reports[0].worker: p.reports[0].step for p in points_of(uneven)}
-    assert [steps[worker] for worker in range(8)] == [120] * 8
+    with closing(Journal.open(uneven)) as journal:
+        members = journal.last().state.workers[:8]
+    # One that fails after the last ready of its sub-population has nobody left to take from.
+    assert {worker.step for worker in members if not worker.failed} == {120}
+    assert sum(worker.failed for worker in members) <= 2
     decisions = [d for p in points_of(uneven) for d in p.decisions]
     assert {type(d) for d in decisions} >= {Copy, Fail, StartEvaluator, StopEvaluator}
 
