@@ -17,6 +17,7 @@ from test_controller import StopAt
 import firerl
 from firerl import curves
 from firerl.errors import SettingError
+from firerl.evolution import evaluators
 from firerl.evolution.population import Copy, Decision, Fail, Promote, Report, Set, StartEvaluator
 from firerl.insight.health import examine
 from firerl.journal_db import Journal
@@ -214,6 +215,7 @@ class Memory(Silent):
         self.rounds += 1
         if self.rounds in self.at:
             curves._kept_kernels.cache_clear()  # they are many at first, and then no more
+            evaluators._smoothed.cache_clear()  # likewise, at most 1,024
             gc.collect()
             self.bytes.append(tracemalloc.get_traced_memory()[0])
 

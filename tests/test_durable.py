@@ -63,6 +63,7 @@ def durable_calls(source: str) -> Iterator[tuple[int, str]]:
 ALLOWED = {  # reading only, or nothing of a run
     ("firerl/journal_db.py", "SQL BEGIN"),  # Journal.moment: a reader's
     ("envs/images/readers.py", "truncate"),  # memory without a name
+    ("firerl/checkpoint_file.py", "open"),  # a record of an archive in memory
     ("envs/images/speed.py", "mkdir"),  # in a temporary folder
 }
 
