@@ -19,11 +19,12 @@ from typing import Any
 from firerl import api, checkpoint, store
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
-from firerl.config import RunConfig, resolve
+from firerl.config import RunConfig
 from firerl.insight.health import examine
 from firerl.insight.states import place
 from firerl.journal_db import Journal
 from firerl.repair import repair
+from firerl.request import resolve
 
 RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
 

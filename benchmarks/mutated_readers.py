@@ -15,13 +15,14 @@ from typing import Any
 import firerl
 from firerl import api, checkpoint, compare, explain, initial, journal, play, policy, report, retracing, store
 from firerl.compose import compose
-from firerl.config import config_of, resolve
+from firerl.config import config_of
 from firerl.envs.images import cache
 from firerl.insight import health, history, probe, verify
 from firerl.journal_db import Journal
 from firerl.learners import find_learner
 from firerl.lock import refuse_if_held
 from firerl.repair import repair
+from firerl.request import resolve
 from firerl.run_result import Result
 
 SMALL = {

@@ -23,12 +23,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.engine import usable_cores
 from firerl.insight.forecast import Forecast, forecast, shares
 from firerl.insight.probe import probe
 from firerl.journal_db import Journal
 from firerl.learners import find_learner
+from firerl.request import resolve
 
 PROCESSES = (1, 2)
 

@@ -1,7 +1,7 @@
 """One run on the noisy quadratic in a second or two: the real decisions, without journal, checkpoints or processes.
 
 ``simulate`` gives the same final objective and the same decisions as ``firerl.run``, to the last bit (tests/
-test_quadratic_benchmark.py): it takes the config from ``firerl.config.resolve``, calls the algorithm's ``decide`` and
+test_quadratic_benchmark.py): it takes the config from ``firerl.request.resolve``, calls the algorithm's ``decide`` and
 applies the controller's ``transfers``; only the learners of all workers are trained as one array.
 """
 
@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.api import initial_state_of
 from firerl.compose import compose
-from firerl.config import RunConfig, resolve, setup_of, window_of
+from firerl.config import RunConfig, setup_of, window_of
 from firerl.controller import transfers
 from firerl.engine.base import Transfer
 from firerl.evolution import find
 from firerl.evolution.population import Decision, Report, Worker, counts
 from firerl.evolution.winner import winner
+from firerl.request import resolve
 from firerl.seeding import Purpose, integer_seed
 from firerl.settings import build
 

@@ -15,11 +15,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from firerl import space
 from firerl.compose import VERBATIM, choices
-from firerl.config import Preset, Request
 from firerl.engine import ENGINES
 from firerl.envs import images
 from firerl.evolution import find
 from firerl.learners import SHORT_NAMES, find_learner
+from firerl.request import Preset, Request
 
 # Two rounds of ten workers: a moment.
 QUADRATIC = {

@@ -92,10 +92,10 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     import firerl.tensorboard
     import firerl.view  # noqa: F401
     from firerl import compose
-    from firerl.config import resolve
     from firerl.engine.host import one_thread
     from firerl.errors import FirerlError
     from firerl.insight import warning
+    from firerl.request import resolve
 
     one_thread()
     inner, chance = compose._compose_groups, warning.chance

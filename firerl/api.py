@@ -15,19 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import named_code, remote_run
 from firerl.compose import compose
-from firerl.config import (
-    MAY_CHANGE,
-    SIMULATED,
-    USUAL_LOGGERS,
-    EngineConfig,
-    RunConfig,
-    changed,
-    config_of,
-    from_plain,
-    resolve,
-    setup_of,
-    to_plain,
-)
+from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, config_of, from_plain, setup_of, to_plain
 from firerl.engine import devices as machine
 from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, reason
@@ -45,6 +33,7 @@ from firerl.progress import Observer, Together
 from firerl.remote import is_remote
 from firerl.remote_reading import local
 from firerl.remote_run import Home
+from firerl.request import MAY_CHANGE, changed, resolve
 from firerl.run_result import Result
 from firerl.settings import build, show
 

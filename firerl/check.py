@@ -40,8 +40,8 @@ def _main(argv: Sequence[str] | None) -> int:
     arguments = parser.parse_args(argv)
 
     from firerl.compose import compose
-    from firerl.config import resolve
     from firerl.learners import find_learner
+    from firerl.request import resolve
 
     name = arguments.learner.removeprefix("learner=")
     config = resolve(compose([f"learner={name}", *arguments.settings]))

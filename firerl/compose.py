@@ -1,9 +1,9 @@
-"""From ``key=value`` arguments to the tree of settings that ``firerl.config.resolve`` reads.
+"""From ``key=value`` arguments to the tree of settings that ``firerl.request.resolve`` reads.
 
 Hydra composes the groups of ``configs/`` and reads the values. Around it: a value of ``env=``, ``learner=`` or
 ``algo=`` that is no config is a name itself (a Gymnasium id, a dotted path), nobody types ``+``, and whatever is
 wrong is one SettingError. Algorithms have no configs at all: their files in ``firerl/evolution`` say everything. Only
-``firerl.config.resolve`` knows which values are right.
+``firerl.request.resolve`` knows which values are right.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from typing import Any
 
 from firerl import __version__
 from firerl.compose import compose, read, split
-from firerl.config import SECTIONS, RunConfig, resolve, to_plain
+from firerl.config import RunConfig, to_plain
 from firerl.errors import SettingError, unknown
 from firerl.main import INTERRUPTED, guarded
+from firerl.request import SECTIONS, resolve
 from firerl.settings import show
 
 AUTO = "resume=auto"

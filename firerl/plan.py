@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from firerl import __version__
-from firerl.config import SECTIONS, RunConfig
+from firerl.config import RunConfig
 from firerl.errors import SettingError, unknown
 from firerl.main import guarded
+from firerl.request import SECTIONS
 
 USAGE = """\
 What a run will take (time, disk, memory) and whether its evaluators can find what is true: some of its members train

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl import api, files, untrusted
-from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, changed, config_of, setup_of, to_plain
+from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, config_of, setup_of, to_plain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution import retrace as algorithm
@@ -27,6 +27,7 @@ from firerl.play import weights_of
 from firerl.progress import Observer
 from firerl.remote import is_remote
 from firerl.remote_reading import local
+from firerl.request import changed
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
 

@@ -6,8 +6,9 @@ import re
 import textwrap
 
 from firerl.compose import choices, config_folder
-from firerl.config import AlgoConfig, Request
+from firerl.config import AlgoConfig
 from firerl.evolution import find, fire
+from firerl.request import Request
 from firerl.settings import Line, describe
 
 GROUPS = {

@@ -18,9 +18,9 @@ from simulate import Simulation, make_setup
 
 from firerl import api
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.evolution import find, plain
 from firerl.evolution.population import Setup, Values
+from firerl.request import resolve
 
 ALGORITHMS = find.names()
 NUMBERS = {

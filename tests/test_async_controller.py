@@ -49,7 +49,7 @@ def simulated(run_dir: Path, algo: str = "fire", **more: Any) -> Any:
     """A run in virtual time, its result."""
     from firerl import api
     from firerl.compose import compose
-    from firerl.config import resolve
+    from firerl.request import resolve
 
     settings = {
         "learner": "quadratic", "algo": algo, "engine": {"name": "simulated", "processes": 11, **COSTS},

@@ -11,10 +11,10 @@ import torch
 
 from firerl import check
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.insight.contract import CHECKS, Finding, Subject, examine
 from firerl.insight.states import place, spoilt
 from firerl.learners import find_learner
+from firerl.request import resolve
 from firerl.space import Space
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from firerl import compose, config
+from firerl import compose, request
 from firerl.agents.classifier import Classifier, networks
+from firerl.config import RunConfig
 from firerl.envs.images import Shape
 from firerl.errors import SettingError
 
 
-def made(*arguments: str) -> config.RunConfig:
-    return config.resolve(compose.compose(["learner=classifier", "run_dir=r", *arguments]))
+def made(*arguments: str) -> RunConfig:
+    return request.resolve(compose.compose(["learner=classifier", "run_dir=r", *arguments]))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_the_data_set_goes_to_learners_that_have_one() -> None:
     assert made("data.shift=0").settings["data"] == {"name": "digits", "shift": 0}
     assert made("data=shapes").task == "shapes"
     with pytest.raises(SettingError, match="learner=vmpo takes no data set"):
-        config.resolve(compose.compose(["data=digits"]))
+        request.resolve(compose.compose(["data=digits"]))
     with pytest.raises(SettingError, match="learner=classifier takes no environment"):
         made("env=Ant")
     with pytest.raises(SettingError, match="did you mean 'shapes'"):

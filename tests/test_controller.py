@@ -14,7 +14,7 @@ import firerl
 from firerl import api, controller
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
-from firerl.config import resolve, to_plain
+from firerl.config import to_plain
 from firerl.engine.base import Advance, LearnerSpec, MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.errors import FirerlError, PopulationDied, SettingError
@@ -22,6 +22,7 @@ from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
 from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
+from firerl.request import resolve
 from firerl.store import Store
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 2, "steps": 480, "engine": "inline", "seed": 5}

@@ -8,7 +8,8 @@ from typing import Any
 import imagenet_for_tests
 import pytest
 
-from firerl import compose, config
+from firerl import compose, request
+from firerl.config import RunConfig
 from firerl.insight import cost
 from firerl.insight.cost import Images, Speeds
 
@@ -18,9 +19,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return imagenet_for_tests.make(tmp_path_factory.mktemp("imagenet"))
 
 
-def made(root: Path, *more: str) -> config.RunConfig:
+def made(root: Path, *more: str) -> RunConfig:
     given = ["learner=classifier", "data=imagenet", f"data.root={root}", "data.objective=20", "learner.model=cnn"]
-    return config.resolve(compose.compose([*given, "preset=paper22", "run_dir=r", *more]))
+    return request.resolve(compose.compose([*given, "preset=paper22", "run_dir=r", *more]))
 
 
 def test_images_are_counted_from_the_settings(root: Path) -> None:
@@ -62,7 +63,7 @@ def test_short_runs_and_other_data_say_nothing_and_trouble_is_told(root: Path, m
 
     monkeypatch.setattr(cost, "measure", trouble)
     assert cost.line(made(root, "learner.batch_size=8", "learner.micro_batch=8", "eval_interval=1", "steps=24")) is None
-    digits = config.resolve(compose.compose(["learner=classifier", "run_dir=r", "steps=600000"]))
+    digits = request.resolve(compose.compose(["learner=classifier", "run_dir=r", "steps=600000"]))
     assert cost.line(digits) is None
     said = cost.line(made(root))
     assert said == "note: what this run will cost could not be measured: the disk is on fire"

@@ -15,7 +15,7 @@ from firerl.agents.classifier import Classifier
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.agents.vmpo import VMPO
 from firerl.compose import compose
-from firerl.config import changed, from_plain, resolve, to_plain
+from firerl.config import from_plain, to_plain
 from firerl.engine import devices
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Transfer
 from firerl.engine.host import Host
@@ -23,6 +23,7 @@ from firerl.errors import SettingError
 from firerl.journal_db import Journal
 from firerl.launch import main
 from firerl.learner import Learner
+from firerl.request import changed, resolve
 from firerl.view import opening
 
 THERE = ["cpu", "cuda:0", "cuda:1"]

@@ -11,7 +11,8 @@ import pytest
 from learners_for_tests import Roped, Walk
 
 import firerl
-from firerl import compose, config
+from firerl import compose, request
+from firerl.config import RunConfig
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Engine, LearnerSpec, MachineFailure, Outcome, Transfer
 from firerl.engine.host import Host
@@ -143,9 +144,9 @@ def test_there_are_never_more_processes_than_groups() -> None:
 # ---- settings
 
 
-def resolved(learner: type, **more: Any) -> config.RunConfig:
+def resolved(learner: type, **more: Any) -> RunConfig:
     tree = {"learner": {"name": learner, **more.pop("settings", {})}, "space": {"lr": {"uniform": [0, 1]}}, **more}
-    return config.resolve(compose.compose(settings={"run_dir": "r", "preset": "smoke", **tree}), learner)
+    return request.resolve(compose.compose(settings={"run_dir": "r", "preset": "smoke", **tree}), learner)
 
 
 def test_stacked_belongs_to_the_learners_settings_and_is_off_by_default() -> None:

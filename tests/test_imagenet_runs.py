@@ -23,7 +23,7 @@ import pytest
 import torch
 from test_promises import files, group_members, journal, launch
 
-from firerl import api, compose, config
+from firerl import api, compose, request
 from firerl.agents.classifier import Classifier
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
 from firerl.engine.host import Host
@@ -127,7 +127,7 @@ def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Readers, "read", spy)
-        made = config.resolve(compose.compose([*given, "engine=inline", f"run_dir={run_dir}"]))
+        made = request.resolve(compose.compose([*given, "engine=inline", f"run_dir={run_dir}"]))
         api.start(made, observer=Ends())
     root = made.settings["data"]["root"]
     below = [path.removeprefix(f"{root}/") for path in read]
@@ -144,7 +144,7 @@ def test_presets_give_the_papers_numbers(tmp_path: Path, preset: str) -> None:
     given = ["learner=classifier", "data=imagenet", f"data.root={root}", f"preset={preset}", "run_dir=r"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.util, "find_spec", lambda name: object())  # as if torchvision were installed
-        made = config.resolve(compose.compose(given))
+        made = request.resolve(compose.compose(given))
     assert (made.sizes, made.evaluators) == PRESETS[preset]
     assert (made.eval_interval, made.ready_interval) == (200, 2400)
     assert made.steps == 47 * 2400

@@ -15,7 +15,6 @@ import pytest
 from firerl import api, files
 from firerl.clock import PARTS
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast, shares
 from firerl.insight.mend import Target
@@ -23,6 +22,7 @@ from firerl.insight.probe import Probe
 from firerl.insight.prospect import Prospect, table
 from firerl.launch import main as launch
 from firerl.plan import main, parse
+from firerl.request import resolve
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)

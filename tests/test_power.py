@@ -16,11 +16,11 @@ from scipy.stats import norm
 
 from firerl import compose as composing
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.evolution import fire
 from firerl.insight.mend import Change, Freedom, Target, extensions, freedom_of, mend
 from firerl.insight.power import Case, advantage, child_lengths, play, power, sample, settings_case, with_settings
 from firerl.insight.warning import warning
+from firerl.request import resolve
 
 INTERVAL = 10
 

@@ -12,11 +12,12 @@ import pytest
 from firerl import checkpoint
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
-from firerl.config import RunConfig, resolve
+from firerl.config import RunConfig
 from firerl.engine import make_engine
 from firerl.engine.base import Create, LearnerSpec
 from firerl.errors import FirerlError, SettingError
 from firerl.insight.probe import Probe, _Run, curve_noise, probe, read, resident, scaled, write
+from firerl.request import resolve
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 

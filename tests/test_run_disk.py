@@ -11,9 +11,9 @@ import pytest
 
 from firerl import api, durable, store
 from firerl.compose import compose
-from firerl.config import resolve
 from firerl.insight.forecast import most_states
 from firerl.journal_db import Journal
+from firerl.request import resolve
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MB = 10**6

@@ -15,7 +15,7 @@ from firerl import api, checkpoint
 from firerl.agents.modelled.learner import Modelled, distance, pace_of
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
-from firerl.config import RunConfig, changed, modelled, resolve
+from firerl.config import RunConfig, modelled
 from firerl.engine import simulated
 from firerl.engine.base import Advance, Costs, Create, Interval, LearnerSpec, Transfer
 from firerl.engine.simulated import SimulatedEngine
@@ -24,6 +24,7 @@ from firerl.evolution.population import Copy, Fail
 from firerl.journal_db import Journal
 from firerl.launch import main
 from firerl.progress import Round, Silent
+from firerl.request import changed, resolve
 from firerl.seeding import Purpose, generator
 from firerl.space import Space
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from firerl import checkpoint, compose, config
+from firerl import checkpoint, compose, request
 from firerl.agents.classifier import Classifier
 from firerl.errors import SettingError
 
@@ -210,7 +210,7 @@ def test_a_resnet_cannot_be_stacked() -> None:
 def test_hyperparameters_that_change_shapes_are_refused() -> None:
     for name in ("width", "batch_size"):
         with pytest.raises(SettingError, match=f"space.{name}"):
-            config.resolve(
+            request.resolve(
                 compose.compose(["learner=classifier", "learner.stacked=4", f"space.{name}={{integer: [8, 64]}}"])
             )
 

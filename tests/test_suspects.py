@@ -15,7 +15,7 @@ from deadly_learners import Deadly, Killed
 
 from firerl import api, engine
 from firerl.compose import compose
-from firerl.config import EngineConfig, RunConfig, resolve
+from firerl.config import EngineConfig, RunConfig
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.host import Host
 from firerl.engine.local import LocalEngine
@@ -26,6 +26,7 @@ from firerl.evolution.population import Fail
 from firerl.insight import verify
 from firerl.journal_db import Journal
 from firerl.progress import Silent
+from firerl.request import resolve
 
 # What worker 0 to 3 draw at first with this seed; 3 takes from 1 at step 20 and goes on with COPIED. Evaluators begin
 # with the rate of worker 1, on weights that are 10 steps old.

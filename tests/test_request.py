@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import pytest
 
 from firerl.compose import choices, compose, config_folder
-from firerl.config import RunConfig, changed, from_plain, resolve, to_plain
+from firerl.config import RunConfig, from_plain, to_plain
 from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.learner import Learner
 from firerl.learners import find_learner
+from firerl.request import changed, resolve
 
 TOTAL = 8 + 8 + 6
 
