@@ -36,7 +36,11 @@ class AsyncController(Controller):
     _seconds_here = 0.0
 
     def run(self) -> dict[str, Any]:
-        figures = super().run()
+        try:
+            figures = super().run()
+        except (KeyboardInterrupt, PopulationDied):
+            self.store.bring_copy_up_to_date()  # and with it the address, where the run is kept at one
+            raise
         self.store.collect_garbage()  # of intervals that were under way at the end
         return figures
 
@@ -85,6 +89,7 @@ class _Session:
         self.controller, self.config, self.setup = controller, controller.config, controller.setup
         self.store, self.engine, self.generation = controller.store, engine, generation
         workers = len(generation.state.workers)
+        self.store.bring_copy_up_to_date()
         self.keeping = self.store.keeping(workers * self.setup.ready_interval // self.setup.eval_interval)
         self.origins = self.store.journal().origins_at([generation.number])[generation.number]
         self.files = {f.name: f for f in (*generation.files.values(), *generation.networks.values())}

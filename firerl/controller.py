@@ -55,6 +55,7 @@ class Controller:
         self.start_engine = start_engine
         self.step = 0  # of the last reports: where the engine is
         self.suspects = Suspects()
+        self.balancing = True  # until a move has failed
         self.setup = setup_of(config)
         self.algorithm: ModuleType = find.algorithm(config.algo.name)
         self.settings = build(self.algorithm.Settings, config.algo.settings, "algo.")
@@ -138,8 +139,8 @@ class Controller:
                 raise PopulationDied(obituary(state, points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
-                if ready:
-                    engine.balance()
+                if ready and self.balancing and step < self.config.steps:
+                    self._balance(engine)
             self._tell(step, state, points[-1], ready, clock)
             if ready:
                 return generation
@@ -165,6 +166,14 @@ class Controller:
             step = state.workers[outcome.worker].step
             self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
             self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
+
+    def _balance(self, engine: Engine) -> None:
+        """Let workers move. Where that fails (a process has no memory for one more, say) they stay from now on."""
+        try:
+            engine.balance()
+        except MachineFailure:
+            self.balancing = False
+            raise
 
     def _commit(
         self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock

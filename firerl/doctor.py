@@ -28,11 +28,13 @@ def _main(argv: Sequence[str] | None) -> int:
         help="bring the journal back from its copy where it is damaged, and go back to the last generation that is "
         "whole; a resume then ends with the same result as if nothing had happened",
     )
+    parser.add_argument("--local-dir", help="of a run at an address: the local_dir that it was given, if any")
     arguments = parser.parse_args(argv)
     from firerl.insight.health import examine
     from firerl.lock import refuse_if_held
     from firerl.remote import is_remote
     from firerl.remote_reading import local
+    from firerl.remote_run import resume_line
 
     run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
     folder = local(run_dir, states=True)
@@ -40,14 +42,14 @@ def _main(argv: Sequence[str] | None) -> int:
     health = examine(folder)
     print(f"{run_dir}: {'all is whole' if health.whole else 'damaged'}")
     print("\n".join(health.lines()))
-    resume = f"python -m firerl.launch resume={shlex.quote(str(run_dir))}"
+    resume = resume_line(run_dir, arguments.local_dir)
     if health.whole:
         return 0
     if arguments.repair:
         from firerl.remote_run import home
         from firerl.repair import repair
 
-        with home(run_dir, mend=True) as there:
+        with home(run_dir, arguments.local_dir, mend=True) as there:
             done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
             print("Repaired:\n" + "\n".join(f"  {line}" for line in done))
             if there.mirror is not None:

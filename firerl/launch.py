@@ -131,10 +131,10 @@ def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], obj
             action()
             return 0
         except KeyboardInterrupt:
-            from firerl.remote_run import folder_of
+            from firerl.remote_run import folder_of, resume_line
 
             if (folder_of(run_dir, local_dir) / "journal.sqlite").exists():
-                line = f"python -m firerl.launch resume={shlex.quote(run_dir)}"
+                line = resume_line(run_dir, local_dir)
                 print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
             else:
                 print("\nfirerl: interrupted before the run began; nothing is kept", file=sys.stderr)

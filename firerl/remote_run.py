@@ -30,7 +30,7 @@ from pathlib import Path
 from firerl import durable, files, untrusted
 from firerl.errors import FirerlError, RunFolderError, SettingError
 from firerl.files import digest
-from firerl.journal_db import File, Journal, check_name, is_whole, reading
+from firerl.journal_db import File, Generation, Journal, check_name, is_whole, reading
 from firerl.journal_file import check_is_run, connect, connect_copy, foreign, pages
 from firerl.lock import refuse_if_held
 from firerl.remote import PATIENCE, Remote, is_remote, name_of
@@ -75,6 +75,8 @@ def home(run_dir: str | Path, local_dir: str | None = None, begin: bool = False,
             raise SettingError(f"local_dir={local_dir}: only of use where run_dir is an address (s3://bucket/runs/x)")
         yield Home(Path(run_dir))
         return
+    if local_dir is not None and is_remote(local_dir):
+        raise SettingError(f"local_dir={local_dir}: must be a folder of this machine")
     remote = Remote(str(run_dir))
     remote.say = _say
     folder = folder_of(remote.address, local_dir)
@@ -87,9 +89,15 @@ def home(run_dir: str | Path, local_dir: str | None = None, begin: bool = False,
             _clear(remote, folder)
         known = {} if begin else take_down(remote, folder, mend)
         remote.patience = PATIENCE
-        yield Home(folder, remote.address, Mirror(remote, lock, folder, known).push)
+        yield Home(folder, remote.address, Mirror(remote, lock, folder, known, local_dir).push)
     finally:
         lock.close()
+
+
+def resume_line(run_dir: str | Path, local_dir: str | None) -> str:
+    """The command that goes on with a run, from the same folder of this machine."""
+    where = "" if local_dir is None else f" local_dir={shlex.quote(local_dir)}"
+    return f"python -m firerl.launch resume={shlex.quote(str(run_dir))}{where}"
 
 
 def folder_of(run_dir: str | Path, local_dir: str | None = None) -> Path:
@@ -157,22 +165,28 @@ def contents(db: sqlite3.Connection, folder: Path, called: str) -> Contents:
                 check_name(row.name)
                 if not re.fullmatch(r"[0-9a-f]{64}", row.sha256):
                     raise ValueError(f"{row.sha256:.70} is no digest")
-            best = None if last.best_ever is None else last.best_ever.file
-            goes_on = {f.sha256 for f in (*last.files.values(), *last.networks.values())}
-            needed = goes_on | {r.sha256 for r in rows if r.name == best}
             init = config.get("init_sha256")
             text = str(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
-            return Contents(journal.hashes(), text, None if init is None else str(init), rows, frozenset(needed))
+            return Contents(journal.hashes(), text, None if init is None else str(init), rows, _needed(last, rows))
     except (FirerlError, sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise RunFolderError(f"{called} is damaged or no journal of ours: {error}") from error
+
+
+def _needed(last: Generation, listed: Sequence[File]) -> frozenset[str]:
+    """The digests of the files without which a run cannot go on from its last generation."""
+    best = None if last.best_ever is None else last.best_ever.file
+    goes_on = {f.sha256 for f in (*last.files.values(), *last.networks.values())}
+    return frozenset(goes_on | {f.sha256 for f in listed if f.name == best})
 
 
 class Mirror:
     """Takes what a Store has committed to an address."""
 
-    def __init__(self, remote: Remote, lock: RemoteLock, folder: Path, known: Mapping[str, str]):
+    def __init__(
+        self, remote: Remote, lock: RemoteLock, folder: Path, known: Mapping[str, str], local_dir: str | None = None
+    ):
         """``known`` are the digests of the files there that have a name and no digest in it."""
-        self._remote, self._lock, self._folder = remote, lock, folder
+        self._remote, self._lock, self._folder, self._local_dir = remote, lock, folder, local_dir
         self._known = dict(known)
         self._there = set(remote.sizes())
         self._states = remote.sizes("checkpoints")
@@ -187,7 +201,7 @@ class Mirror:
         except (OSError, RunFolderError) as error:
             if not str(error).startswith(self._remote.address):
                 raise
-            line = f"python -m firerl.launch resume={shlex.quote(self._remote.address)}"
+            line = resume_line(self._remote.address, self._local_dir)
             raise type(error)(f"{error}; nothing is lost: {self._folder} has all. Go on with: {line}") from error
 
     def _push(self) -> None:
@@ -198,12 +212,12 @@ class Mirror:
             raise RunFolderError(f"{self._remote.address}: the journal is too large for an address: {error}") from error
         with closing(connect_copy(self._folder)) as db:
             listed = [File(w, g, n, size, sha) for n, w, g, size, sha in db.execute("SELECT * FROM checkpoints")]
-            last = db.execute("SELECT max(number) FROM generations").fetchone()[0]
+            needed = _needed(Journal(db, self._folder).last(), listed)
         for name in RESULTS:  # of a shorter run
             if name in self._there and not (self._folder / name).exists():
                 self._remove(name)
         missing = {f.sha256: f for f in listed if self._states.get(f"{f.sha256}.pt") != f.size}
-        self._remote.at_once([partial(self._put_state, f, f.generation == last) for f in missing.values()])
+        self._remote.at_once([partial(self._put_state, f, f.sha256 in needed) for f in missing.values()])
         for name in LIMITS:
             if name != "result.json":
                 self._put_beside(name)
@@ -280,6 +294,8 @@ def take_down(remote: Remote, folder: Path, mend: bool = False) -> dict[str, str
         there = contents(db, folder, f"{remote.address}/{name}")
     if own is not None and _extends(own, there, remote.address, folder):
         _say(f"{folder} is ahead of {remote.address}, up to generation {own.chain[-1][0]}: going on with it")
+        if mend:
+            _remove_damaged(remote)
         return {}
     names = remote.sizes()
     for result in RESULTS:
@@ -296,6 +312,14 @@ def take_down(remote: Remote, folder: Path, mend: bool = False) -> dict[str, str
         durable.remove(folder / f"journal.sqlite{rest}")
     files.write(folder / "journal.sqlite", data)
     return known
+
+
+def _remove_damaged(remote: Remote) -> None:
+    """Remove the states that are not what their names say: they go up again from here."""
+    for name in remote.sizes("checkpoints"):
+        ours = re.fullmatch(r"[0-9a-f]{64}\.pt", name)
+        if ours and digest(remote.get(f"checkpoints/{name}", untrusted.CHECKPOINT)) != name.removesuffix(".pt"):
+            remote.remove(f"checkpoints/{name}")
 
 
 def fetch_states(remote: Remote, folder: Path, wanted: Contents, mend: bool = False) -> None:

@@ -229,6 +229,11 @@ class Store:
                 seal.close(self._db)
             durable.empty_log(self._db, self._path)
 
+    def bring_copy_up_to_date(self) -> None:
+        """``journal.bak`` anew, if it is older than the journal."""
+        if copied_generation(self.run_dir) != self.journal().hashes()[-1]:
+            self.copy_journal()
+
     def copy_journal(self) -> None:
         """``journal.bak`` anew."""
         with _writing(self.run_dir):

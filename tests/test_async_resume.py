@@ -18,6 +18,7 @@ from test_controller import StopAt
 import firerl
 from firerl.insight.health import examine
 from firerl.journal_db import Journal
+from firerl.remote_run import folder_of
 from firerl.repair import repair
 
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
@@ -47,6 +48,16 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(finished: Path, tmp_
     listed = {row[0] for row in journal.rows().checkpoints}
     journal.close()
     assert listed == {path.name for path in (run_dir / "checkpoints").iterdir()}
+
+
+def test_an_interrupted_run_leaves_its_copy_and_its_address_as_new_as_itself(tmp_path: Path) -> None:
+    address = f"file://{tmp_path}/share/x"
+    with pytest.raises(KeyboardInterrupt):
+        firerl.run(Told, run_dir=address, local_dir=tmp_path / "1", engine="inline", observer=StopAt(33), **SMALL)
+    shutil.rmtree(tmp_path / "1")
+    with pytest.raises(KeyboardInterrupt):
+        firerl.resume(address, Told, progress=False, local_dir=tmp_path / "2", observer=StopAt(1))
+    assert len(points_of(folder_of(address, str(tmp_path / "2")))) == 34
 
 
 def lose_a_checkpoint(run_dir: Path) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import firerl
 from firerl.engine.balance import LEAST_GAIN, MOVE_SECONDS, Balance, moves
-from firerl.engine.base import Outcome
+from firerl.engine.base import MachineFailure, Outcome
+from firerl.engine.inline import InlineEngine
 from firerl.engine.placement import Placement, trips
+from firerl.journal_db import Journal
 
 
 def settled(cost: list[float], slowness: list[float], readies: int = 6) -> tuple[Placement, int]:
@@ -99,3 +107,47 @@ def test_whole_groups_move_and_those_alone_stay() -> None:
     assert list(trips(placement, after)) == [([8, 9], 0, 1)]
     assert after.process_of(1) == 2
     assert balance.after(after) is after
+
+
+@pytest.mark.parametrize(("alone", "moving"), [(0, [1]), (1, [0]), (4, [0, 1])])
+def test_the_others_of_a_group_move_whoever_of_it_is_alone(alone: int, moving: list[int]) -> None:
+    before = Placement(2, stacked=2, alone=(alone,))
+    after = replace(before, moved={0: 1})
+    assert list(trips(before, after)) == [(moving, 0, 1)]
+    assert {after.process_of(worker) for worker in moving} == {1}
+
+
+def test_learners_that_are_built_slowly_move_for_a_larger_gain_only() -> None:
+    placement, balance = Placement(2), Balance()
+
+    def trip_count() -> int:
+        for worker, seconds in enumerate((3.0, 1.0, 3.0, 1.0, 3.0, 3.0)):
+            balance.hear(placement, Outcome(worker, train_seconds=seconds))
+        return len(list(trips(placement, balance.after(placement))))
+
+    assert trip_count() == 1
+    balance.took(10.0, 1)
+    assert trip_count() == 0
+
+
+def test_a_move_that_fails_costs_no_second_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without memory for one more worker, say."""
+    settings: Any = {
+        "population": [2, 2], "evaluators": 2, "steps": 80, "ready_interval": 20, "engine": "inline", "logger": "none",
+        "progress": False,
+    }  # fmt: skip
+    firerl.run("quadratic", run_dir=tmp_path / "1", **settings)
+    calls = []
+
+    def fail(_: InlineEngine) -> int:
+        calls.append(1)
+        raise MachineFailure("no memory")
+
+    monkeypatch.setattr(InlineEngine, "balance", fail)
+    firerl.run("quadratic", run_dir=tmp_path / "2", **settings)
+    assert len(calls) == 1
+    hashes = []
+    for name in ("1", "2"):
+        with closing(Journal.open(tmp_path / name)) as journal:
+            hashes.append(journal.hashes())
+    assert hashes[0] == hashes[1]

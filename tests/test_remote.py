@@ -403,7 +403,7 @@ def test_a_store_that_stays_away_ends_the_run_and_loses_nothing(
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, good=15, bad=10**9)
         patch.setattr("firerl.remote_run.PATIENCE", 0.1)
-        with pytest.raises(OSError, match=r"no route to host; nothing is lost: .* Go on with: python -m firerl.launch"):
+        with pytest.raises(OSError, match=r"no route to host; nothing is lost: .* resume=\S+ local_dir=\S+/work$"):
             run(share, tmp_path / "work")
     go_on(share, tmp_path / "work")
     check_same(share, plain_run)
@@ -491,9 +491,29 @@ def test_a_path_cannot_hold_an_address(tmp_path: Path) -> None:
         run(Path("s3://bucket/x"), tmp_path)  # type: ignore[arg-type]
 
 
-def test_local_dir_needs_an_address(tmp_path: Path) -> None:
+def test_local_dir_is_a_folder_here_and_needs_an_address(share: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="only of use where run_dir is an address"):
         run(str(tmp_path / "x"), tmp_path / "work")
+    with pytest.raises(SettingError, match="local_dir=s3://b/x: must be a folder of this machine"):
+        firerl.run("quadratic", run_dir=share, local_dir="s3://b/x", **SMALL)
+
+
+def test_the_doctor_sends_what_is_damaged_there_from_a_folder_that_is_ahead(
+    share: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    with pytest.MonkeyPatch.context() as patch:
+        Failing(patch, good=15, bad=10**9)
+        patch.setattr("firerl.remote_run.PATIENCE", 0.1)
+        with pytest.raises(OSError, match="nothing is lost"):
+            run(share, work)
+    states = list((tmp_path / "share/x/checkpoints").iterdir())
+    for path in states:
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert doctor.main([share, "--repair", "--local-dir", str(work)]) == 0
+    assert doctor.main([share]) == 0
+    assert all(digest(path.read_bytes()) == path.stem for path in (tmp_path / "share/x/checkpoints").iterdir())
 
 
 def test_a_bucket_that_is_not_there_is_one_line(server: str, tmp_path: Path) -> None:

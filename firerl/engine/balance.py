@@ -10,7 +10,7 @@ from firerl.engine.base import Outcome
 from firerl.engine.placement import Placement
 
 LEAST_GAIN = 0.02  # of what two processes take: less is noise
-MOVE_SECONDS = 0.1  # about what a move costs: a state is packed, sent, and built again
+MOVE_SECONDS = 0.1  # what a move costs at least: a state is packed, sent, and its learner built again
 
 Pace = Callable[[int, int], float]  # how many times as long a unit takes in the second process as in the first
 
@@ -19,6 +19,7 @@ Pace = Callable[[int, int], float]  # how many times as long a unit takes in the
 class Balance:
     """What units (workers, or groups that train as one) have taken, and where they should live."""
 
+    move_seconds: float = MOVE_SECONDS  # what one move costs
     _seconds: dict[int, float] = field(default_factory=dict)  # of each unit, since the last ready
     _times: dict[int, int] = field(default_factory=dict)  # how often it was measured since then
     _left: dict[int, tuple[int, float]] = field(default_factory=dict)  # who moved: from where, mean seconds there
@@ -41,10 +42,16 @@ class Balance:
         for unit, (old, before) in self._left.items():
             if unit in means:
                 self._paces[old, places[unit]] = means[unit] / before
-        found = moves(self._seconds, places, placement.processes, self._pace(means, places, placement.processes))
+        pace = self._pace(means, places, placement.processes)
+        found = moves(self._seconds, places, placement.processes, pace, self.move_seconds)
         self._left = {unit: (places[unit], means[unit]) for unit in found}
         self._seconds, self._times = {}, {}
         return replace(placement, moved={**placement.moved, **found}) if found else placement
+
+    def took(self, seconds: float, moved: int) -> None:
+        """So many moves have taken so long: learners that are built slowly are moved for a larger gain only."""
+        if moved:
+            self.move_seconds = max(MOVE_SECONDS, seconds / moved)
 
     def _pace(self, means: Mapping[int, float], places: Mapping[int, int], processes: int) -> Pace:
         """As units that moved have shown it; else a process counts as fast as its units, on average, are."""
@@ -64,7 +71,13 @@ class Balance:
         return pace
 
 
-def moves(seconds: Mapping[int, float], places: Mapping[int, int], processes: int, pace: Pace) -> dict[int, int]:
+def moves(
+    seconds: Mapping[int, float],
+    places: Mapping[int, int],
+    processes: int,
+    pace: Pace,
+    move_seconds: float = MOVE_SECONDS,
+) -> dict[int, int]:
     """The units that should move, with their new processes, where ``seconds`` is what each takes where it is now.
 
     Again and again a unit leaves the process that takes longest, as long as that makes the longer of two processes
@@ -91,4 +104,4 @@ def moves(seconds: Mapping[int, float], places: Mapping[int, int], processes: in
         loads[target] += there
         where[unit], cost[unit] = target, there
     moved = {unit: where[unit] for unit in sorted(where) if where[unit] != places[unit]}
-    return moved if before - max(loads) > MOVE_SECONDS * len(moved) else {}
+    return moved if before - max(loads) > move_seconds * len(moved) else {}

@@ -73,6 +73,10 @@ class Groups:
         share = (time.perf_counter() - begun) / len(workers)
         return {worker: Trained(returned[worker - group * size], share) for worker in workers}
 
+    def leave(self, worker: int) -> None:
+        """The group of ``worker`` trains in another process from now on."""
+        self._stacks.pop(worker // self.spec.stacked, None)
+
     def _stack(self, group: int) -> Stack:
         if group not in self._stacks:
             spec = self.spec

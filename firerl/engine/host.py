@@ -213,6 +213,7 @@ class Host:
         parcels = []
         for worker in workers:
             self._at_work([worker])
+            self._groups.leave(worker)
             if worker in self._failures:
                 parcels.append(Parcel(worker, self._failures.pop(worker)))
             elif worker in self._learners:

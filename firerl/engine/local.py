@@ -127,11 +127,12 @@ class LocalEngine:
         return sorted((saved for answer in answers.values() for saved in answer), key=lambda saved: saved.worker)
 
     def balance(self) -> int:
-        after, moved = self._balance.after(self._placement), 0
+        after, moved, begun = self._balance.after(self._placement), 0, time.monotonic()
         for workers, old, new in trips(self._placement, after):
             parcels = self._ask({old: ("give", workers)})[old]
             self._ask({new: ("take", parcels)})
             moved += len(parcels)
+        self._balance.took(time.monotonic() - begun, moved)
         self._placement = after
         return moved
 

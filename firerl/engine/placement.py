@@ -56,12 +56,12 @@ class Placement:
 
 
 def trips(before: Placement, after: Placement) -> Iterator[tuple[list[int], int, int]]:
-    """Whose process changes: the workers of a group, the old process and the new one."""
+    """Whose process changes: the workers of a group (not those that are alone), the old process and the new one."""
     for group in sorted(after.moved):
-        workers = [*range(group * after.stacked, (group + 1) * after.stacked)]
-        old, new = before.process_of(workers[0]), after.process_of(workers[0])
+        old, new = before.home(group), after.home(group)
         if old != new:
-            yield workers, old, new
+            members = range(group * after.stacked, (group + 1) * after.stacked)
+            yield [worker for worker in members if worker not in after.alone], old, new
 
 
 def group_count(workers: int, stacked: int) -> int:

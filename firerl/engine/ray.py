@@ -239,10 +239,11 @@ class RayEngine:
         return sorted(saved, key=lambda entry: entry.worker)
 
     def balance(self) -> int:
-        after, moved = self._balance.after(self._placement), 0
+        after, moved, begun = self._balance.after(self._placement), 0, time.monotonic()
         for workers, old, new in trips(self._placement, after):
             parcels = self._actors[old].give.remote(workers)
             moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
+        self._balance.took(time.monotonic() - begun, moved)
         self._placement = after
         return moved
 
