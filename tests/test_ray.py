@@ -10,12 +10,15 @@ import sys
 import time
 import types
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_imagenet_runs import generations
 from test_promises import files, finish, journal, launch
+
+from firerl.journal_db import Journal
 
 ray = pytest.importorskip("ray")
 
@@ -69,8 +72,9 @@ def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cl
     wait_for(lambda: generations(run_dir) >= 3 or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     cluster.kill(cluster.others.pop())
+    wait_for(lambda: "machine failure" in notes(run_dir) or process.poll() is not None)  # told with some delay
     before = generations(run_dir)
-    wait_for(lambda: generations(run_dir) >= before + 2 or process.poll() is not None)
+    wait_for(lambda: generations(run_dir) >= before + 1 or process.poll() is not None)
     os.kill(process.pid, signal.SIGSTOP)  # so that it has not ended before the new node is there
     cluster.add()
     os.kill(process.pid, signal.SIGCONT)
@@ -81,6 +85,11 @@ def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cl
     assert "the cluster has grown: going on with more actors" in output
     assert journal(run_dir) == journal(undisturbed)
     assert files(run_dir) == files(undisturbed)
+
+
+def notes(run_dir: Path) -> str:
+    with closing(Journal.open(run_dir)) as opened:
+        return str(opened.notes())
 
 
 def wait_for(condition: Any, seconds: float = 120.0) -> None:
