@@ -1,6 +1,7 @@
-"""How much of the processes' time is idle, with workers that are moved to where they are done earlier and without.
+"""How much of the processes' time is idle: nobody moves, workers move to where they are done earlier, two processes
+share a worker (``chunk``).
 
-    python benchmarks/balance.py            six cases, twice each; some six minutes
+    python benchmarks/balance.py            six cases, three times each; some nine minutes
     python benchmarks/balance.py --quick    two of them
 
 22 workers on 2, 3 and 4 processes, one of which takes twice as long for the same steps, or none. The learner sleeps
@@ -28,6 +29,7 @@ from firerl.progress import Round, Silent
 
 WORKERS = 22
 SECONDS = 0.1  # of an interval, in a process of full speed
+CHUNKS = 10  # of an interval, where there are some
 CASES = [(2, False), (3, False), (4, False), (2, True), (3, True), (4, True)]
 SETTLED = 3  # readies
 
@@ -37,7 +39,7 @@ class Sleeper(Learner):
 
     space: ClassVar[Mapping[str, Any]] = {"lr": {"log_uniform": [1e-3, 1.0]}}
     settings: ClassVar[Mapping[str, Any]] = {"slow": "none"}
-    eval_interval = 1
+    eval_interval = CHUNKS
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Mapping[str, Any], seed: int, device: str):
         here = multiprocess.current_process().name
@@ -49,7 +51,7 @@ class Sleeper(Learner):
         self.lr = values["lr"]
 
     def train(self, steps: int) -> Any:
-        time.sleep(self.seconds)
+        time.sleep(self.seconds * steps / CHUNKS)
         self.steps += steps
         return {}
 
@@ -76,7 +78,7 @@ class Idle(Silent):
         self.seconds.append(done.seconds)
 
 
-def measure(processes: int, slow: bool, balanced: bool, folder: Path) -> tuple[float, float]:
+def measure(processes: int, slow: bool, balanced: bool, chunk: int | None, folder: Path) -> tuple[float, float]:
     """Mean idle share and mean seconds of a round."""
     from firerl.engine.local import LocalEngine
 
@@ -86,8 +88,8 @@ def measure(processes: int, slow: bool, balanced: bool, folder: Path) -> tuple[f
     try:
         firerl.run(
             Sleeper, settings={"slow": f"firerl-{processes - 1}" if slow else "none"}, population=[WORKERS],
-            evaluators=0, algo="random", steps=25, eval_interval=1, ready_interval=5, processes=processes,
-            progress=False, observer=heard, logger="none", run_dir=folder / f"{processes}-{slow}-{balanced}",
+            evaluators=0, algo="random", steps=25 * CHUNKS, ready_interval=5 * CHUNKS, chunk=chunk, processes=processes,
+            progress=False, observer=heard, logger="none", run_dir=folder / f"{processes}-{slow}-{balanced}-{chunk}",
         )  # fmt: skip
     finally:
         LocalEngine.balance = balance  # type: ignore[method-assign]
@@ -115,18 +117,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two cases")
     options = parser.parse_args()
     figures: dict[str, float] = {}
-    print("| processes | idle, not moved | idle, moved | the least with whole workers | seconds of a round |")
-    print("|---|---|---|---|---|")
+    print("| processes | idle, not moved | moved | the least with whole workers | shared | seconds of a round |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for processes, slow in CASES[3::2] if options.quick else CASES:
-            fixed, before = measure(processes, slow, False, Path(folder))
-            moved, after = measure(processes, slow, True, Path(folder))
+            fixed, before = measure(processes, slow, False, None, Path(folder))
+            moved, between = measure(processes, slow, True, None, Path(folder))
+            shared, after = measure(processes, slow, True, 1, Path(folder))
             name = f"{processes}{', one at half speed' if slow else ''}"
             print(
-                f"| {name} | {fixed:.1%} | {moved:.1%} | {least(processes, slow):.1%} | {before:.2f} -> {after:.2f} |",
+                f"| {name} | {fixed:.1%} | {moved:.1%} | {least(processes, slow):.1%} | {shared:.1%} "
+                f"| {before:.2f}, {between:.2f}, {after:.2f} |",
                 flush=True,
             )
-            figures[f"idle_{processes}{'_slow' if slow else ''}"] = round(moved, 4)
+            key = f"{processes}{'_slow' if slow else ''}"
+            figures |= {f"idle_{key}": round(moved, 4), f"idle_shared_{key}": round(shared, 4)}
     print(json.dumps(figures))
 
 

@@ -63,6 +63,7 @@ def run(
     steps: int | None = None,
     eval_interval: int | None = None,
     ready_interval: int | None = None,
+    chunk: int | None = None,
     run_dir: str | Path | None = None,
     local_dir: str | Path | None = None,
     engine: str = "local",
@@ -81,6 +82,7 @@ def run(
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``run_dir`` may be an address
     (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a
     ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
+    ``chunk`` is the part of an evaluation interval after which a worker may change its process (docs/cluster.md).
     With ``sync=False`` no worker waits for the others (docs/async.md).
     ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
     command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
@@ -100,6 +102,7 @@ def run(
         "steps": steps,
         "eval_interval": eval_interval,
         "ready_interval": ready_interval,
+        "chunk": chunk,
         "seed": seed,
         "run_dir": None if run_dir is None else str(run_dir),
         "local_dir": None if local_dir is None else str(local_dir),
@@ -315,11 +318,17 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
             "whose groups are built as a whole"
         )
     spec = LearnerSpec(
-        learner, config.settings, engine.devices, engine.workers_per_device, engine.deterministic, stacked
+        learner,
+        config.settings,
+        engine.devices,
+        engine.workers_per_device,
+        engine.deterministic,
+        stacked,
+        config.chunk,
     )
     workers = sum(config.sizes) + config.evaluators
     hosts = engine.processes or usual_processes(engine.devices, usable_cores())
-    idle = poor_fit(hosts, workers, stacked)
+    idle = poor_fit(hosts, workers, stacked, config.chunk is not None)
     if idle and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})

@@ -138,6 +138,7 @@ class RunConfig:
     logger: tuple[str, ...] = setting(USUAL_LOGGERS, "who else is told")  # checked when a run starts or goes on
     local_dir: str | None = setting(None, "below which a run at an address works; of this machine, kept nowhere")
     sync: bool = setting(True, "workers wait for each other at every evaluation")
+    chunk: int | None = setting(None, "steps of one call of train(); null: the whole eval_interval", minimum=1)
 
 
 def to_plain(config: RunConfig) -> dict[str, Any]:
@@ -148,6 +149,8 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
         del result["init"], result["init_sha256"]
     if config.sync:  # as every run before there was another
         del result["sync"]
+    if config.chunk is None:  # as above
+        del result["chunk"]
     return result
 
 

@@ -76,6 +76,12 @@ class Request:
     steps: int | None = setting(None, "length of the run", "steps per worker", minimum=1)
     eval_interval: int | None = setting(None, "distance of two evaluations of a worker", "steps", minimum=1)
     ready_interval: int | None = setting(None, "distance of two exploit/explore of a member", "steps", minimum=1)
+    chunk: int | None = setting(
+        None,
+        "a part of eval_interval, after which a worker may go on in another process that has time; null: none does",
+        "steps",
+        minimum=1,
+    )
     seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
     run_dir: str | None = setting(
         None,
@@ -122,6 +128,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
 
     settings = learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
+    _check_chunk(request.chunk, eval_interval, learner.granularity_of(settings))
     space = Space.parse(space_of(learner, settings, raw.get("space") or {}))
     check_stacked(learner, learner_name, settings, space)
     offered = {
@@ -154,6 +161,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         checkpoints=request.checkpoints,
         logger=check_loggers(request.logger),
         sync=request.sync,
+        chunk=request.chunk,
     )
     _check_sync(config, learner)
     algorithm.validate(setup_of(config), algo_settings)
@@ -229,6 +237,12 @@ def _intervals(
     steps = request.steps or math.ceil(preset.evaluations * eval_interval / ready_interval) * ready_interval
     check_multiple("steps", steps, ready_interval, "ready_interval")
     return eval_interval, ready_interval, steps
+
+
+def _check_chunk(chunk: int | None, eval_interval: int, granularity: int) -> None:
+    if chunk is not None:
+        check_multiple("chunk", chunk, granularity, "the learner's granularity")
+        check_multiple("eval_interval", eval_interval, chunk, "chunk")
 
 
 def _workers(population: PopulationConfig, preset: Preset) -> tuple[tuple[int, ...], int]:

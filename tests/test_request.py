@@ -126,8 +126,19 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
     config = made(BLOCKY, "ready_interval=3072", "preset.evaluations=10")
     assert (config.ready_interval, config.steps) == (3072, 12288)  # the next multiple
     assert refusal(BLOCKY, "eval_interval=1000").startswith("eval_interval=1000 is no multiple of")
+    assert refusal(BLOCKY, "chunk=1000").startswith("chunk=1000 is no multiple of the learner's granularity=64")
+    assert refusal(BLOCKY, "chunk=192").startswith("eval_interval=1024 is no multiple of chunk=192")
     assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
     assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000", "ready_interval=4096")
+
+
+def test_a_run_in_chunks_is_another_run_and_one_without_is_as_it_was() -> None:
+    whole, in_chunks = made(BLOCKY), made(BLOCKY, "chunk=256")
+    assert "chunk" not in to_plain(whole)
+    assert to_plain(in_chunks) == {**to_plain(whole), "chunk": 256, "run_dir": in_chunks.run_dir}
+    assert from_plain(to_plain(in_chunks)) == in_chunks
+    with pytest.raises(SettingError, match="chunk cannot change when a run is resumed"):
+        changed(in_chunks, {"chunk": None})
 
 
 def test_own_sizes_bring_their_share_of_evaluators() -> None:

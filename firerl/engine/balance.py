@@ -1,29 +1,37 @@
-"""Which workers should live in another process, so that the slowest process is done earlier."""
+"""Which workers should live in another process, or in two, so that the slowest process is done earlier."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean
+from statistics import mean, median
 
-from firerl.engine.base import Outcome
-from firerl.engine.placement import Placement
+from firerl.engine.base import Advance, Outcome
+from firerl.engine.placement import Placement, Share
+from firerl.engine.sharing import LEAST_GAIN, Pace, shares
 
-LEAST_GAIN = 0.02  # of what two processes take: less is noise
 MOVE_SECONDS = 0.1  # what a move costs at least: a state is packed, sent, and its learner built again
-
-Pace = Callable[[int, int], float]  # how many times as long a unit takes in the second process as in the first
 
 
 @dataclass
 class Balance:
     """What units (workers, or groups that train as one) have taken, and where they should live."""
 
+    chunk: int | None = None  # steps of one; between two of them a worker may change its process
     move_seconds: float = MOVE_SECONDS  # what one move costs
+    trip_seconds: float = 0.0  # what an interval in two processes costs each of them: tried once, known then
+    _chunks: int = 1  # of an interval
     _seconds: dict[int, float] = field(default_factory=dict)  # of each unit, since the last ready
     _times: dict[int, int] = field(default_factory=dict)  # how often it was measured since then
+    _trips: list[float] = field(default_factory=list)  # seconds of each since then
     _left: dict[int, tuple[int, float]] = field(default_factory=dict)  # who moved: from where, mean seconds there
+    _whole: dict[int, int] = field(default_factory=dict)  # where the shared ones would live otherwise
     _paces: dict[tuple[int, int], float] = field(default_factory=dict)  # shown by units that moved
+
+    def asked(self, orders: Sequence[Advance]) -> None:
+        """Workers are about to train."""
+        steps = max((order.steps for order in orders), default=0)
+        self._chunks = 1 if self.chunk is None else steps // self.chunk
 
     def hear(self, placement: Placement, outcome: Outcome) -> None:
         """A worker has trained and evaluated. Those that are alone stay where they are, so they do not count."""
@@ -31,22 +39,50 @@ class Balance:
             unit, taken = placement.group_of(outcome.worker), outcome.train_seconds + outcome.evaluate_seconds
             self._seconds[unit] = self._seconds.get(unit, 0.0) + taken
             self._times[unit] = self._times.get(unit, 0) + 1
+        if outcome.trip_seconds:
+            self._trips.append(outcome.trip_seconds)
 
     def after(self, placement: Placement) -> Placement:
         """Where everybody should live from this ready on; ``placement`` is where they have lived since the last.
 
         Whoever moves shows afterwards how fast its new process is.
         """
-        places = {unit: placement.home(unit) for unit in self._seconds}
+        places = {unit: self._whole.get(unit, placement.home(unit)) for unit in self._seconds}
         means = {unit: seconds / self._times[unit] for unit, seconds in self._seconds.items() if seconds > 0}
+        alone = {unit: taken for unit, taken in means.items() if unit not in placement.shared}
         for unit, (old, before) in self._left.items():
-            if unit in means:
-                self._paces[old, places[unit]] = means[unit] / before
-        pace = self._pace(means, places, placement.processes)
-        found = moves(self._seconds, places, placement.processes, pace, self.move_seconds)
-        self._left = {unit: (places[unit], means[unit]) for unit in found}
-        self._seconds, self._times = {}, {}
-        return replace(placement, moved={**placement.moved, **found}) if found else placement
+            if unit in alone:
+                self._paces[old, places[unit]] = alone[unit] / before
+        pace = self._pace(alone or means, places, placement.processes)
+        seconds = {unit: taken * self._unshared(placement, unit, pace) for unit, taken in self._seconds.items()}
+        found = moves(seconds, places, placement.processes, pace, self.move_seconds)
+        homes = {**places, **found}
+        then = {unit: taken * pace(places[unit], homes[unit]) for unit, taken in seconds.items()}
+        shared = self._shared(placement, then, homes, pace)
+        self._left = {unit: (places[unit], means[unit]) for unit in found if unit in alone}
+        self._whole = {unit: homes[unit] for unit in shared}
+        self._seconds, self._times, self._trips = {}, {}, []
+        return _settled(placement, homes, shared)
+
+    def _unshared(self, placement: Placement, unit: int, pace: Pace) -> float:
+        """How many times as long the work of ``unit`` would have taken if it was not shared."""
+        if (share := placement.shared.get(unit)) is None:
+            return 1.0
+        home, other = placement.home(unit), share.process
+        if self._whole[unit] == home:
+            return (share.first + share.last) / (share.first + share.last * pace(home, other))
+        return (share.first + share.last) / (share.last + share.first * pace(other, home))
+
+    def _shared(
+        self, placement: Placement, seconds: Mapping[int, float], homes: Mapping[int, int], pace: Pace
+    ) -> dict[int, Share]:
+        """Whom two processes should share; ``seconds`` since the last ready, of each in its home."""
+        if self._chunks < 2 or placement.stacked > 1:  # a group would have to travel as a whole
+            return {}
+        self.trip_seconds = median(self._trips) if self._trips else self.trip_seconds
+        intervals = max(self._times.values(), default=1)
+        each = {unit: taken / intervals for unit, taken in seconds.items()}
+        return shares(each, homes, placement.processes, pace, self._chunks, self.trip_seconds)
 
     def took(self, seconds: float, moved: int) -> None:
         """So many moves have taken so long: learners that are built slowly are moved for a larger gain only."""
@@ -62,6 +98,8 @@ class Balance:
         levels = [mean(own) if own else usual for own in shown]
 
         def pace(old: int, new: int) -> float:
+            if old == new:
+                return 1.0
             if (old, new) in self._paces:
                 return self._paces[old, new]
             if (new, old) in self._paces:
@@ -69,6 +107,18 @@ class Balance:
             return levels[new] / levels[old]
 
         return pace
+
+
+def _settled(placement: Placement, homes: Mapping[int, int], shared: Mapping[int, Share]) -> Placement:
+    """Units live at their ``homes``, but for those that are in the other of their two processes just now."""
+    there = {
+        unit: Share(homes[unit], share.last, share.first)
+        for unit, share in shared.items()
+        if placement.home(unit) == share.process
+    }
+    moved = {u: home for u, home in homes.items() if u not in there and home != placement.home(u)}
+    after = replace(placement, moved={**placement.moved, **moved}, shared={**shared, **there})
+    return placement if after == placement else after
 
 
 def moves(

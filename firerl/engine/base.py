@@ -20,6 +20,7 @@ class LearnerSpec:
     workers_per_device: int | None = None  # learners that a process keeps built at once; None: all
     deterministic: bool = True  # GPUs compute the same to the bit every time
     stacked: int = 1  # workers with consecutive ids that train as one (learner.stacked)
+    chunk: int | None = None  # steps of one call of train(), which divide an interval's; None: all of it
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Outcome:
     traceback: str | None = None  # for people; not part of the journal
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
+    trip_seconds: float = 0.0  # where two processes have shared the interval: of what one of them did for that
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,8 @@ class Engine(Protocol):
         """Write both halves of the named workers' states to ``<folder>/<prefix>-w<worker>.pt``, durably."""
 
     def balance(self) -> int:
-        """Move workers to other processes where the speeds that were measured since the last call say that all are
-        done earlier then; how many have moved. Nothing of what is computed depends on it."""
+        """Move workers to other processes, or let two share one, where the speeds that were measured since the last
+        call say that all are done earlier then; how many have moved. Nothing of what is computed depends on it."""
 
     def close(self) -> None:
         """Stop all processes at once, whatever they do. May be called twice."""

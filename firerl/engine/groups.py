@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from firerl import checkpoint
+from firerl.engine import chunks
 from firerl.engine.base import Advance, LearnerSpec
 from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.learner import Learner, Stack
@@ -21,7 +22,8 @@ Dump = Callable[[int], bytes]  # the state of a worker
 class Trained:
     """What the training of one worker in its group has given."""
 
-    returned: Any  # by train(), or the exception with which the member failed
+    parts: Sequence[tuple[int, Any]]  # steps of each chunk, and what train() returned
+    failure: BaseException | None  # with which the member failed
     seconds: float  # its share
 
 
@@ -59,9 +61,7 @@ class Groups:
             lengths = {worker: before.write(dump(worker)) for worker in workers}
             begun = time.perf_counter()
             try:
-                returned = list(self._stack(group).train(members, steps))
-                if [given is None for given in returned] != [member is None for member in members]:
-                    raise TypeError(f"train() of a stack must return a list with one entry for each of {size} slots")
+                parts, failed = _train(self._stack(group), members, chunks.sizes(steps, self.spec.chunk))
             except (Exception, SystemExit) as error:
                 raise_if_the_machine_failed(error, f"the group of workers {workers}", self.device)
                 self._stacks.pop(group, None)
@@ -71,7 +71,8 @@ class Groups:
                 )
                 return _put_back(before, lengths, learners)
         share = (time.perf_counter() - begun) / len(workers)
-        return {worker: Trained(returned[worker - group * size], share) for worker in workers}
+        slots = {worker: worker - group * size for worker in workers}
+        return {worker: Trained(parts[slot], failed.get(slot), share) for worker, slot in slots.items()}
 
     def leave(self, worker: int) -> None:
         """The group of ``worker`` trains in another process from now on."""
@@ -84,6 +85,25 @@ class Groups:
         return self._stacks[group]
 
 
+def _train(
+    stack: Stack, members: Sequence[Any], sizes: Sequence[int]
+) -> tuple[list[list[tuple[int, Any]]], dict[int, BaseException]]:
+    """Train chunks of so many steps; what they have given by slot, and who failed. Raises what the stack raises."""
+    parts: list[list[tuple[int, Any]]] = [[] for _ in members]
+    failed: dict[int, BaseException] = {}
+    for steps in sizes:
+        training = [None if slot in failed else member for slot, member in enumerate(members)]
+        returned = list(stack.train(training, steps))
+        if [given is None for given in returned] != [member is None for member in training]:
+            raise TypeError(f"train() of a stack must return a list with one entry for each of {len(members)} slots")
+        for slot, given in enumerate(returned):
+            if isinstance(given, BaseException):
+                failed[slot] = given
+            elif given is not None:
+                parts[slot].append((steps, given))
+    return parts, failed
+
+
 def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[int, Learner]) -> dict[int, Trained]:
     """Give every worker its state again; one that does not take it has failed."""
     failed = {}
@@ -93,5 +113,5 @@ def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[i
             learners[worker].load(**checkpoint.loads(before.read(length)))
         except (Exception, SystemExit) as error:
             raise_if_the_machine_failed(error, f"worker {worker}")
-            failed[worker] = Trained(error, 0.0)
+            failed[worker] = Trained((), error, 0.0)
     return failed

@@ -12,7 +12,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from firerl import checkpoint, durable, files
-from firerl.engine import devices
+from firerl.engine import chunks, devices
 from firerl.engine.base import (
     Advance,
     Create,
@@ -73,6 +73,16 @@ class Parcel:
     state: bytes | Failure
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A worker on its way to the process that finishes its interval, and what its first chunks have given."""
+
+    parcel: Parcel
+    parts: Sequence[tuple[int, chunks.Metrics]]  # of each chunk: steps, metrics
+    train_seconds: float
+    pack_seconds: float
 
 
 class Host:
@@ -145,6 +155,26 @@ class Host:
             for order in together:
                 self._at_work([order.worker])
                 yield self._advance(order, trained.get(order.worker))
+
+    def begin(self, order: Advance, count: int) -> Begun:
+        """Train the first ``count`` chunks of a worker's interval and give the worker away."""
+        self._at_work([order.worker])
+        parts: list[tuple[int, chunks.Metrics]] = []
+        start = time.perf_counter()
+        if order.worker not in self._failures:
+            learner = self._learner(order.worker)
+            with self._own_call(order.worker):
+                parts = _train(learner, chunks.sizes(order.steps, self._spec.chunk)[:count])
+        trained = time.perf_counter()
+        [parcel] = self.give([order.worker])
+        return Begun(parcel, parts, trained - start, time.perf_counter() - trained)
+
+    def finish(self, order: Advance, begun: Begun) -> Iterator[Outcome]:
+        """Take a worker and train the rest of its interval, then evaluate. Raises as ``load``."""
+        start = time.perf_counter()
+        self.take([begun.parcel])
+        trip = max(begun.pack_seconds, time.perf_counter() - start)
+        yield replace(self._advance(order, begun=begun), trip_seconds=trip)
 
     def interval(self, order: Interval) -> Done:
         """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
@@ -261,17 +291,20 @@ class Host:
     def _train_as_one(self, orders: Sequence[Advance]) -> dict[int, Trained]:
         return self._groups.train(orders, self._learners.all_built(), self._dump)
 
-    def _advance(self, order: Advance, trained: Trained | None = None) -> Outcome:
-        """Train and evaluate; only evaluate where the worker has ``trained`` in its group."""
+    def _advance(self, order: Advance, trained: Trained | None = None, begun: Begun | None = None) -> Outcome:
+        """Train and evaluate; only evaluate where the worker has ``trained`` in its group, train the rest where its
+        interval has ``begun``."""
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
             start = time.perf_counter()
             with self._own_call(order.worker):
                 if trained is None:
-                    trained = Trained(learner.train(order.steps), time.perf_counter() - start)
-                if isinstance(trained.returned, BaseException):
-                    raise trained.returned
-                metrics = _metrics(trained.returned)
+                    done = begun.parts if begun else ()
+                    parts = [*done, *_train(learner, chunks.sizes(order.steps, self._spec.chunk)[len(done) :])]
+                    seconds = time.perf_counter() - start + (begun.train_seconds if begun else 0.0)
+                else:
+                    parts, seconds = _trained_as_one(trained), trained.seconds
+                metrics = chunks.averaged(parts)
                 start = time.perf_counter()
                 objective = _objective(learner.evaluate(order.evaluate_seed))
                 if objective is None or isfinite(objective):
@@ -279,7 +312,7 @@ class Host:
                         order.worker,
                         objective,
                         metrics,
-                        train_seconds=trained.seconds,
+                        train_seconds=seconds,
                         evaluate_seconds=time.perf_counter() - start,
                     )
                 kind = "NaN" if isnan(objective) else "infinity"
@@ -361,6 +394,18 @@ def one_thread() -> None:
         import threadpoolctl
 
         threadpoolctl.threadpool_limits(1)
+
+
+def _train(learner: Learner, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
+    """Train chunks of so many steps; what each has given."""
+    return [(steps, _metrics(learner.train(steps))) for steps in sizes]
+
+
+def _trained_as_one(trained: Trained) -> list[tuple[int, chunks.Metrics]]:
+    """The same of a member of a group. Raises what it has failed with."""
+    if trained.failure is not None:
+        raise trained.failure
+    return [(steps, _metrics(returned)) for steps, returned in trained.parts]
 
 
 def _metrics(returned: Any) -> dict[str, float]:

@@ -40,7 +40,7 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
-from firerl.engine.host import ONE_THREAD, Host, unpack
+from firerl.engine.host import ONE_THREAD, Begun, Host, unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
@@ -71,7 +71,7 @@ class LocalEngine:
             raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
         self._placement = Placement(processes, spec.stacked, tuple(alone))
-        self._balance = Balance()
+        self._balance = Balance(spec.chunk)
         self._asked: dict[int, Request] = {}  # the last of each process
         self._at_work: dict[int, Sequence[int]] = {}  # whom it computes
         self._timeout = timeout
@@ -104,7 +104,16 @@ class LocalEngine:
             self._balance.hear(self._placement, outcome)
             on_outcome(outcome)
 
-        self._ask({p: ("advance", mine) for p, mine in self._placement.split(orders).items()}, hear)
+        self._balance.asked(orders)
+        shared, whole = self._placement.shares(orders)
+        requests: dict[int, list[Request]] = {}
+        for order in shared:
+            begun = ("begin", order, self._placement.shared[order.worker].first)
+            requests.setdefault(self._placement.process_of(order.worker), []).append(begun)
+        for process, mine in self._placement.split(whole).items():
+            requests.setdefault(process, []).append(("advance", mine))
+        self._ask_in_turn(requests, hear)
+        self._placement = self._placement.gone_on(order.worker for order in shared)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
@@ -210,6 +219,29 @@ class LocalEngine:
             raise errors[min(errors)]
         return answers
 
+    def _ask_in_turn(self, requests: dict[int, list[Request]], on_outcome: Callable[[Outcome], None]) -> None:
+        """Send each process its requests, one after the other; what it has begun is for another one to finish."""
+        if self._busy:
+            raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
+        self._busy = True
+        owing: dict[int, float] = {}
+        errors: dict[int, Exception] = {}
+        while owing or (any(requests.values()) and not errors):
+            for process, waiting in requests.items():
+                if waiting and process not in owing and not errors:
+                    self._send(process, waiting.pop(0))
+                    owing[process] = 0.0
+            answers, found = self._collect(owing, on_outcome, self._timeout, first=True)
+            errors.update(found)
+            for process, begun in answers.items():
+                if isinstance(begun, Begun):
+                    order = self._asked[process][1]
+                    finisher = self._placement.shared[order.worker].process
+                    requests.setdefault(finisher, []).append(("finish", order, begun))
+        self._busy = False  # all have answered, be it with an error
+        if errors:
+            raise errors[min(errors)]
+
     def _send(self, process: int, request: Request) -> None:
         self._asked[process], self._at_work[process] = request, ()
         try:
@@ -284,6 +316,8 @@ class LocalEngine:
             suspects = [order.target for order, _ in arguments[0]]
         if call == "interval":  # of one worker, whose own failure is known by its advance
             call, suspects = "advance", [arguments[0].advance.worker]
+        if call in ("begin", "finish"):  # as above
+            call, suspects = "advance", [arguments[0].worker]
         alone = process >= self._placement.processes
         if alone:
             suspects = [self._placement.alone[process - self._placement.processes]]
@@ -345,7 +379,7 @@ def serve(pipe: Any, tied: bool, number: int) -> None:
 def _answer(host: Host, method: str, arguments: list[Any], pipe: Any) -> tuple[str, Any]:
     try:
         returned = getattr(host, method)(*arguments)
-        if method == "advance":
+        if method in ("advance", "finish"):
             for outcome in returned:
                 pipe.send(("outcome", outcome))
             return "done", None

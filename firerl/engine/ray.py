@@ -24,7 +24,7 @@ from firerl import checkpoint, durable, files
 from firerl.engine import ray_cluster
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.host import Failure, Host, Parcel, unpack
+from firerl.engine.host import Begun, Failure, Host, Parcel, unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.sending import packed
@@ -86,6 +86,14 @@ class Workers:
         if part:
             yield part
 
+    def begin(self, order: Advance, count: int) -> Begun:
+        """As Host.begin."""
+        return self._host.begin(order, count)
+
+    def finish(self, order: Advance, begun: Begun) -> Iterator[list[Outcome]]:
+        """As Host.finish; what another actor has begun."""
+        yield list(self._host.finish(order, begun))
+
     def weights(self, workers: Sequence[int]) -> Any:
         """Of each worker as Host.receive takes them; one by itself, since each goes its own way."""
         packed = self._host.weights(workers)
@@ -135,7 +143,7 @@ class RayEngine:
         if workers is not None:
             self.processes = min(self.processes, -(-workers // spec.stacked))
         self._placement = Placement(self.processes, spec.stacked, tuple(alone))
-        self._balance = Balance()
+        self._balance = Balance(spec.chunk)
         self._actors: list[Any] = []
         self._closed = False
         try:
@@ -173,11 +181,20 @@ class RayEngine:
             self._ask("load", {p: (mine, *states[p]) for p, mine in split.items()}, split)
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
-        left = {process: list(mine) for process, mine in self._placement.split(orders).items()}
-        streams = {
-            self._actors[process].advance.options(num_returns="streaming").remote(mine): process
-            for process, mine in left.items()
+        self._balance.asked(orders)
+        shared, whole = self._placement.shares(orders)
+        homes, streaming = self._placement, {"num_returns": "streaming"}
+        # An actor does what it is asked in turn: it begins what it shares, does its own, finishes what others began.
+        begun = {
+            order: self._actors[homes.process_of(order.worker)].begin.remote(order, homes.shared[order.worker].first)
+            for order in shared
         }
+        left = {process: list(mine) for process, mine in homes.split(whole).items()}
+        streams = {self._actors[p].advance.options(**streaming).remote(mine): p for p, mine in left.items()}
+        for order, reference in begun.items():
+            finisher = homes.shared[order.worker].process
+            left.setdefault(finisher, []).append(order)
+            streams[self._actors[finisher].finish.options(**streaming).remote(order, reference)] = finisher
         outcomes: list[Outcome] = []
 
         def hear(process: int, part: list[Outcome]) -> None:
@@ -189,6 +206,7 @@ class RayEngine:
                 on_outcome(outcome)
 
         self._stream("advance", streams, hear, lambda process: left[process][:1])
+        self._placement = homes.gone_on(order.worker for order in shared)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:

@@ -42,7 +42,7 @@ class SimulatedEngine:
         self._host = Host(spec, durable=False)
         self._costs = costs
         self._speeds: dict[int, float] = {}
-        self._balance = Balance()
+        self._balance = Balance(spec.chunk, trip_seconds=_given(costs.seconds_per_copy, MOVE_SECONDS))
         self._ahead = 0.0  # seconds of virtual over real time
         self._still: tuple[float, float] | None = None  # at the first ``begin``, and virtual seconds since
         self._under_way: list[tuple[float, int, Done]] = []  # a heap: when it is done, its worker
@@ -69,14 +69,28 @@ class SimulatedEngine:
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         steps = {order.worker: order.steps for order in orders}
+        self._balance.asked(orders)
         with self._busy() as busy:
             for outcome in self._host.advance(orders):
                 timed = self._timed(outcome, steps[outcome.worker])
-                busy[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
+                for process, seconds in self._spent(timed):
+                    busy[process] += seconds
                 outcomes.append(timed)
                 self._balance.hear(self._placement, timed)
                 on_outcome(timed)
+        self._placement = self._placement.gone_on(w for w in sorted(steps) if w in self._placement.shared)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
+
+    def _spent(self, outcome: Outcome) -> Iterator[tuple[int, float]]:
+        """Processes, and the seconds of each, that have gone into an interval."""
+        home, taken = self._placement.process_of(outcome.worker), outcome.train_seconds + outcome.evaluate_seconds
+        if (share := self._placement.shared.get(outcome.worker)) is None:
+            yield home, taken
+        else:
+            trip = _given(self._costs.seconds_per_copy, MOVE_SECONDS)
+            first = outcome.train_seconds * share.first / (share.first + share.last)
+            yield home, first + trip
+            yield share.process, taken - first + trip
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
         with self._busy() as busy:

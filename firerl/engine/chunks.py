@@ -1,0 +1,27 @@
+"""An interval's training in chunks: between two of them a worker may go on in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Metrics = Mapping[str, float]
+
+
+def sizes(steps: int, chunk: int | None) -> list[int]:
+    """The steps of each call of train(); ``chunk``: of all but the last, None: of one for all."""
+    if chunk is None or steps <= chunk:
+        return [steps]
+    return [chunk] * (steps // chunk) + ([steps % chunk] if steps % chunk else [])
+
+
+def averaged(parts: Sequence[tuple[int, Metrics]]) -> Metrics:
+    """The metrics of an interval from those of its chunks (steps, metrics): each name's mean over the steps of the
+    chunks that have it. Where there is one chunk they are its own, to the bit."""
+    if len(parts) == 1:
+        return parts[0][1]
+    names = dict.fromkeys(name for _, metrics in parts for name in metrics)
+    return {
+        name: sum(steps * metrics[name] for steps, metrics in parts if name in metrics)
+        / sum(steps for steps, metrics in parts if name in metrics)
+        for name in names
+    }
