@@ -64,6 +64,9 @@ class AsyncController(Controller):
         while not self._stopped(session.generation):
             session.send()
             session.take(session.engine.next())
+            if session.round_is_over() and engine.outdated:
+                self._say_grown(session.step())
+                break
         return session.generation
 
     def report(self, done: Done, state: State) -> tuple[State, Point]:
@@ -195,6 +198,10 @@ class _Session:
                 if o.network and o.network.name in self.files
             },
         )
+
+    def round_is_over(self) -> bool:
+        """Whether as many reports as there are workers have come since this was last so."""
+        return self.generation.number % len(self.generation.state.workers) == 0
 
     def step(self) -> int:
         """How far the members are, on average: what a person is told, and a clock that never goes back."""

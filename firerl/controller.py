@@ -112,10 +112,13 @@ class Controller:
             if self._stopped(generation):
                 return generation
             if engine.outdated:
-                text = f"the cluster has grown: going on with more actors from step {generation.step}"
-                self.store.note(text)
-                self.observer.note(text)
+                self._say_grown(generation.step)
                 return generation
+
+    def _say_grown(self, step: int) -> None:
+        text = f"the cluster has grown: going on with more actors from step {step}"
+        self.store.note(text)
+        self.observer.note(text)
 
     def _next_generation(self, engine: Engine, generation: Generation, clock: Clock) -> Generation:
         """Evaluation points up to the next ready, then the commit."""

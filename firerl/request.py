@@ -34,8 +34,6 @@ from firerl.loggers import check_loggers
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
 
-ASYNCHRONOUS = ("inline", "local", "simulated")  # engines that sync=false can run on
-
 
 @dataclass(frozen=True)
 class PopulationConfig:
@@ -202,8 +200,6 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
 
 def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None:
     """Raise SettingError where nobody waits and something of the run needs that they do."""
-    if not config.sync and config.engine.name not in ASYNCHRONOUS:
-        raise SettingError(f"engine={config.engine.name}: sync=false needs one of {', '.join(ASYNCHRONOUS)}")
     stacked = 1 if learner is None or config.sync else learner.stacked_of(config.settings)
     if stacked > 1:
         raise SettingError(f"learner.stacked={stacked}: must be null with sync=false, where nobody trains together")

@@ -249,8 +249,6 @@ def test_a_promotion_reaches_a_child_in_the_middle_of_its_interval(tmp_path: Pat
 
 
 def test_what_needs_that_workers_wait_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"^engine=ray: sync=false needs one of inline, local, simulated$"):
-        firerl.run("quadratic", run_dir=tmp_path / "r", engine="ray", sync=False)
     with pytest.raises(SettingError, match=r"^learner\.stacked=2: must be null with sync=false"):
         firerl.run("classifier", run_dir=tmp_path / "r", settings={"stacked": 2}, sync=False)
     firerl.run("quadratic", run_dir=tmp_path / "r", engine="inline", **{**SMALL, "steps": 20})

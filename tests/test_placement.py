@@ -40,9 +40,9 @@ def test_processes_without_work_are_told_in_one_line() -> None:
     for processes in (1, 2, 3, 4, 8, 11, 22):
         assert poor_fit(processes, 22, 1) == ""  # at most 8 % idle
     assert poor_fit(16, 22, 1) == (
-        "22 workers in 16 processes leave 31% of their time idle; with chunk= (a part of eval_interval) processes share "
-        "workers; with engine.processes=22 the operating system shares the cores evenly, where memory suffices for 22 "
-        "processes"
+        "22 workers in 16 processes leave 31% of their time idle; with chunk= (a part of eval_interval) processes "
+        "share workers; with engine.processes=22 the operating system shares the cores evenly, where memory suffices "
+        "for 22 processes"
     )
     assert poor_fit(16, 22, 1, chunked=True) == ""
     assert poor_fit(5, 22, 2).startswith(

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from async_runs import check_no_step_twice, last_hash, played_again, points_of
 from test_imagenet_runs import generations
 from test_promises import files, finish, journal, launch
 
+from firerl.agents.quadratic.learner import Quadratic
+from firerl.evolution.population import Copy, Promote
 from firerl.journal_db import Journal
 
 ray = pytest.importorskip("ray")
@@ -85,6 +88,29 @@ def test_machines_may_go_and_come(tmp_path: Path, undisturbed: Path, cluster: Cl
     assert "the cluster has grown: going on with more actors" in output
     assert journal(run_dir) == journal(undisturbed)
     assert files(run_dir) == files(undisturbed)
+
+
+@pytest.mark.timeout(400)
+def test_where_nobody_waits_a_lost_machine_costs_what_was_under_way(tmp_path: Path, cluster: Cluster) -> None:
+    """Given the order of its reports the journal is that of one process; the machine that joins is used."""
+    run_dir, arguments = tmp_path / "r", [*QUADRATIC, "sync=false", "algo.max_eval_steps=300", "algo.significance=0.2"]
+    process = launch(*arguments, "engine=ray", f"engine.address={cluster.address}", f"run_dir={run_dir}")
+    wait_for(lambda: generations(run_dir) >= 200 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[0]
+    cluster.kill(cluster.others.pop())
+    wait_for(lambda: "machine failure" in notes(run_dir) or process.poll() is not None)
+    before = generations(run_dir)
+    wait_for(lambda: generations(run_dir) >= before + 20 or process.poll() is not None)
+    os.kill(process.pid, signal.SIGSTOP)
+    cluster.add()
+    os.kill(process.pid, signal.SIGCONT)
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    assert re.search(r"actor \d is lost.*computing again", output)
+    assert "the cluster has grown: going on with more actors" in output
+    check_no_step_twice(run_dir)
+    assert any(isinstance(d, Copy | Promote) for point in points_of(run_dir) for d in point.decisions)
+    assert played_again(run_dir, Quadratic, tmp_path / "again") == last_hash(run_dir)
 
 
 def notes(run_dir: Path) -> str:

@@ -178,20 +178,25 @@ class Host:
 
     def interval(self, order: Interval) -> Done:
         """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
+        outcome = self.become_and_advance(order)
+        saved = self.save(order.folder, NEXT, [order.advance.worker])
+        return Done(outcome, saved[0] if saved else None)
+
+    def become_and_advance(self, order: Interval, read: Read = checkpoint.read) -> Outcome:
+        """An interval but for the saving. Raises as ``create`` and ``load``."""
         worker = order.advance.worker
         if order.advance.died is None:
             if isinstance(order.build, Create):
-                self.create([order.build])
+                self.create([order.build], read)
             elif order.build is not None:
-                self.load([order.build])
+                self.load([order.build], read)
             if order.hyperparameters is not None:
                 source, weights = worker, None
                 if order.weights is not None:  # those of a file, which is nobody in this process
-                    source, weights = -1, checkpoint.dumps(checkpoint.read(order.weights)["weights"])
+                    source, weights = -1, checkpoint.dumps(read(order.weights)["weights"])
                 self.receive([(Transfer(source, worker, order.hyperparameters), weights)])
         [outcome] = self.advance([order.advance])
-        saved = self.save(order.folder, NEXT, [worker])
-        return Done(outcome, saved[0] if saved else None)
+        return outcome
 
     def weights(self, workers: Sequence[int]) -> dict[int, bytes | Failure]:
         """Each worker's weights as ``receive`` takes them, or the failure that it has yet to tell."""

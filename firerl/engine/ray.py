@@ -13,19 +13,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import dill
 
 import firerl
 from firerl import checkpoint, durable, files
 from firerl.engine import ray_cluster
 from firerl.engine.balance import Balance
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.host import Begun, Failure, Host, Parcel, unpack
+from firerl.engine.base import (
+    Advance,
+    Create,
+    Done,
+    Interval,
+    LearnerSpec,
+    Load,
+    MachineFailure,
+    Outcome,
+    Saved,
+    Transfer,
+)
+from firerl.engine.host import NEXT, unpack
 from firerl.engine.placement import Placement, trips
+from firerl.engine.ray_actor import Node, Workers
 from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
@@ -36,87 +45,6 @@ _LOOK_SECONDS = 0.5
 _SAVING = 4  # actors whose states are on their way here at a time, and states that are written at a time
 _AHEAD = 2  # states that an actor makes before they are fetched: else all of them would lie in the object store
 _FLIGHT = 128 * 10**6  # bytes of states in this process at a time (of one state, if that is larger)
-_BATCH_SECONDS = 0.1  # outcomes travel together where they come faster
-
-
-@dataclass(frozen=True)
-class Node:
-    """What an actor says of where it lives."""
-
-    host: str
-    firerl: str
-    python: str
-
-
-class Workers:
-    """What lives in an actor: a Host and its learners."""
-
-    def start(self, packed: bytes, process: int, paths: Sequence[str]) -> Node:
-        """Import the learner; modules are looked for in the controller's ``paths``, too.
-
-        Raises SettingError where that cannot be done, or where its device does not work.
-        """
-        sys.path += [path for path in paths if path not in sys.path]
-        node = Node(platform.node(), firerl.__version__, platform.python_version())
-        try:
-            spec = dill.loads(packed)
-        except Exception as error:
-            text = f"node {node.host} cannot import the learner: {type(error).__name__}: {error}"
-            raise SettingError(text) from None
-        self._host = Host(spec, process=process)
-        return node
-
-    def create(self, orders: Sequence[Create], weights: bytes | None) -> None:
-        """As Host.create; ``weights`` are those of the orders' file."""
-        self._host.create(orders, lambda path: checkpoint.unpacked(weights or b"", path))
-
-    def load(self, orders: Sequence[Load], *states: bytes) -> None:
-        """As Host.load, with the contents of the orders' files."""
-        contents = dict(zip([order.path for order in orders], states, strict=True))
-        self._host.load(orders, lambda path: checkpoint.unpacked(contents[path], path))
-
-    def advance(self, orders: Sequence[Advance]) -> Iterator[list[Outcome]]:
-        """As Host.advance; what has come of the orders, in parts."""
-        part, sent = [], time.monotonic()
-        for outcome in self._host.advance(orders):
-            part.append(outcome)
-            if time.monotonic() - sent >= _BATCH_SECONDS:
-                yield part
-                part, sent = [], time.monotonic()
-        if part:
-            yield part
-
-    def begin(self, order: Advance, count: int) -> Begun:
-        """As Host.begin."""
-        return self._host.begin(order, count)
-
-    def finish(self, order: Advance, begun: Begun) -> Iterator[list[Outcome]]:
-        """As Host.finish; what another actor has begun."""
-        yield list(self._host.finish(order, begun))
-
-    def weights(self, workers: Sequence[int]) -> Any:
-        """Of each worker as Host.receive takes them; one by itself, since each goes its own way."""
-        packed = self._host.weights(workers)
-        return tuple(packed[worker] for worker in workers) if len(workers) > 1 else packed[workers[0]]
-
-    def receive(self, orders: Sequence[Transfer], sources: Sequence[int], *weights: bytes | Failure) -> None:
-        """As Host.receive; the weights of ``sources``, in their order."""
-        by_source = dict(zip(sources, weights, strict=True))
-        self._host.receive([(order, by_source[order.source] if order.moves else None) for order in orders])
-
-    def give(self, workers: Sequence[int]) -> list[Parcel]:
-        """As Host.give."""
-        return self._host.give(workers)
-
-    def take(self, parcels: Sequence[Parcel]) -> int:
-        """As Host.take; how many."""
-        self._host.take(parcels)
-        return len(parcels)
-
-    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes, str]]:
-        """As Host.states, each with its digest."""
-        for worker, data in self._host.states(workers):
-            yield worker, data, files.digest(data)
 
 
 class RayEngine:
@@ -145,6 +73,8 @@ class RayEngine:
         self._placement = Placement(self.processes, spec.stacked, tuple(alone))
         self._balance = Balance(spec.chunk)
         self._actors: list[Any] = []
+        self._under_way: dict[Any, Interval] = {}  # where nobody waits
+        self._waited: dict[Any, float] = {}  # seconds for each of them
         self._closed = False
         try:
             self._start(packed(spec))
@@ -264,6 +194,37 @@ class RayEngine:
         self._balance.took(time.monotonic() - begun, moved)
         self._placement = after
         return moved
+
+    def process_of(self, worker: int) -> int:
+        return self._placement.process_of(worker)
+
+    def begin(self, order: Interval) -> None:
+        process = self.process_of(order.advance.worker)
+        contents = {path: checkpoint.packed(path) for path in _files_of(order)}
+        reference = self._actors[process].interval.remote(order, contents)
+        self._under_way[reference], self._waited[reference] = order, 0.0
+
+    def next(self) -> Done:
+        while True:
+            begun = time.monotonic()
+            ready, waiting = self._ray.wait(list(self._under_way), num_returns=1, timeout=_LOOK_SECONDS)
+            if ready:
+                return self._done(ready[0])
+            for reference in waiting:
+                self._waited[reference] += time.monotonic() - begun
+                if self._timeout is not None and self._waited[reference] > self._timeout:
+                    orders = [self._under_way[reference].advance]
+                    raise self._silent("advance", self.process_of(orders[0].worker), self._timeout, orders)
+
+    def _done(self, reference: Any) -> Done:
+        order = self._under_way.pop(reference)
+        worker = order.advance.worker
+        outcome, state = self._get(reference, "advance", self.process_of(worker), [order.advance])
+        if state is None:
+            return Done(outcome, None)
+        name = f"{NEXT}-w{worker}.pt"
+        files.write(order.folder / name, state)
+        return Done(outcome, Saved(worker, name, len(state), files.digest(state)))
 
     def close(self) -> None:
         self._closed = True
@@ -403,6 +364,14 @@ class RayEngine:
             suspects = [self._placement.alone[process - self.processes]]
         workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
         return MachineFailure(text + workers, process=process, call=method, suspects=suspects, alone=alone)
+
+
+def _files_of(order: Interval) -> set[Path]:
+    """The files that an actor must read for ``order``."""
+    named = {order.weights}
+    if order.build is not None:
+        named.add(order.build.path if isinstance(order.build, Load) else order.build.weights)
+    return {path for path in named if path is not None}
 
 
 def _portions(orders: Sequence[Load]) -> Iterator[list[Load]]:
