@@ -218,6 +218,7 @@ class RayEngine:
 
     def _done(self, reference: Any) -> Done:
         order = self._under_way.pop(reference)
+        del self._waited[reference]
         worker = order.advance.worker
         outcome, state = self._get(reference, "advance", self.process_of(worker), [order.advance])
         if state is None:
