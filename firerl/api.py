@@ -329,7 +329,7 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     workers = sum(config.sizes) + config.evaluators
     hosts = engine.processes or usual_processes(engine.devices, usable_cores())
     idle = poor_fit(hosts, workers, stacked, config.chunk is not None)
-    if idle and engine.name not in ("inline", "ray"):
+    if idle and config.sync and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
     cluster = _cluster_of(engine)

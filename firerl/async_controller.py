@@ -57,16 +57,18 @@ class AsyncController(Controller):
         return self._seconds_before + self._seconds_here
 
     def _run_on(self, engine: Engine, generation: Generation) -> Generation:
-        """Report after report, until the run ends or a process dies."""
+        """Report after report, until the run ends, a process dies, or another engine can do better."""
         self._seconds_before, self._seconds_here = super()._seconds(), 0.0
         session = _Session(self, cast(AsynchronousEngine, engine), generation)
         self.observer.started(self.config, self.store.journal(), session.step(), engine.processes)
-        while not self._stopped(session.generation):
-            session.send()
+        growing = False  # what is under way is waited for, then another engine goes on with more processes
+        while not self._stopped(session.generation) and (session.busy or not growing):
+            if not growing:
+                session.send()
             session.take(session.engine.next())
-            if session.round_is_over() and engine.outdated:
-                self._say_grown(session.step())
-                break
+            growing = growing or (session.round_is_over() and engine.outdated)
+        if growing and not self._stopped(session.generation):
+            self._say_grown(session.step())
         return session.generation
 
     def report(self, done: Done, state: State) -> tuple[State, Point]:
@@ -200,7 +202,7 @@ class _Session:
         )
 
     def round_is_over(self) -> bool:
-        """Whether as many reports as there are workers have come since this was last so."""
+        """Whether as many reports as there are workers have come since the last round was."""
         return self.generation.number % len(self.generation.state.workers) == 0
 
     def step(self) -> int:

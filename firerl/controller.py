@@ -55,7 +55,7 @@ class Controller:
         self.start_engine = start_engine
         self.step = 0  # of the last reports: where the engine is
         self.suspects = Suspects()
-        self.balancing = True  # until a move has failed
+        self.balancing = True  # until a move has failed: a process has no memory for one worker more, say
         self.setup = setup_of(config)
         self.algorithm: ModuleType = find.algorithm(config.algo.name)
         self.settings = build(self.algorithm.Settings, config.algo.settings, "algo.")
@@ -74,6 +74,7 @@ class Controller:
                         engine.close()
                 return results.write(self.config, self.learner, self.store, generation, stopped)
             except MachineFailure as failure:
+                self.balancing = self.balancing and not failure.moving
                 self.store.note(f"machine failure: {failure}")
                 if self.store.last().number != before.number:
                     failures, self.suspects = 0, self._still_suspects()
@@ -143,7 +144,7 @@ class Controller:
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
                 if ready and self.balancing and step < self.config.steps:
-                    self._balance(engine)
+                    engine.balance()
             self._tell(step, state, points[-1], ready, clock)
             if ready:
                 return generation
@@ -169,14 +170,6 @@ class Controller:
             step = state.workers[outcome.worker].step
             self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
             self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
-
-    def _balance(self, engine: Engine) -> None:
-        """Let workers move. Where that fails (a process has no memory for one more, say) they stay from now on."""
-        try:
-            engine.balance()
-        except MachineFailure:
-            self.balancing = False
-            raise
 
     def _commit(
         self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock

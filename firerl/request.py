@@ -126,7 +126,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
 
     settings = learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
-    _check_chunk(request.chunk, eval_interval, learner.granularity_of(settings))
+    _check_chunk(request, eval_interval, learner.granularity_of(settings))
     space = Space.parse(space_of(learner, settings, raw.get("space") or {}))
     check_stacked(learner, learner_name, settings, space)
     offered = {
@@ -235,10 +235,16 @@ def _intervals(
     return eval_interval, ready_interval, steps
 
 
-def _check_chunk(chunk: int | None, eval_interval: int, granularity: int) -> None:
-    if chunk is not None:
-        check_multiple("chunk", chunk, granularity, "the learner's granularity")
-        check_multiple("eval_interval", eval_interval, chunk, "chunk")
+def _check_chunk(request: Request, eval_interval: int, granularity: int) -> None:
+    """Raise SettingError unless two processes can share an interval in such parts."""
+    if (chunk := request.chunk) is None:
+        return
+    if not request.sync:
+        raise SettingError(f"chunk={chunk}: must be null with sync=false, where no process waits for another")
+    check_multiple("chunk", chunk, granularity, "the learner's granularity")
+    check_multiple("eval_interval", eval_interval, chunk, "chunk")
+    if chunk == eval_interval:
+        raise SettingError(f"chunk={chunk}: must be a part of eval_interval={eval_interval}, a half of it or less")
 
 
 def _workers(population: PopulationConfig, preset: Preset) -> tuple[tuple[int, ...], int]:

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import firerl
-from firerl.engine.balance import LEAST_GAIN, MOVE_SECONDS, Balance, moves
+from firerl.engine.balance import MOVE_SECONDS, Balance, moves
 from firerl.engine.base import MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.engine.placement import Placement, trips
+from firerl.engine.sharing import LEAST_GAIN
 from firerl.journal_db import Journal
 
 
@@ -141,7 +142,7 @@ def test_a_move_that_fails_costs_no_second_one(tmp_path: Path, monkeypatch: pyte
 
     def fail(_: InlineEngine) -> int:
         calls.append(1)
-        raise MachineFailure("no memory")
+        raise MachineFailure("no memory", moving=True)
 
     monkeypatch.setattr(InlineEngine, "balance", fail)
     firerl.run("quadratic", run_dir=tmp_path / "2", **settings)

@@ -26,9 +26,10 @@ def test_a_metric_is_the_mean_over_the_steps_of_the_chunks_that_have_it() -> Non
     assert averaged(parts) == {"loss": pytest.approx(110 / 50), "first": 5.0, "last": -1.0}
 
 
-def test_the_metrics_of_one_chunk_are_its_own_to_the_bit() -> None:
-    assert averaged([(3, {"loss": 0.1})]) == {"loss": 0.1}
-    assert 3 * 0.1 / 3 != 0.1
+def test_what_is_the_same_in_all_chunks_is_kept_to_the_bit() -> None:
+    assert averaged([(3, {"loss": 0.1}), (3, {"loss": 0.1}), (1, {"loss": 0.1})]) == {"loss": 0.1}
+    assert averaged([(3, {"loss": 1e308}), (3, {"loss": 1.2e308})])["loss"] == pytest.approx(1.1e308)
+    assert repr(averaged([(3, {"loss": float("nan")}), (3, {"loss": 1.0})])) == "{'loss': nan}"
 
 
 def outcomes(chunk: int | None, stacked: int, acts: dict[str, Any], steps: int = 30) -> list[Outcome]:
@@ -51,8 +52,24 @@ def test_chunks_change_metrics_alone(stacked: int) -> None:
 
 
 @pytest.mark.parametrize(("stacked", "acts"), [(1, {"train": "raise"}), (2, {"train": "raise"}), (2, {"rope": "fail"})])
-def test_who_fails_in_a_chunk_trains_no_more(stacked: int, acts: dict[str, Any]) -> None:
+def test_who_fails_in_a_chunk_trains_no_more(stacked: int, acts: dict[str, Any], monkeypatch: Any) -> None:
+    trained, train = list[float](), Walk.train
+
+    def spy(self: Walk, steps: int) -> Any:
+        trained.append(self.values["lr"])
+        return train(self, steps)
+
+    monkeypatch.setattr(Walk, "train", spy)
     failed, other = outcomes(10, stacked, acts)
     assert failed.failure in ("ZeroDivisionError", "ArithmeticError")
     assert other.failure is None
     assert other.metrics["steps"] == 20.0
+    assert trained.count(0.2) == 3
+    assert trained.count(0.1) == (2 if stacked == 2 and "train" in acts else 1)  # in its group, then for itself
+
+
+def test_a_group_whose_members_have_all_failed_trains_no_more() -> None:
+    host = Host(LearnerSpec(Roped, {"folder": ".", "stacked": 2}, stacked=2, chunk=10))
+    host.create([Create(worker, {"lr": 0.1, "rope": "fail"}, 5) for worker in (0, 1)])
+    found = list(host.advance([Advance(worker, 30, 7) for worker in (0, 1)]))
+    assert [outcome.failure for outcome in found] == ["ArithmeticError"] * 2

@@ -128,6 +128,8 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
     assert refusal(BLOCKY, "eval_interval=1000").startswith("eval_interval=1000 is no multiple of")
     assert refusal(BLOCKY, "chunk=1000").startswith("chunk=1000 is no multiple of the learner's granularity=64")
     assert refusal(BLOCKY, "chunk=192").startswith("eval_interval=1024 is no multiple of chunk=192")
+    assert refusal(BLOCKY, "chunk=1024").startswith("chunk=1024: must be a part of eval_interval=1024")
+    assert refusal(BLOCKY, "chunk=256", "sync=false").startswith("chunk=256: must be null with sync=false")
     assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
     assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000", "ready_interval=4096")
 

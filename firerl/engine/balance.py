@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import mean, median
+from statistics import median
 
 from firerl.engine.base import Advance, Outcome
 from firerl.engine.placement import Placement, Share
-from firerl.engine.sharing import LEAST_GAIN, Pace, shares
+from firerl.engine.sharing import LEAST_GAIN, Model, Pace, shares
+from firerl.engine.speeds import Speeds
 
 MOVE_SECONDS = 0.1  # what a move costs at least: a state is packed, sent, and its learner built again
+WORTH_A_CHANGE = 0.05  # of an interval: another plan for who is shared must promise as much
+FORGETS = 0.9  # what a trip between two processes has cost counts less with every ready without one
+
+Shared = Mapping[int, Share]
 
 
 @dataclass
 class Balance:
-    """What units (workers, or groups that train as one) have taken, and where they should live."""
+    """What units (workers, or groups that train as one) have taken, and where they should live.
+
+    First whole units move, as often as that pays. Then, where an interval has chunks, workers are shared: from one
+    ready to the next as a trial, and longer only if its intervals were shorter than those before. After a trial that
+    has failed the next comes two readies later, then four, and so on.
+    """
 
     chunk: int | None = None  # steps of one; between two of them a worker may change its process
     move_seconds: float = MOVE_SECONDS  # what one move costs
-    trip_seconds: float = 0.0  # what an interval in two processes costs each of them: tried once, known then
+    trip_seconds: float = 0.0  # what a shared interval costs each of its processes: tried once, known then
     _chunks: int = 1  # of an interval
-    _seconds: dict[int, float] = field(default_factory=dict)  # of each unit, since the last ready
-    _times: dict[int, int] = field(default_factory=dict)  # how often it was measured since then
+    _speeds: Speeds = field(default_factory=Speeds)
+    _rounds: list[float] = field(default_factory=list)  # seconds of each interval since the last ready
     _trips: list[float] = field(default_factory=list)  # seconds of each since then
-    _left: dict[int, tuple[int, float]] = field(default_factory=dict)  # who moved: from where, mean seconds there
-    _whole: dict[int, int] = field(default_factory=dict)  # where the shared ones would live otherwise
-    _paces: dict[tuple[int, int], float] = field(default_factory=dict)  # shown by units that moved
+    _homes: Mapping[int, int] = field(default_factory=dict)  # where the shared ones would live otherwise
+    _plan: Shared = field(default_factory=dict)  # who is shared, as seen from there
+    _unshared: float | None = None  # while sharing is on trial: seconds of an interval before it
+    _pause: int = 1  # readies until the next trial; the first is full of imports
+    _patience: int = 2  # readies that a failed trial is followed by
 
     def asked(self, orders: Sequence[Advance]) -> None:
         """Workers are about to train."""
@@ -35,81 +47,68 @@ class Balance:
 
     def hear(self, placement: Placement, outcome: Outcome) -> None:
         """A worker has trained and evaluated. Those that are alone stay where they are, so they do not count."""
-        if outcome.worker not in placement.alone:
-            unit, taken = placement.group_of(outcome.worker), outcome.train_seconds + outcome.evaluate_seconds
-            self._seconds[unit] = self._seconds.get(unit, 0.0) + taken
-            self._times[unit] = self._times.get(unit, 0) + 1
+        self._speeds.hear(placement, outcome)
         if outcome.trip_seconds:
             self._trips.append(outcome.trip_seconds)
+
+    def waited(self, seconds: float) -> None:
+        """All have trained and evaluated, so many seconds after they began."""
+        self._rounds.append(seconds)
 
     def after(self, placement: Placement) -> Placement:
         """Where everybody should live from this ready on; ``placement`` is where they have lived since the last.
 
         Whoever moves shows afterwards how fast its new process is.
         """
-        places = {unit: self._whole.get(unit, placement.home(unit)) for unit in self._seconds}
-        means = {unit: seconds / self._times[unit] for unit, seconds in self._seconds.items() if seconds > 0}
-        alone = {unit: taken for unit, taken in means.items() if unit not in placement.shared}
-        for unit, (old, before) in self._left.items():
-            if unit in alone:
-                self._paces[old, places[unit]] = alone[unit] / before
-        pace = self._pace(alone or means, places, placement.processes)
-        seconds = {unit: taken * self._unshared(placement, unit, pace) for unit, taken in self._seconds.items()}
-        found = moves(seconds, places, placement.processes, pace, self.move_seconds)
-        homes = {**places, **found}
-        then = {unit: taken * pace(places[unit], homes[unit]) for unit, taken in seconds.items()}
-        shared = self._shared(placement, then, homes, pace)
-        self._left = {unit: (places[unit], means[unit]) for unit in found if unit in alone}
-        self._whole = {unit: homes[unit] for unit in shared}
-        self._seconds, self._times, self._trips = {}, {}, []
-        return _settled(placement, homes, shared)
+        times = self._speeds.times()
+        homes = {unit: self._homes.get(unit, placement.home(unit)) for unit in times}
+        self.trip_seconds = median(self._trips) if self._trips else self.trip_seconds * FORGETS
+        pace = self._speeds.learn(homes, placement.processes)
+        work = self._speeds.work(homes, pace)
+        seconds = {unit: (work[unit].train + work[unit].evaluate) * count for unit, count in times.items()}
+        found = moves(seconds, homes, placement.processes, pace, self.move_seconds)
+        moved = found
+        if self._chunks > 1 and placement.stacked == 1:  # a group would have to travel as a whole
+            model = Model(work, homes, placement.processes, pace, self._chunks, self.trip_seconds)
+            there = {**homes, **found}
+            stay, self._plan = self._choose(model, replace(model, homes=there, work=self._speeds.work(there, pace)))
+            moved = {} if stay else found
+        self._homes = {unit: home for unit, home in {**homes, **moved}.items() if unit in self._plan}
+        after = _settled(placement, {**homes, **moved}, self._plan)
+        self._speeds.begin({u: placement.home(u) for u in times if placement.home(u) != after.home(u)})
+        self._rounds, self._trips = [], []
+        return after
 
-    def _unshared(self, placement: Placement, unit: int, pace: Pace) -> float:
-        """How many times as long the work of ``unit`` would have taken if it was not shared."""
-        if (share := placement.shared.get(unit)) is None:
-            return 1.0
-        home, other = placement.home(unit), share.process
-        if self._whole[unit] == home:
-            return (share.first + share.last) / (share.first + share.last * pace(home, other))
-        return (share.first + share.last) / (share.last + share.first * pace(other, home))
-
-    def _shared(
-        self, placement: Placement, seconds: Mapping[int, float], homes: Mapping[int, int], pace: Pace
-    ) -> dict[int, Share]:
-        """Whom two processes should share; ``seconds`` since the last ready, of each in its home."""
-        if self._chunks < 2 or placement.stacked > 1:  # a group would have to travel as a whole
-            return {}
-        self.trip_seconds = median(self._trips) if self._trips else self.trip_seconds
-        intervals = max(self._times.values(), default=1)
-        each = {unit: taken / intervals for unit, taken in seconds.items()}
-        return shares(each, homes, placement.processes, pace, self._chunks, self.trip_seconds)
+    def _choose(self, stay: Model, move: Model) -> tuple[bool, Shared]:
+        """Whether all stay at home, rather than move as they should if nobody is shared; who is shared from now on."""
+        before, self._unshared = self._unshared, None
+        seconds = median(self._rounds) if self._rounds else None
+        if before is not None and seconds is not None and seconds > before * (1 - LEAST_GAIN):
+            self._pause, self._patience = self._patience, 2 * self._patience
+            return True, {}
+        plan = {unit: share for unit, share in self._plan.items() if unit in stay.homes}
+        if plan:
+            enough = stay.seconds(plan) * (1 - WORTH_A_CHANGE)
+            if move.seconds({}) < enough:
+                return False, {}
+            other = shares(stay)
+            return True, other if other and stay.seconds(other) < enough else plan
+        if move.homes != stay.homes:
+            return False, {}
+        if self._pause:
+            self._pause -= 1
+            return True, {}
+        plan = shares(stay)
+        self._unshared = seconds if plan else None
+        return True, plan
 
     def took(self, seconds: float, moved: int) -> None:
         """So many moves have taken so long: learners that are built slowly are moved for a larger gain only."""
         if moved:
             self.move_seconds = max(MOVE_SECONDS, seconds / moved)
 
-    def _pace(self, means: Mapping[int, float], places: Mapping[int, int], processes: int) -> Pace:
-        """As units that moved have shown it; else a process counts as fast as its units, on average, are."""
-        shown: list[list[float]] = [[] for _ in range(processes)]
-        for unit, taken in means.items():
-            shown[places[unit]].append(taken)
-        usual = mean(means.values()) if means else 1.0
-        levels = [mean(own) if own else usual for own in shown]
 
-        def pace(old: int, new: int) -> float:
-            if old == new:
-                return 1.0
-            if (old, new) in self._paces:
-                return self._paces[old, new]
-            if (new, old) in self._paces:
-                return 1 / self._paces[new, old]
-            return levels[new] / levels[old]
-
-        return pace
-
-
-def _settled(placement: Placement, homes: Mapping[int, int], shared: Mapping[int, Share]) -> Placement:
+def _settled(placement: Placement, homes: Mapping[int, int], shared: Shared) -> Placement:
     """Units live at their ``homes``, but for those that are in the other of their two processes just now."""
     there = {
         unit: Share(homes[unit], share.last, share.first)

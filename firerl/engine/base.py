@@ -97,7 +97,8 @@ class Outcome:
     traceback: str | None = None  # for people; not part of the journal
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
-    trip_seconds: float = 0.0  # where two processes have shared the interval: of what one of them did for that
+    begun_seconds: float = 0.0  # of train_seconds, in the process that has begun an interval for another to finish
+    trip_seconds: float = 0.0  # then: the longer of packing the worker there and unpacking it here
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,15 @@ class Done:
     saved: Saved | None  # None: the learner has failed
 
 
+MOVING = ("give", "take", "begin", "finish")  # methods of Host by which workers change their process
+
+
 class MachineFailure(Exception):
     """A process died or hung, or a device failed. No part of the run's result: the interval is computed again.
 
     ``process`` died or hung, or a worker in it found no memory; None: it was something else. It was at ``call`` (a
     method of Host); ``suspects`` are the workers at work then, else all that the call was for. ``alone``: it hosted one
-    worker only, as it was told to.
+    worker only, as it was told to. ``moving``: a worker was on its way to another process, or had just come.
     """
 
     def __init__(
@@ -150,9 +154,11 @@ class MachineFailure(Exception):
         suspects: Sequence[int] = (),
         alone: bool = False,
         memory: bool = False,
+        moving: bool = False,
     ):
         super().__init__(text)
         self.process, self.call, self.suspects, self.alone = process, call, tuple(suspects), alone
+        self.moving = moving
         self.memory = memory  # the host has none left for what a worker asked: as good as a death
 
 

@@ -16,12 +16,14 @@ def sizes(steps: int, chunk: int | None) -> list[int]:
 
 def averaged(parts: Sequence[tuple[int, Metrics]]) -> Metrics:
     """The metrics of an interval from those of its chunks (steps, metrics): each name's mean over the steps of the
-    chunks that have it. Where there is one chunk they are its own, to the bit."""
-    if len(parts) == 1:
-        return parts[0][1]
+    chunks that have it. What is the same in all of them is kept to the bit."""
     names = dict.fromkeys(name for _, metrics in parts for name in metrics)
-    return {
-        name: sum(steps * metrics[name] for steps, metrics in parts if name in metrics)
-        / sum(steps for steps, metrics in parts if name in metrics)
-        for name in names
-    }
+    return {name: _mean([(steps, metrics[name]) for steps, metrics in parts if name in metrics]) for name in names}
+
+
+def _mean(values: Sequence[tuple[int, float]]) -> float:
+    first = values[0][1]
+    if all(value == first for _, value in values):
+        return first
+    total = sum(steps for steps, _ in values)
+    return sum(steps / total * value for steps, value in values)

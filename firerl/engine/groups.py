@@ -93,6 +93,8 @@ def _train(
     failed: dict[int, BaseException] = {}
     for steps in sizes:
         training = [None if slot in failed else member for slot, member in enumerate(members)]
+        if not any(member is not None for member in training):
+            break
         returned = list(stack.train(training, steps))
         if [given is None for given in returned] != [member is None for member in training]:
             raise TypeError(f"train() of a stack must return a list with one entry for each of {len(members)} slots")

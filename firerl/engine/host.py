@@ -79,7 +79,7 @@ class Parcel:
 class Begun:
     """A worker on its way to the process that finishes its interval, and what its first chunks have given."""
 
-    parcel: Parcel
+    parcel: Parcel | None  # None: it stays where it is, since it cannot be packed in the middle of an interval
     parts: Sequence[tuple[int, chunks.Metrics]]  # of each chunk: steps, metrics
     train_seconds: float
     pack_seconds: float
@@ -166,15 +166,22 @@ class Host:
             with self._own_call(order.worker):
                 parts = _train(learner, chunks.sizes(order.steps, self._spec.chunk)[:count])
         trained = time.perf_counter()
-        [parcel] = self.give([order.worker])
+        try:
+            [parcel] = self.give([order.worker])
+        except SettingError:  # at the end of its interval it may be another one, or may have failed
+            return Begun(None, parts, trained - start, 0.0)
         return Begun(parcel, parts, trained - start, time.perf_counter() - trained)
 
     def finish(self, order: Advance, begun: Begun) -> Iterator[Outcome]:
         """Take a worker and train the rest of its interval, then evaluate. Raises as ``load``."""
+        self._at_work([order.worker])
         start = time.perf_counter()
-        self.take([begun.parcel])
+        if begun.parcel is not None:
+            self.take([begun.parcel])
         trip = max(begun.pack_seconds, time.perf_counter() - start)
-        yield replace(self._advance(order, begun=begun), trip_seconds=trip)
+        outcome = self._advance(order, begun=begun)
+        moved = begun.parcel is not None and outcome.failure is None
+        yield replace(outcome, begun_seconds=begun.train_seconds, trip_seconds=trip) if moved else outcome
 
     def interval(self, order: Interval) -> Done:
         """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
@@ -253,7 +260,7 @@ class Host:
                 parcels.append(Parcel(worker, self._failures.pop(worker)))
             elif worker in self._learners:
                 parcels.append(Parcel(worker, self._dump(worker), *self._learners.recipe(worker)))
-                self._learners.drop(worker)
+                self._learners.drop(worker, collect=True)
         return parcels
 
     def take(self, parcels: Sequence[Parcel]) -> None:

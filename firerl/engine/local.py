@@ -29,6 +29,7 @@ import multiprocess.resource_tracker
 from firerl.cores import SHARERS
 from firerl.engine.balance import Balance
 from firerl.engine.base import (
+    MOVING,
     Advance,
     Create,
     Done,
@@ -105,15 +106,17 @@ class LocalEngine:
             on_outcome(outcome)
 
         self._balance.asked(orders)
-        shared, whole = self._placement.shares(orders)
+        started = time.monotonic()
+        shared, whole = self._placement.split_shared(orders)
         requests: dict[int, list[Request]] = {}
         for order in shared:
             begun = ("begin", order, self._placement.shared[order.worker].first)
             requests.setdefault(self._placement.process_of(order.worker), []).append(begun)
         for process, mine in self._placement.split(whole).items():
             requests.setdefault(process, []).append(("advance", mine))
-        self._ask_in_turn(requests, hear)
-        self._placement = self._placement.gone_on(order.worker for order in shared)
+        gone = self._ask_in_turn(requests, hear)
+        self._placement = self._placement.gone_on(gone)
+        self._balance.waited(time.monotonic() - started)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
@@ -219,13 +222,15 @@ class LocalEngine:
             raise errors[min(errors)]
         return answers
 
-    def _ask_in_turn(self, requests: dict[int, list[Request]], on_outcome: Callable[[Outcome], None]) -> None:
-        """Send each process its requests, one after the other; what it has begun is for another one to finish."""
+    def _ask_in_turn(self, requests: dict[int, list[Request]], on_outcome: Callable[[Outcome], None]) -> list[int]:
+        """Send each process its requests, one after the other; what it has begun is for another one to finish. Who has
+        gone there."""
         if self._busy:
             raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
         self._busy = True
         owing: dict[int, float] = {}
         errors: dict[int, Exception] = {}
+        gone: list[int] = []
         while owing or (any(requests.values()) and not errors):
             for process, waiting in requests.items():
                 if waiting and process not in owing and not errors:
@@ -236,11 +241,15 @@ class LocalEngine:
             for process, begun in answers.items():
                 if isinstance(begun, Begun):
                     order = self._asked[process][1]
-                    finisher = self._placement.shared[order.worker].process
+                    finisher = process
+                    if begun.parcel is not None:
+                        finisher = self._placement.shared[order.worker].process
+                        gone.append(order.worker)
                     requests.setdefault(finisher, []).append(("finish", order, begun))
-        self._busy = False  # all have answered, be it with an error
-        if errors:
+        if errors:  # and _busy: workers that were on their way are nowhere
             raise errors[min(errors)]
+        self._busy = False
+        return gone
 
     def _send(self, process: int, request: Request) -> None:
         self._asked[process], self._at_work[process] = request, ()
@@ -277,6 +286,7 @@ class LocalEngine:
                     continue
                 del owing[process]
                 if isinstance(value, MachineFailure):
+                    value.moving = self._asked[process][0] in MOVING
                     raise self._blamed(process, str(value)) if value.memory else value
                 (errors if kind == "error" else answers)[process] = value
             for process in sorted(owing.keys() - {pipes[pipe] for pipe in ready}):
@@ -309,20 +319,20 @@ class LocalEngine:
     def _blamed(self, process: int, text: str) -> MachineFailure:
         """The failure of a process, with whom it may have come of."""
         call, *arguments = self._asked.get(process, ("start",))
-        suspects = self._at_work.get(process, ())
+        moving, suspects = call in MOVING, self._at_work.get(process, ())
         if not suspects and call in ("create", "advance"):
             suspects = [order.worker for order in arguments[0]]
         elif not suspects and call == "receive":
             suspects = [order.target for order, _ in arguments[0]]
         if call == "interval":  # of one worker, whose own failure is known by its advance
             call, suspects = "advance", [arguments[0].advance.worker]
-        if call in ("begin", "finish"):  # as above
-            call, suspects = "advance", [arguments[0].worker]
+        if call in ("begin", "finish"):  # as above, if the process has come so far
+            call = "advance"
         alone = process >= self._placement.processes
         if alone:
             suspects = [self._placement.alone[process - self._placement.processes]]
         workers = f" ({call} of worker {', '.join(map(str, suspects))})" if suspects else ""
-        return MachineFailure(text + workers, process=process, call=call, suspects=suspects, alone=alone)
+        return MachineFailure(text + workers, process=process, call=call, suspects=suspects, alone=alone, moving=moving)
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ class Placement:
         """The process of ``group``, but for those of it that are alone."""
         return self.moved.get(group, group % self.processes)
 
-    def shares(self, orders: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    def split_shared(self, orders: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Those of ``orders`` to advance that two processes share, and the others."""
         split: tuple[list[Any], list[Any]] = ([], [])
         for order in orders:

@@ -112,31 +112,48 @@ class RayEngine:
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         self._balance.asked(orders)
-        shared, whole = self._placement.shares(orders)
-        homes, streaming = self._placement, {"num_returns": "streaming"}
-        # An actor does what it is asked in turn: it begins what it shares, does its own, finishes what others began.
-        begun = {
-            order: self._actors[homes.process_of(order.worker)].begin.remote(order, homes.shared[order.worker].first)
-            for order in shared
-        }
-        left = {process: list(mine) for process, mine in homes.split(whole).items()}
-        streams = {self._actors[p].advance.options(**streaming).remote(mine): p for p, mine in left.items()}
-        for order, reference in begun.items():
-            finisher = homes.shared[order.worker].process
-            left.setdefault(finisher, []).append(order)
-            streams[self._actors[finisher].finish.options(**streaming).remote(order, reference)] = finisher
+        started, homes = time.monotonic(), self._placement
+        shared, whole = homes.split_shared(orders)
+        left: dict[int, list[Advance]] = {}  # what each actor is at, then what it does next
+        streams: dict[Any, int] = {}
+        beginning: dict[Any, Advance] = {}
+        gone: list[int] = []
         outcomes: list[Outcome] = []
 
-        def hear(process: int, part: list[Outcome]) -> None:
-            done = {outcome.worker for outcome in part}
+        def ask(process: int, method: str, orders: Sequence[Advance], *arguments: Any) -> Any:
+            left.setdefault(process, []).extend(orders)
+            stream = getattr(self._actors[process], method).options(num_returns="streaming").remote(*arguments)
+            streams[stream] = process
+            return stream
+
+        def hear(stream: Any, process: int, answer: Any) -> None:
+            if stream in beginning:
+                order = beginning.pop(stream)
+                left[process].remove(order)
+                finisher = homes.shared[order.worker].process if answer else process
+                gone.extend([order.worker] if answer else [])
+                ask(finisher, "finish", [order], order, next(stream))
+                return
+            done = {outcome.worker for outcome in answer}
             left[process] = [order for order in left[process] if order.worker not in done]
-            outcomes.extend(part)
-            for outcome in part:
-                self._balance.hear(self._placement, outcome)
+            outcomes.extend(answer)
+            for outcome in answer:
+                self._balance.hear(homes, outcome)
                 on_outcome(outcome)
 
-        self._stream("advance", streams, hear, lambda process: left[process][:1])
-        self._placement = homes.gone_on(order.worker for order in shared)
+        for order in shared:  # before what else these actors do
+            begun = ask(homes.process_of(order.worker), "begin", [order], order, homes.shared[order.worker].first)
+            beginning[begun] = order
+        for process, mine in homes.split(whole).items():
+            ask(process, "advance", mine, mine)
+        try:
+            self._stream("advance", streams, hear, lambda process: left[process][:1])
+        except MachineFailure as failure:
+            suspects = set(failure.suspects)
+            failure.moving = bool(shared) and (not suspects or not suspects.isdisjoint(o.worker for o in shared))
+            raise
+        self._placement = homes.gone_on(gone)
+        self._balance.waited(time.monotonic() - started)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
@@ -167,7 +184,7 @@ class RayEngine:
             files.write(folder / name, data, sync=False)
             return Saved(worker, name, len(data), digest)
 
-        def hear(_: int, state: tuple[int, bytes, str]) -> None:
+        def hear(_: Any, __: int, state: tuple[int, bytes, str]) -> None:
             size = len(state[1])
             while writing and sum(before for before, _ in writing) + size > _FLIGHT:
                 saved.append(writing.popleft()[1].result())
@@ -188,9 +205,13 @@ class RayEngine:
 
     def balance(self) -> int:
         after, moved, begun = self._balance.after(self._placement), 0, time.monotonic()
-        for workers, old, new in trips(self._placement, after):
-            parcels = self._actors[old].give.remote(workers)
-            moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
+        try:
+            for workers, old, new in trips(self._placement, after):
+                parcels = self._actors[old].give.remote(workers)
+                moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
+        except MachineFailure as failure:
+            failure.moving = True
+            raise
         self._balance.took(time.monotonic() - begun, moved)
         self._placement = after
         return moved
@@ -207,14 +228,16 @@ class RayEngine:
     def next(self) -> Done:
         while True:
             begun = time.monotonic()
-            ready, waiting = self._ray.wait(list(self._under_way), num_returns=1, timeout=_LOOK_SECONDS)
+            ready, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=_LOOK_SECONDS)
+            # More is no silence of theirs: this process was stopped itself, maybe the whole machine.
+            waited = min(time.monotonic() - begun, 2 * _LOOK_SECONDS)
+            for reference, order in self._under_way.items():
+                self._waited[reference] += waited
+                if self._timeout is not None and self._waited[reference] > self._timeout and reference not in ready:
+                    process = self.process_of(order.advance.worker)
+                    raise self._silent("advance", process, self._timeout, [order.advance])
             if ready:
                 return self._done(ready[0])
-            for reference in waiting:
-                self._waited[reference] += time.monotonic() - begun
-                if self._timeout is not None and self._waited[reference] > self._timeout:
-                    orders = [self._under_way[reference].advance]
-                    raise self._silent("advance", self.process_of(orders[0].worker), self._timeout, orders)
 
     def _done(self, reference: Any) -> Done:
         order = self._under_way.pop(reference)
@@ -293,33 +316,32 @@ class RayEngine:
     def _stream(
         self,
         method: str,
-        streams: Mapping[Any, int],
-        hear: Callable[[int, Any], None],
+        streams: dict[Any, int],
+        hear: Callable[[Any, int, Any], None],
         orders: Callable[[int], Sequence[Any]],
     ) -> None:
-        """Hear of each actor's stream until all have ended."""
+        """Hear (stream, process, answer) of the actors' ``streams`` until all have ended; ``hear`` may add some."""
         errors: dict[int, Exception] = {}
         silent = dict.fromkeys(streams.values(), 0.0)  # seconds
-        waiting = list(streams)
-        while waiting:
+        while streams:
             begun = time.monotonic()
-            self._ray.wait(waiting, num_returns=1, timeout=_LOOK_SECONDS / 10)
-            ready, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
-            waited = time.monotonic() - begun
+            self._ray.wait(list(streams), num_returns=1, timeout=_LOOK_SECONDS / 10)
+            ready, _ = self._ray.wait(list(streams), num_returns=len(streams), timeout=0)
+            waited = min(time.monotonic() - begun, 2 * _LOOK_SECONDS)
+            spoken = {streams[stream] for stream in ready}
             for stream in ready:
                 process = streams[stream]
-                silent[process] = 0.0
                 try:
-                    hear(process, self._get(next(stream), method, process, orders(process)))
+                    hear(stream, process, self._get(next(stream), method, process, orders(process)))
                 except StopIteration:
-                    waiting.remove(stream)
+                    del streams[stream]
                 except (FirerlError, OSError) as error:
                     errors[process] = error
-                    waiting.remove(stream)
-            for stream in set(waiting) - set(ready):
-                silent[streams[stream]] += waited
-                if self._timeout is not None and silent[streams[stream]] > self._timeout:
-                    raise self._silent(method, streams[stream], self._timeout, orders(streams[stream]))
+                    del streams[stream]
+            for process in set(streams.values()):
+                silent[process] = 0.0 if process in spoken else silent.get(process, 0.0) + waited
+                if self._timeout is not None and silent[process] > self._timeout:
+                    raise self._silent(method, process, self._timeout, orders(process))
         if errors:
             raise errors[min(errors)]
 

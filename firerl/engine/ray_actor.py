@@ -68,12 +68,14 @@ class Workers:
         if part:
             yield part
 
-    def begin(self, order: Advance, count: int) -> Begun:
-        """As Host.begin."""
-        return self._host.begin(order, count)
+    def begin(self, order: Advance, count: int) -> Iterator[Any]:
+        """As Host.begin: first whether the worker goes to another actor, then what that one needs."""
+        begun = self._host.begin(order, count)
+        yield begun.parcel is not None
+        yield begun
 
     def finish(self, order: Advance, begun: Begun) -> Iterator[list[Outcome]]:
-        """As Host.finish; what another actor has begun."""
+        """As Host.finish."""
         yield list(self._host.finish(order, begun))
 
     def interval(self, order: Interval, contents: Mapping[Path, bytes]) -> tuple[Outcome, bytes | None]:

@@ -80,10 +80,12 @@ class Roster:
         """The hyperparameters and the seed that the worker's learner would be built with again."""
         return self._recipes[worker]
 
-    def drop(self, worker: int) -> None:
-        """Forget the worker's learner, if it has one."""
+    def drop(self, worker: int, collect: bool = False) -> None:
+        """Forget the worker's learner, if it has one. ``collect``: no other comes in its place."""
         self._built.pop(worker, None)
         self._waiting.pop(worker, None)
+        if collect and self._collect:
+            gc.collect()
 
     def make_room(self) -> None:
         """Let learners wait until one more may be built. Raises what ``pack`` raises."""

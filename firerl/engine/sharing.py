@@ -2,58 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, floor
+from statistics import mean
+from typing import NamedTuple
 
 from firerl.engine.placement import Share
 
 LEAST_GAIN = 0.02  # of what two processes take: less is noise
+FEW = 4  # targets, and workers of one process, that are looked at closely
 
 Pace = Callable[[int, int], float]  # how many times as long a unit takes in the second process as in the first
 
 
-def shares(
-    seconds: Mapping[int, float], places: Mapping[int, int], processes: int, pace: Pace, chunks: int, trip: float
-) -> dict[int, Share]:
-    """The workers to share, where ``seconds`` is what an interval of each takes in the process that it is in now.
+@dataclass(frozen=True)
+class Work:
+    """Seconds that an interval of a worker takes in the process that it lives in."""
 
-    Again and again the process that takes longest leaves some of the ``chunks`` of one of its workers to another, as
-    long as that makes the longer of the two shorter. ``trip``: what it costs each of them, in seconds.
+    train: float
+    evaluate: float
+    often: float = 1.0  # in this share of the intervals
+
+
+class Trip(NamedTuple):
+    """An interval that one process begins and another finishes, seconds of each."""
+
+    begins: int
+    ends: int
+    first: float
+    last: float
+
+
+def ends(own: Sequence[float], trips: Sequence[Trip]) -> list[float]:
+    """When each process is done: it begins what it shares, does its ``own``, finishes what comes as it comes."""
+    free = [0.0] * len(own)
+    arrivals = []
+    for trip in trips:
+        free[trip.begins] += trip.first
+        arrivals.append((free[trip.begins], trip))
+    free = [begun + seconds for begun, seconds in zip(free, own, strict=True)]
+    for arrival, trip in sorted(arrivals):
+        free[trip.ends] = max(free[trip.ends], arrival) + trip.last
+    return free
+
+
+@dataclass(frozen=True)
+class Model:
+    """What intervals take, and what they would take elsewhere; ``homes`` are where workers live if nobody is shared."""
+
+    work: Mapping[int, Work]
+    homes: Mapping[int, int]
+    processes: int
+    pace: Pace
+    chunks: int = 1  # of an interval
+    trip: float = 0.0  # seconds that a shared interval costs each of its two processes besides
+
+    def ends(self, shared: Mapping[int, Share]) -> tuple[list[float], list[float]]:
+        """When each process is done in an interval in which shared workers go there, and in the next one: back."""
+        own = [0.0] * self.processes
+        for worker, work in self.work.items():
+            if worker not in shared:
+                own[self.homes[worker]] += (work.train + work.evaluate) * work.often
+        there = [self._trip(worker, share) for worker, share in shared.items()]
+        back = [self._trip(worker, share, back=True) for worker, share in shared.items()]
+        return ends(own, there), ends(own, back)
+
+    def _trip(self, worker: int, share: Share, back: bool = False) -> Trip:
+        work, home = self.work[worker], self.homes[worker]
+        pace = self.pace(home, share.process)
+        here = work.train * share.first / self.chunks + self.trip
+        there = work.train * share.last / self.chunks * pace + self.trip
+        if back:
+            return Trip(share.process, home, there, here + work.evaluate)
+        return Trip(home, share.process, here, there + work.evaluate * pace)
+
+    def seconds(self, shared: Mapping[int, Share]) -> float:
+        """Seconds of an interval of all."""
+        return mean(max(way) for way in self.ends(shared))
+
+
+def shares(model: Model) -> dict[int, Share]:
+    """The workers to share; {} where it does not make an interval of all shorter.
+
+    Again and again the process that is done last leaves some of the chunks of one of its workers to another, as long as
+    that makes both of them done earlier than it was, and nobody else later than that.
     """
-    loads = [0.0] * processes
-    for unit, taken in seconds.items():
-        loads[places[unit]] += taken
     found: dict[int, Share] = {}
-    for _ in seconds:
-        slowest = max(range(processes), key=loads.__getitem__)
-        best, chosen = loads[slowest] * (1 - LEAST_GAIN), None
-        for unit in sorted(unit for unit in seconds if places[unit] == slowest and unit not in found):
-            for target in (process for process in range(processes) if process != slowest):
-                there = seconds[unit] * pace(slowest, target)
-                for last in _near(loads[slowest] - loads[target], seconds[unit], there, chunks):
-                    first_part = seconds[unit] * (chunks - last) / chunks + trip
-                    last_part = there * last / chunks + trip
-                    after = _longer(loads[slowest] - seconds[unit], loads[target], first_part, last_part)
-                    if after < best:
-                        best, chosen = after, (unit, target, last, first_part, last_part)
+    now = model.ends({})
+    for _ in range(2 * model.processes):
+        done = [mean(ways) for ways in zip(*now, strict=True)]
+        slowest = max(range(model.processes), key=done.__getitem__)
+        all_done, best, chosen = mean(map(max, now)), done[slowest] * (1 - LEAST_GAIN), None
+        for worker, share in _candidates(model, found, done, slowest):
+            after = model.ends({**found, worker: share})
+            both_done = mean(max(way[slowest], way[share.process]) for way in after)
+            if both_done < best and mean(map(max, after)) <= all_done:
+                best, chosen = both_done, (worker, share, after)
         if chosen is None:
             break
-        unit, target, last, first_part, last_part = chosen
-        loads[slowest] += first_part - seconds[unit]
-        loads[target] += last_part
-        found[unit] = Share(target, chunks - last, last)
-    return found
+        worker, share, now = chosen
+        found[worker] = share
+    gain = 1 - model.seconds(found) / (model.seconds({}) or 1.0)
+    return found if gain >= LEAST_GAIN else {}
 
 
-def _near(gap: float, here: float, there: float, chunks: int) -> set[int]:
-    """How many chunks could go from a process that takes ``gap`` seconds longer: the two numbers about the best."""
-    exact = min(gap / (here + there), 1.0) * chunks if here + there > 0 else 0.0
-    return {min(max(last, 1), chunks - 1) for last in (floor(exact), ceil(exact))}
-
-
-def _longer(own: float, others: float, first_part: float, last_part: float) -> float:
-    """Seconds of the longer process. A share goes to and fro: one interval begins here and ends there, the next begins
-    there. It begins before its process's own workers and ends after those of the other."""
-    there = max(own + first_part, max(others, first_part) + last_part)
-    back = max(others + last_part, max(own, last_part) + first_part)
-    return max(there, back)
+def _candidates(
+    model: Model, found: Mapping[int, Share], now: Sequence[float], slowest: int
+) -> list[tuple[int, Share]]:
+    """A few of the workers of the slowest process, with a few of the others, and about as many chunks as would even
+    them out."""
+    always = {w for w, work in model.work.items() if work.often == 1.0 and model.homes[w] == slowest}
+    by_cost = sorted(always - found.keys(), key=lambda w: (model.work[w].train, w))
+    few = by_cost if len(by_cost) <= FEW else [by_cost[round(i * (len(by_cost) - 1) / (FEW - 1))] for i in range(FEW)]
+    others = sorted((p for p in range(model.processes) if p != slowest), key=lambda p: (now[p], p))[:FEW]
+    result = []
+    for worker in few:
+        for target in others:
+            each = model.work[worker].train * (1 + model.pace(slowest, target))
+            exact = min((now[slowest] - now[target]) / each, 1.0) * model.chunks if each > 0 else 0.0
+            for last in sorted({min(max(n, 1), model.chunks - 1) for n in (floor(exact), ceil(exact))}):
+                result.append((worker, Share(target, model.chunks - last, last)))
+    return result

@@ -23,7 +23,8 @@ from typing import Any
 from firerl.engine.balance import MOVE_SECONDS, Balance
 from firerl.engine.base import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.host import Host, unpack
-from firerl.engine.placement import Placement, trips
+from firerl.engine.placement import Placement, Share, trips
+from firerl.engine.sharing import Trip, ends
 from firerl.seeding import Purpose, generator
 
 
@@ -42,7 +43,7 @@ class SimulatedEngine:
         self._host = Host(spec, durable=False)
         self._costs = costs
         self._speeds: dict[int, float] = {}
-        self._balance = Balance(spec.chunk, trip_seconds=_given(costs.seconds_per_copy, MOVE_SECONDS))
+        self._balance = Balance(spec.chunk)
         self._ahead = 0.0  # seconds of virtual over real time
         self._still: tuple[float, float] | None = None  # at the first ``begin``, and virtual seconds since
         self._under_way: list[tuple[float, int, Done]] = []  # a heap: when it is done, its worker
@@ -70,27 +71,32 @@ class SimulatedEngine:
         outcomes: list[Outcome] = []
         steps = {order.worker: order.steps for order in orders}
         self._balance.asked(orders)
+        own, trips = [0.0] * self.processes, list[Trip]()
         with self._busy() as busy:
             for outcome in self._host.advance(orders):
                 timed = self._timed(outcome, steps[outcome.worker])
-                for process, seconds in self._spent(timed):
-                    busy[process] += seconds
+                if (share := self._placement.shared.get(timed.worker)) is None:
+                    own[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
+                else:
+                    timed, trip = self._shared(timed, share)
+                    trips.append(trip)
                 outcomes.append(timed)
                 self._balance.hear(self._placement, timed)
                 on_outcome(timed)
+            busy.update(enumerate(ends(own, trips)))
+            self._balance.waited(max(busy.values()))
         self._placement = self._placement.gone_on(w for w in sorted(steps) if w in self._placement.shared)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
-    def _spent(self, outcome: Outcome) -> Iterator[tuple[int, float]]:
-        """Processes, and the seconds of each, that have gone into an interval."""
-        home, taken = self._placement.process_of(outcome.worker), outcome.train_seconds + outcome.evaluate_seconds
-        if (share := self._placement.shared.get(outcome.worker)) is None:
-            yield home, taken
-        else:
-            trip = _given(self._costs.seconds_per_copy, MOVE_SECONDS)
-            first = outcome.train_seconds * share.first / (share.first + share.last)
-            yield home, first + trip
-            yield share.process, taken - first + trip
+    def _shared(self, outcome: Outcome, share: Share) -> tuple[Outcome, Trip]:
+        """An interval that two processes share: where the worker lives begins it."""
+        trip = _given(self._costs.seconds_per_copy, MOVE_SECONDS)
+        first = outcome.train_seconds * share.first / (share.first + share.last)
+        last = outcome.train_seconds - first + outcome.evaluate_seconds
+        home = self._placement.process_of(outcome.worker)
+        return replace(outcome, begun_seconds=first, trip_seconds=trip), Trip(
+            home, share.process, first + trip, last + trip
+        )
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
         with self._busy() as busy:
