@@ -62,7 +62,8 @@ def differences(
             difference, spread = paired(arms, figures[figure], ours, theirs)
             if not difference:
                 continue
-            pooled += [d / spread for d in difference]
+            if len(difference) > 1:  # one pair has no spread
+                pooled += [d / spread for d in difference]
             lines.append(_difference(figure, task, difference))
         if len(found) > 1 and pooled:
             lines.append(_difference(figure, "all, in standard deviations", pooled))
