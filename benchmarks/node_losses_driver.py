@@ -119,8 +119,8 @@ def plant(killer: Killer) -> None:
         return ask(self, method, arguments, orders, timeout)
 
     def on_stream(self: RayEngine, method: str, streams: Any, hear: Any, orders: Any) -> None:
-        def heard(process: int, value: Any) -> None:
-            hear(process, value)
+        def heard(asked: Any, process: int, value: Any) -> None:
+            hear(asked, process, value)
             if method == "save" and killer.is_now("while a generation is saved", 2):
                 killer.kill(self)
 
