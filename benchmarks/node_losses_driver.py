@@ -48,12 +48,13 @@ class Killer:
         self.moment = moment
         self.done = False
         self.generation = 0
+        self.raylets: list[int] = []  # of each actor, asked while it has nothing else to do
 
     def kill(self, engine: RayEngine, worker: int | None = None) -> None:
         """The machine that hosts ``worker``; None: that of the last actor."""
         self.done = True
         process = -1 if worker is None else engine._placement.process_of(worker)
-        raylet = engine._ray.get(engine._actors[process].__ray_call__.remote(_parent))
+        raylet = self.raylets[process]
         if "raylet" not in Path(f"/proc/{raylet}/comm").read_text():
             raise RuntimeError(f"process {raylet} is no raylet")
         for pid in [raylet, *_children(raylet)]:
@@ -88,6 +89,7 @@ def plant(killer: Killer) -> None:
     engines: list[RayEngine] = []
 
     def on_create(self: RayEngine, orders: Any) -> None:
+        killer.raylets = self._ray.get([actor.__ray_call__.remote(_parent) for actor in self._actors])
         if killer.is_now("before the learners are built"):
             killer.kill(self)
         create(self, orders)
