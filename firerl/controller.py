@@ -55,7 +55,8 @@ class Controller:
         self.start_engine = start_engine
         self.step = 0  # of the last reports: where the engine is
         self.suspects = Suspects()
-        self.balancing = True  # until a move has failed: a process has no memory for one worker more, say
+        self.unbalanced = 0  # readies at which no worker moves
+        self.patience = 4  # readies of that kind after the next failure among workers that have moved
         self.setup = setup_of(config)
         self.algorithm: ModuleType = find.algorithm(config.algo.name)
         self.settings = build(self.algorithm.Settings, config.algo.settings, "algo.")
@@ -74,7 +75,8 @@ class Controller:
                         engine.close()
                 return results.write(self.config, self.learner, self.store, generation, stopped)
             except MachineFailure as failure:
-                self.balancing = self.balancing and not failure.moving
+                if failure.moving:  # a process has no memory for one worker more, say, or a machine went
+                    self.unbalanced, self.patience = self.patience, 4 * self.patience
                 self.store.note(f"machine failure: {failure}")
                 if self.store.last().number != before.number:
                     failures, self.suspects = 0, self._still_suspects()
@@ -143,8 +145,10 @@ class Controller:
                 raise PopulationDied(obituary(state, points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
-                if ready and self.balancing and step < self.config.steps:
-                    engine.balance()
+                if ready and step < self.config.steps:
+                    if not self.unbalanced:
+                        engine.balance()
+                    self.unbalanced = max(0, self.unbalanced - 1)
             self._tell(step, state, points[-1], ready, clock)
             if ready:
                 return generation

@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Outcome
-from firerl.engine.placement import Placement, trips
+from firerl.engine.placement import Placement
 
 
 @dataclass
@@ -21,7 +21,6 @@ class Machine:
     trip: float = 0.0  # seconds of packing, and of unpacking
     chunks: int = 10
     chunk: int | None = 1
-    moves: int = 0  # trips at readies so far
     intervals: int = 3  # between two readies
     placement: Placement = field(init=False)
     balance: Balance = field(init=False)
@@ -81,7 +80,5 @@ class Machine:
     def ready(self) -> list[float]:
         """The intervals up to a ready, then the balancing."""
         seconds = [self.interval() for _ in range(self.intervals)]
-        after = self.balance.after(self.placement)
-        self.moves += len(list(trips(self.placement, after)))
-        self.placement = after
+        self.placement = self.balance.after(self.placement)
         return seconds

@@ -26,13 +26,10 @@ class Slow(Walk):
         return super().train(steps)
 
 
-SPEC = LearnerSpec(Slow, {"folder": "."}, chunk=10)
-
-
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """Two actors, and how long they may be silent."""
-    made = make_engine("ray", SPEC, 2, request.param)
+    made = make_engine("ray", LearnerSpec(Slow, {"folder": str(tmp_path)}, chunk=10), 2, request.param)
     yield made
     made.close()
 

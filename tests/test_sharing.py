@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import multiprocess
 import pytest
 from deadly_learners import Deadly
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from intervals_of_processes import Machine
 from learners_for_tests import Walk
@@ -87,32 +87,35 @@ def test_groups_are_never_shared() -> None:
 COSTS = st.floats(5, 30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.one_of(st.lists(COSTS, min_size=2, max_size=16), st.integers(2, 24).map(lambda n: [10.0] * n)),
     st.sampled_from([0.0, 0.05, 0.3, 0.9]),
-    st.one_of(st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=2, max_size=5)),
+    st.lists(st.sampled_from([1.0, 1.0, 2.0]), min_size=2, max_size=5),
     st.sampled_from([0.0, 0.1, 1.0, 4.0]),
+    st.integers(1, 5),
 )
-def test_sharing_pays_or_ends(train: list[float], evaluate: float, slowness: list[float], trip: float) -> None:
-    """Also where costs and speeds are uneven: over many readies next to nothing is lost by trying, and all settles."""
-    seconds, moves = [], []
+@example([10.0] * 5, 0.9, [2.0, 1.0, 1.0, 2.0, 1.0], 1.0, 3)  # who is shared must go there in the same interval
+@example([10.0] * 8, 0.0, [2.0, 2.0, 1.0, 1.0, 1.0, 1.0], 1.0, 3)
+@example([10.0] * 4, 0.9, [1.0, 2.0, 1.0, 2.0, 1.0, 2.0], 4.0, 3)  # the way back takes longer than the way there
+def test_sharing_pays_or_ends(
+    train: list[float], evaluate: float, slowness: list[float], trip: float, intervals: int
+) -> None:
+    """Also where costs and speeds are uneven: over many readies next to nothing is lost by trying."""
+    seconds = []
     for chunk in (None, 1):
-        machine = Machine(train, [evaluate * t for t in train], slowness, trip, chunk=chunk)
+        machine = Machine(train, [evaluate * t for t in train], slowness, trip, chunk=chunk, intervals=intervals)
         for _ in range(12):
             machine.ready()
-        before = machine.moves
         seconds.append(sum(sum(machine.ready()) for _ in range(24)))
-        moves.append(machine.moves - before)
     assert seconds[1] <= seconds[0] * 1.06
-    assert moves[1] <= moves[0] + 8
 
 
 def test_the_model_is_the_machine() -> None:
     """What a plan is chosen by is what an interval then takes, on average of both ways."""
     train, slowness = [10.0, 4.0, 7.0, 12.0, 9.0], [1.0, 2.0, 1.0]
     machine = Machine(train, [1.0] * 5, slowness, 0.5)
-    machine.placement = replace(machine.placement, shared={0: Share(1, 7, 3), 4: Share(2, 4, 6)})
+    machine.placement = replace(machine.placement, shared={4: Share(2, 4, 6), 0: Share(1, 7, 3), 3: Share(2, 5, 5)})
     homes = {worker: machine.placement.process_of(worker) for worker in range(5)}
     work = {w: Work(train[w] * slowness[homes[w]], slowness[homes[w]]) for w in homes}
     model = Model(work, homes, 3, lambda old, new: slowness[new] / slowness[old], 10, 0.5)

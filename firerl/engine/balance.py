@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from statistics import mean, median
 
 from firerl.engine.base import Advance, Outcome
 from firerl.engine.placement import Placement, Share
@@ -13,6 +13,7 @@ from firerl.engine.speeds import Speeds
 
 MOVE_SECONDS = 0.1  # what a move costs at least: a state is packed, sent, and its learner built again
 WORTH_A_CHANGE = 0.05  # of an interval: another plan for who is shared must promise as much
+FEW_READIES = 2
 FORGETS = 0.9  # what a trip between two processes has cost counts less with every ready without one
 
 Shared = Mapping[int, Share]
@@ -22,28 +23,28 @@ Shared = Mapping[int, Share]
 class Balance:
     """What units (workers, or groups that train as one) have taken, and where they should live.
 
-    First whole units move, as often as that pays. Then, where an interval has chunks, workers are shared: from one
-    ready to the next as a trial, and longer only if its intervals were shorter than those before. After a trial that
-    has failed the next comes two readies later, then four, and so on.
+    First whole units move, as often as that pays. Then, where an interval has chunks, workers are shared, as long as
+    intervals take less time than they would if nobody was. Where they did not, all is as before for two readies, the
+    next time for four, and so on.
     """
 
     chunk: int | None = None  # steps of one; between two of them a worker may change its process
     move_seconds: float = MOVE_SECONDS  # what one move costs
-    trip_seconds: float = 0.0  # what a shared interval costs each of its processes: tried once, known then
+    trip_seconds: float = 0.0  # what a shared interval costs each of its processes; forgotten bit by bit
     _chunks: int = 1  # of an interval
     _speeds: Speeds = field(default_factory=Speeds)
     _rounds: list[float] = field(default_factory=list)  # seconds of each interval since the last ready
     _trips: list[float] = field(default_factory=list)  # seconds of each since then
-    _homes: Mapping[int, int] = field(default_factory=dict)  # where the shared ones would live otherwise
+    _homes: Mapping[int, int] = field(default_factory=dict)  # where shared workers live, who may be away
     _plan: Shared = field(default_factory=dict)  # who is shared, as seen from there
-    _unshared: float | None = None  # while sharing is on trial: seconds of an interval before it
+    _slack: float = 1.0  # how many times as long an interval takes as the model says, where nobody is shared
     _pause: int = 1  # readies until the next trial; the first is full of imports
-    _patience: int = 2  # readies that a failed trial is followed by
+    _patience: int = FEW_READIES  # readies that a failed trial is followed by
 
     def asked(self, orders: Sequence[Advance]) -> None:
         """Workers are about to train."""
-        steps = max((order.steps for order in orders), default=0)
-        self._chunks = 1 if self.chunk is None else steps // self.chunk
+        if orders and self.chunk is not None:
+            self._chunks = max(order.steps for order in orders) // self.chunk
 
     def hear(self, placement: Placement, outcome: Outcome) -> None:
         """A worker has trained and evaluated. Those that are alone stay where they are, so they do not count."""
@@ -63,44 +64,43 @@ class Balance:
         times = self._speeds.times()
         homes = {unit: self._homes.get(unit, placement.home(unit)) for unit in times}
         self.trip_seconds = median(self._trips) if self._trips else self.trip_seconds * FORGETS
-        pace = self._speeds.learn(homes, placement.processes)
+        pace = self._speeds.learn(placement.processes)
         work = self._speeds.work(homes, pace)
         seconds = {unit: (work[unit].train + work[unit].evaluate) * count for unit, count in times.items()}
         found = moves(seconds, homes, placement.processes, pace, self.move_seconds)
-        moved = found
+        stay, plan = False, dict[int, Share]()
         if self._chunks > 1 and placement.stacked == 1:  # a group would have to travel as a whole
-            model = Model(work, homes, placement.processes, pace, self._chunks, self.trip_seconds)
+            intervals = max(1, len(self._rounds))
+            model = Model(work, homes, placement.processes, pace, self._chunks, self.trip_seconds, intervals)
             there = {**homes, **found}
-            stay, self._plan = self._choose(model, replace(model, homes=there, work=self._speeds.work(there, pace)))
-            moved = {} if stay else found
-        self._homes = {unit: home for unit, home in {**homes, **moved}.items() if unit in self._plan}
-        after = _settled(placement, {**homes, **moved}, self._plan)
+            stay, plan = self._choose(model, replace(model, homes=there, work=self._speeds.work(there, pace)))
+        moved = {} if stay else found
+        before, self._homes = self._homes, {unit: homes[unit] for unit in plan}
+        self._plan = plan
+        after = _settled(placement, {**before, **homes, **moved}, plan)
         self._speeds.begin({u: placement.home(u) for u in times if placement.home(u) != after.home(u)})
         self._rounds, self._trips = [], []
         return after
 
-    def _choose(self, stay: Model, move: Model) -> tuple[bool, Shared]:
+    def _choose(self, stay: Model, move: Model) -> tuple[bool, dict[int, Share]]:
         """Whether all stay at home, rather than move as they should if nobody is shared; who is shared from now on."""
-        before, self._unshared = self._unshared, None
-        seconds = median(self._rounds) if self._rounds else None
-        if before is not None and seconds is not None and seconds > before * (1 - LEAST_GAIN):
+        plan = {unit: share for unit, share in self._plan.items() if unit in stay.homes}
+        took = mean(self._rounds) if self._rounds else 0.0
+        if not plan:
+            self._slack = max(1.0, took / (stay.seconds({}) or 1.0))
+            paused, self._pause = self._pause > 0, max(0, self._pause - 1)
+            if move.homes != stay.homes or paused:
+                return False, {}
+            return True, shares(stay)
+        if took > self._slack * stay.seconds({}) * (1 - LEAST_GAIN):
             self._pause, self._patience = self._patience, 2 * self._patience
             return True, {}
-        plan = {unit: share for unit, share in self._plan.items() if unit in stay.homes}
-        if plan:
-            enough = stay.seconds(plan) * (1 - WORTH_A_CHANGE)
-            if move.seconds({}) < enough:
-                return False, {}
-            other = shares(stay)
-            return True, other if other and stay.seconds(other) < enough else plan
-        if move.homes != stay.homes:
+        self._patience = FEW_READIES
+        enough = stay.seconds(plan) * (1 - WORTH_A_CHANGE)
+        if move.seconds({}) < enough:
             return False, {}
-        if self._pause:
-            self._pause -= 1
-            return True, {}
-        plan = shares(stay)
-        self._unshared = seconds if plan else None
-        return True, plan
+        other = shares(stay)
+        return True, other if other and stay.seconds(other) < enough else plan
 
     def took(self, seconds: float, moved: int) -> None:
         """So many moves have taken so long: learners that are built slowly are moved for a larger gain only."""
@@ -109,14 +109,9 @@ class Balance:
 
 
 def _settled(placement: Placement, homes: Mapping[int, int], shared: Shared) -> Placement:
-    """Units live at their ``homes``, but for those that are in the other of their two processes just now."""
-    there = {
-        unit: Share(homes[unit], share.last, share.first)
-        for unit, share in shared.items()
-        if placement.home(unit) == share.process
-    }
-    moved = {u: home for u, home in homes.items() if u not in there and home != placement.home(u)}
-    after = replace(placement, moved={**placement.moved, **moved}, shared={**shared, **there})
+    """All units live at their ``homes``; who is shared begins the next interval there, all in step."""
+    moved = {unit: home for unit, home in homes.items() if home != placement.home(unit)}
+    after = replace(placement, moved={**placement.moved, **moved}, shared=shared)
     return placement if after == placement else after
 
 

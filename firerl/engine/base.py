@@ -134,15 +134,12 @@ class Done:
     saved: Saved | None  # None: the learner has failed
 
 
-MOVING = ("give", "take", "begin", "finish")  # methods of Host by which workers change their process
-
-
 class MachineFailure(Exception):
     """A process died or hung, or a device failed. No part of the run's result: the interval is computed again.
 
     ``process`` died or hung, or a worker in it found no memory; None: it was something else. It was at ``call`` (a
     method of Host); ``suspects`` are the workers at work then, else all that the call was for. ``alone``: it hosted one
-    worker only, as it was told to. ``moving``: a worker was on its way to another process, or had just come.
+    worker only, as it was told to. ``moving``: workers had moved to other processes, or were about to.
     """
 
     def __init__(

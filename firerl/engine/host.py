@@ -159,18 +159,21 @@ class Host:
     def begin(self, order: Advance, count: int) -> Begun:
         """Train the first ``count`` chunks of a worker's interval and give the worker away."""
         self._at_work([order.worker])
-        parts: list[tuple[int, chunks.Metrics]] = []
         start = time.perf_counter()
-        if order.worker not in self._failures:
-            learner = self._learner(order.worker)
-            with self._own_call(order.worker):
-                parts = _train(learner, chunks.sizes(order.steps, self._spec.chunk)[:count])
+        parts = self._first_chunks(order, count)  # whose reference to the learner has gone when it is given away
         trained = time.perf_counter()
         try:
             [parcel] = self.give([order.worker])
         except SettingError:  # at the end of its interval it may be another one, or may have failed
             return Begun(None, parts, trained - start, 0.0)
         return Begun(parcel, parts, trained - start, time.perf_counter() - trained)
+
+    def _first_chunks(self, order: Advance, count: int) -> list[tuple[int, chunks.Metrics]]:
+        if order.worker not in self._failures:
+            learner = self._learner(order.worker)
+            with self._own_call(order.worker):
+                return _train(learner, chunks.sizes(order.steps, self._spec.chunk)[:count])
+        return []
 
     def finish(self, order: Advance, begun: Begun) -> Iterator[Outcome]:
         """Take a worker and train the rest of its interval, then evaluate. Raises as ``load``."""

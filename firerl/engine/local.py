@@ -29,7 +29,6 @@ import multiprocess.resource_tracker
 from firerl.cores import SHARERS
 from firerl.engine.balance import Balance
 from firerl.engine.base import (
-    MOVING,
     Advance,
     Create,
     Done,
@@ -139,14 +138,19 @@ class LocalEngine:
         return sorted((saved for answer in answers.values() for saved in answer), key=lambda saved: saved.worker)
 
     def balance(self) -> int:
-        after, moved, begun = self._balance.after(self._placement), 0, time.monotonic()
-        for workers, old, new in trips(self._placement, after):
+        before, moved, begun = self._placement, 0, time.monotonic()
+        self._placement = self._balance.after(before)
+        for workers, old, new in trips(before, self._placement):
             parcels = self._ask({old: ("give", workers)})[old]
             self._ask({new: ("take", parcels)})
             moved += len(parcels)
         self._balance.took(time.monotonic() - begun, moved)
-        self._placement = after
         return moved
+
+    @property
+    def _moving(self) -> bool:
+        """Whether workers live elsewhere than at the start, or are about to."""
+        return bool(self._placement.moved or self._placement.shared)
 
     def process_of(self, worker: int) -> int:
         return self._placement.process_of(worker)
@@ -286,7 +290,7 @@ class LocalEngine:
                     continue
                 del owing[process]
                 if isinstance(value, MachineFailure):
-                    value.moving = self._asked[process][0] in MOVING
+                    value.moving = self._moving
                     raise self._blamed(process, str(value)) if value.memory else value
                 (errors if kind == "error" else answers)[process] = value
             for process in sorted(owing.keys() - {pipes[pipe] for pipe in ready}):
@@ -319,20 +323,22 @@ class LocalEngine:
     def _blamed(self, process: int, text: str) -> MachineFailure:
         """The failure of a process, with whom it may have come of."""
         call, *arguments = self._asked.get(process, ("start",))
-        moving, suspects = call in MOVING, self._at_work.get(process, ())
+        suspects = self._at_work.get(process, ())
         if not suspects and call in ("create", "advance"):
             suspects = [order.worker for order in arguments[0]]
         elif not suspects and call == "receive":
             suspects = [order.target for order, _ in arguments[0]]
         if call == "interval":  # of one worker, whose own failure is known by its advance
             call, suspects = "advance", [arguments[0].advance.worker]
-        if call in ("begin", "finish"):  # as above, if the process has come so far
+        if call in ("begin", "finish"):  # of one worker, too, but maybe it has not come to that yet
             call = "advance"
         alone = process >= self._placement.processes
         if alone:
             suspects = [self._placement.alone[process - self._placement.processes]]
         workers = f" ({call} of worker {', '.join(map(str, suspects))})" if suspects else ""
-        return MachineFailure(text + workers, process=process, call=call, suspects=suspects, alone=alone, moving=moving)
+        return MachineFailure(
+            text + workers, process=process, call=call, suspects=suspects, alone=alone, moving=self._moving
+        )
 
 
 @contextlib.contextmanager

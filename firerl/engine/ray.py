@@ -75,6 +75,7 @@ class RayEngine:
         self._actors: list[Any] = []
         self._under_way: dict[Any, Interval] = {}  # where nobody waits
         self._waited: dict[Any, float] = {}  # seconds for each of them
+        self._looked = time.monotonic()  # when that was last counted
         self._closed = False
         try:
             self._start(packed(spec))
@@ -146,12 +147,7 @@ class RayEngine:
             beginning[begun] = order
         for process, mine in homes.split(whole).items():
             ask(process, "advance", mine, mine)
-        try:
-            self._stream("advance", streams, hear, lambda process: left[process][:1])
-        except MachineFailure as failure:
-            suspects = set(failure.suspects)
-            failure.moving = bool(shared) and (not suspects or not suspects.isdisjoint(o.worker for o in shared))
-            raise
+        self._stream("advance", streams, hear, lambda process: left[process][:1])
         self._placement = homes.gone_on(gone)
         self._balance.waited(time.monotonic() - started)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
@@ -204,16 +200,12 @@ class RayEngine:
         return sorted(saved, key=lambda entry: entry.worker)
 
     def balance(self) -> int:
-        after, moved, begun = self._balance.after(self._placement), 0, time.monotonic()
-        try:
-            for workers, old, new in trips(self._placement, after):
-                parcels = self._actors[old].give.remote(workers)
-                moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
-        except MachineFailure as failure:
-            failure.moving = True
-            raise
+        before, moved, begun = self._placement, 0, time.monotonic()
+        self._placement = self._balance.after(before)
+        for workers, old, new in trips(before, self._placement):
+            parcels = self._actors[old].give.remote(workers)
+            moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
         self._balance.took(time.monotonic() - begun, moved)
-        self._placement = after
         return moved
 
     def process_of(self, worker: int) -> int:
@@ -227,10 +219,10 @@ class RayEngine:
 
     def next(self) -> Done:
         while True:
-            begun = time.monotonic()
             ready, _ = self._ray.wait(list(self._under_way), num_returns=1, timeout=_LOOK_SECONDS)
             # More is no silence of theirs: this process was stopped itself, maybe the whole machine.
-            waited = min(time.monotonic() - begun, 2 * _LOOK_SECONDS)
+            waited = min(time.monotonic() - self._looked, 2 * _LOOK_SECONDS)
+            self._looked = time.monotonic()
             for reference, order in self._under_way.items():
                 self._waited[reference] += waited
                 if self._timeout is not None and self._waited[reference] > self._timeout and reference not in ready:
@@ -379,14 +371,17 @@ class RayEngine:
         self, method: str, process: int, text: str, orders: Sequence[Any], memory: bool = True
     ) -> MachineFailure:
         """The failure of an actor, with whom it may have come of: the first that has not reported."""
+        moving = bool(self._placement.moved or self._placement.shared)
         if not memory:
-            return MachineFailure(text)
+            return MachineFailure(text, moving=moving)
         suspects = [order.target if isinstance(order, Transfer) else order.worker for order in orders]
         alone = process >= self.processes
         if alone:
             suspects = [self._placement.alone[process - self.processes]]
         workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
-        return MachineFailure(text + workers, process=process, call=method, suspects=suspects, alone=alone)
+        return MachineFailure(
+            text + workers, process=process, call=method, suspects=suspects, alone=alone, moving=moving
+        )
 
 
 def _files_of(order: Interval) -> set[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor
-from statistics import mean
 from typing import NamedTuple
 
 from firerl.engine.placement import Share
@@ -57,6 +56,7 @@ class Model:
     pace: Pace
     chunks: int = 1  # of an interval
     trip: float = 0.0  # seconds that a shared interval costs each of its two processes besides
+    intervals: int = 2  # between two readies; at a ready all are at home
 
     def ends(self, shared: Mapping[int, Share]) -> tuple[list[float], list[float]]:
         """When each process is done in an interval in which shared workers go there, and in the next one: back."""
@@ -64,8 +64,8 @@ class Model:
         for worker, work in self.work.items():
             if worker not in shared:
                 own[self.homes[worker]] += (work.train + work.evaluate) * work.often
-        there = [self._trip(worker, share) for worker, share in shared.items()]
-        back = [self._trip(worker, share, back=True) for worker, share in shared.items()]
+        there = [self._trip(worker, share) for worker, share in sorted(shared.items())]  # as engines send them
+        back = [self._trip(worker, share, back=True) for worker, share in sorted(shared.items())]
         return ends(own, there), ends(own, back)
 
     def _trip(self, worker: int, share: Share, back: bool = False) -> Trip:
@@ -78,8 +78,12 @@ class Model:
         return Trip(home, share.process, here, there + work.evaluate * pace)
 
     def seconds(self, shared: Mapping[int, Share]) -> float:
-        """Seconds of an interval of all."""
-        return mean(max(way) for way in self.ends(shared))
+        """Seconds of an interval of all, on average."""
+        return self.average(*map(max, self.ends(shared)))
+
+    def average(self, there: float, back: float) -> float:
+        """Of the intervals between two readies, which begin at home."""
+        return (there * ceil(self.intervals / 2) + back * floor(self.intervals / 2)) / self.intervals
 
 
 def shares(model: Model) -> dict[int, Share]:
@@ -91,13 +95,13 @@ def shares(model: Model) -> dict[int, Share]:
     found: dict[int, Share] = {}
     now = model.ends({})
     for _ in range(2 * model.processes):
-        done = [mean(ways) for ways in zip(*now, strict=True)]
+        done = [model.average(*ways) for ways in zip(*now, strict=True)]
         slowest = max(range(model.processes), key=done.__getitem__)
-        all_done, best, chosen = mean(map(max, now)), done[slowest] * (1 - LEAST_GAIN), None
+        all_done, best, chosen = model.average(*map(max, now)), done[slowest] * (1 - LEAST_GAIN), None
         for worker, share in _candidates(model, found, done, slowest):
             after = model.ends({**found, worker: share})
-            both_done = mean(max(way[slowest], way[share.process]) for way in after)
-            if both_done < best and mean(map(max, after)) <= all_done:
+            both_done = model.average(*(max(way[slowest], way[share.process]) for way in after))
+            if both_done < best and model.average(*map(max, after)) <= all_done:
                 best, chosen = both_done, (worker, share, after)
         if chosen is None:
             break

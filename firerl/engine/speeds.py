@@ -54,9 +54,9 @@ class Speeds:
             for unit, home in homes.items()
         }
 
-    def learn(self, homes: Mapping[int, int], processes: int) -> Pace:
+    def learn(self, processes: int) -> Pace:
         """How fast processes are: as units that were in two of them have shown it; else a process counts as fast as the
-        units that live there are, on average."""
+        units that have trained there did, on average."""
         shown: dict[tuple[int, int], list[float]] = {}
         for unit, found in self._train.items():
             old, before = self._before.get(unit, (-1, 0.0))
@@ -67,7 +67,7 @@ class Speeds:
                 first, second = sorted(seconds)
                 shown.setdefault((first, second), []).append(seconds[second] / seconds[first])
         self._paces |= {pair: median(ratios) for pair, ratios in shown.items()}
-        levels = self._levels(homes, processes)
+        levels = self._levels(processes)
 
         def pace(old: int, new: int) -> float:
             if old == new:
@@ -80,12 +80,12 @@ class Speeds:
 
         return pace
 
-    def _levels(self, homes: Mapping[int, int], processes: int) -> list[float]:
-        """The usual seconds of an interval of those that were in one process only, by process."""
+    def _levels(self, processes: int) -> list[float]:
+        """The usual seconds of training of all that have trained in a process, by process."""
         usual: list[list[float]] = [[] for _ in range(processes)]
-        for unit, home in homes.items():
-            if self._train[unit].keys() == {home}:
-                usual[home].append(median(self._train[unit][home]) + median(self._evaluate[unit][home]))
+        for found in self._train.values():
+            for process, samples in found.items():
+                usual[process].append(median(samples))
         overall = mean(seconds for found in usual for seconds in found) if any(usual) else 1.0
         return [mean(found) if found and mean(found) > 0 else overall or 1.0 for found in usual]
 
