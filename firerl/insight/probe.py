@@ -123,6 +123,7 @@ def probe(
         config.engine.workers_per_device,
         config.engine.deterministic,
         stacked,
+        config.chunk,
     )
     began = time.perf_counter()
     say("starting processes")
