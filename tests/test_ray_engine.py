@@ -15,7 +15,7 @@ from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Interval, LearnerSpec, MachineFailure
 from firerl.engine.placement import Share
 
-pytest.importorskip("ray")
+ray = pytest.importorskip("ray")
 
 
 class Slow(Walk):
@@ -32,6 +32,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     made = make_engine("ray", LearnerSpec(Slow, {"folder": str(tmp_path)}, chunk=10), 2, request.param)
     yield made
     made.close()
+    ray.shutdown()
 
 
 def create(engine: Any, *acts: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ def test_a_missing_file_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
 @pytest.fixture
 def cluster() -> Iterator[None]:
     ray = pytest.importorskip("ray")
+    ray.shutdown()  # what tests before may have left
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
