@@ -225,12 +225,12 @@ RUN: dict[str, Any] = {
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     run_dir = tmp_path_factory.mktemp("undisturbed") / "r"
     firerl.run(Slow, run_dir=run_dir, engine="inline", **RUN)
-    return reports(run_dir)
+    return points(run_dir)
 
 
-def reports(run_dir: Path) -> list[str]:
+def points(run_dir: Path) -> list[str]:
     with closing(Journal.open(run_dir)) as journal:
-        return [repr(point.reports) for point in journal.points()]  # nan is not nan
+        return [repr(point) for point in journal.points()]  # nan is not nan
 
 
 def test_a_run_in_which_two_processes_share_a_worker_reports_what_one_process_would(
@@ -245,7 +245,7 @@ def test_a_run_in_which_two_processes_share_a_worker_reports_what_one_process_wo
     monkeypatch.setattr(LocalEngine, "advance", spy)
     firerl.run(Slow, run_dir=tmp_path / "2", processes=2, **RUN)
     assert any(shared)
-    assert reports(tmp_path / "2") == undisturbed
+    assert points(tmp_path / "2") == undisturbed
 
 
 def test_where_there_is_no_memory_for_one_more_nobody_is_shared_from_then_on(
@@ -256,4 +256,4 @@ def test_where_there_is_no_memory_for_one_more_nobody_is_shared_from_then_on(
         failures = [note for note in journal.notes() if "machine failure" in note]
     assert len(failures) == 1
     assert "out of memory" in failures[0]
-    assert reports(tmp_path / "2") == undisturbed
+    assert points(tmp_path / "2") == undisturbed

@@ -25,7 +25,7 @@ class Balance:
 
     First whole units move, as often as that pays. Then, where an interval has chunks, workers are shared, as long as
     intervals take less time than they would if nobody was. Where they did not, all is as before for two readies, the
-    next time for four, and so on.
+    next time for four, and so on, until sharing has paid again.
     """
 
     chunk: int | None = None  # steps of one; between two of them a worker may change its process

@@ -71,7 +71,7 @@ class SimulatedEngine:
         outcomes: list[Outcome] = []
         steps = {order.worker: order.steps for order in orders}
         self._balance.asked(orders)
-        own, trips = [0.0] * self.processes, list[Trip]()
+        own, shared = [0.0] * self.processes, list[Trip]()
         with self._busy() as busy:
             for outcome in self._host.advance(orders):
                 timed = self._timed(outcome, steps[outcome.worker])
@@ -79,11 +79,11 @@ class SimulatedEngine:
                     own[self._placement.process_of(timed.worker)] += timed.train_seconds + timed.evaluate_seconds
                 else:
                     timed, trip = self._shared(timed, share)
-                    trips.append(trip)
+                    shared.append(trip)
                 outcomes.append(timed)
                 self._balance.hear(self._placement, timed)
                 on_outcome(timed)
-            busy.update(enumerate(ends(own, trips)))
+            busy.update(enumerate(ends(own, shared)))
             self._balance.waited(max(busy.values()))
         self._placement = self._placement.gone_on(w for w in sorted(steps) if w in self._placement.shared)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
