@@ -63,7 +63,7 @@ def compute(arm: Arm, problem: str, seed: int) -> Row:
     if arm.algo == "schedule":
         result: Row = {"objective": schedule_objective(config.settings, config.steps, seed), "workers": 1}
     else:
-        result = {**simulate(config, seed), "workers": sum(config.sizes) + config.evaluators}
+        result = {**simulate(config, seed, arm.noise), "workers": sum(config.sizes) + config.evaluators}
     row = {"arm": arm.name, "problem": problem, "seed": seed, "definition": arm.definition(), **result}
     return {**row, "cpu_seconds": round(time.process_time() - began, 3)}
 

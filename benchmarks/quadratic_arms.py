@@ -6,7 +6,7 @@ from quadratic_runs import Arm
 
 from firerl.evolution import find
 
-GROUPS = ("algorithms", "switches", "sizes", "lean", "ideas")
+GROUPS = ("algorithms", "switches", "sizes", "lean", "ideas", "conditions")
 SCHEDULE = Arm("best schedule", "schedule")
 EXPECTED = ("fire", "pbt", "random", "pb2", "mfpbt", "constant", "cosine", "fire_lean")
 HAND_TUNED = (("constant", 0.1), ("cosine", 0.3), ("cosine", 1.0))  # the default is the middle of the range, 0.032
@@ -52,7 +52,7 @@ def arms_of(group: str) -> list[Arm]:
     if group == "sizes":
         fire = [Arm(f"fire {n}", "fire", {}, *SIZES[n]) if n != 22 else Arm("fire") for n in SIZES]
         return fire + [Arm(f"pbt {n}", "pbt", {}, *SIZES[n]) if n != 22 else Arm("pbt", "pbt") for n in SIZES]
-    return lean_arms() if group == "lean" else idea_arms()
+    return {"lean": lean_arms, "ideas": idea_arms, "conditions": condition_arms}[group]()
 
 
 LEAN = "benchmarks.lean_ideas"
@@ -91,3 +91,27 @@ def idea_arms() -> list[Arm]:
     sizes = (6, 6, 6)
     arms += [Arm("6+6+6+6 fire", "fire", {}, sizes, 6), Arm("6+6+6+6 shared", LEAN, {"shared": True}, sizes, 6)]
     return [*arms, Arm("fire 36", "fire", {}, *SIZES[36])]
+
+
+# Readies in a run -> an evaluation every, a ready every: always six evaluations from one ready to the next.
+READIES = {60: (10, 60), 30: (20, 120), 15: (40, 240), 10: (60, 360)}
+NOISES = (0, 1, 2, 4)  # of an evaluation, in improvements from one ready to the next
+IMPROVEMENT = 2.5  # of -log10 loss in a whole run, about
+
+
+def condition_arms() -> list[Arm]:
+    """FIRE and PBT with fewer readies and with noisy evaluations; both average three of them. As in RL evaluators have
+    three readies' time."""
+    arms = []
+    for readies, (evaluation, ready) in READIES.items():
+        for noise in NOISES:
+            for algo, more in (("fire", {"max_eval_steps": 3 * ready}), ("pbt", {})):
+                settings = {"fitness_window": 3, **more}
+                name = condition_name(algo, readies, noise)
+                arms.append(Arm(name, algo, settings, None, None, (evaluation, ready), noise * IMPROVEMENT / readies))
+    return arms
+
+
+def condition_name(algo: str, readies: int, noise: int) -> str:
+    """Of an arm of that group."""
+    return f"{algo}, {readies} readies, noise {noise}"

@@ -53,11 +53,16 @@ class Arm:
     settings: Mapping[str, Any] = field(default_factory=dict)
     sizes: tuple[int, ...] | None = None
     evaluators: int | None = None
+    intervals: tuple[int, int] | None = None  # eval_interval, ready_interval
+    noise: float = 0.0  # standard deviation of what is added to every objective that the algorithm is told
 
     def definition(self) -> dict[str, Any]:
         """What decides the arm's results, as data: a result under another definition is another arm's."""
         sizes = None if self.sizes is None else list(self.sizes)
-        return {"algo": self.algo, "settings": dict(self.settings), "sizes": sizes, "evaluators": self.evaluators}
+        made = {"algo": self.algo, "settings": dict(self.settings), "sizes": sizes, "evaluators": self.evaluators}
+        if self.intervals:
+            made["intervals"] = list(self.intervals)
+        return made | ({"noise": self.noise} if self.noise else {})  # absent: keys of results from before stay valid
 
     def config(self, problem: str, steps: int | None = None) -> RunConfig:
         """The complete run, seed 0, as long as the preset says or ``steps``.
@@ -78,6 +83,8 @@ def _config(definition: str, problem: str, steps: int | None) -> RunConfig:
         "steps": steps,
         "run_dir": "unused",
     }
+    if "intervals" in arm:
+        wanted |= dict(zip(("eval_interval", "ready_interval"), arm["intervals"], strict=True))
     return resolve(compose(settings=wanted))
 
 
@@ -111,13 +118,18 @@ class Learners:
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(steps):
                 theta -= lr * (self.curvature * theta + noise[:, step])
-            losses: NDArray[np.float64] = 0.5 * np.sum(self.curvature * theta**2, axis=1)
         self.theta[workers] = theta
+        return self.objectives(workers)
+
+    def objectives(self, workers: Sequence[int]) -> list[float]:
+        """Of these workers as they stand, without noise."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses: NDArray[np.float64] = 0.5 * np.sum(self.curvature * self.theta[workers] ** 2, axis=1)
         return [-math.log10(loss + 1e-12) if math.isfinite(loss) else math.nan for loss in losses.tolist()]
 
 
-def simulate(config: RunConfig, seed: int) -> dict[str, Any]:
-    """One whole run: the winner's final ``objective`` and how often evolution did what."""
+def simulate(config: RunConfig, seed: int, noise: float = 0.0) -> dict[str, Any]:
+    """One whole run: the winner's final ``objective``, without noise, and how often evolution did what."""
     config = replace(config, seed=seed)
     setup, algorithm = setup_of(config), find.algorithm(config.algo.name)
     settings = build(algorithm.Settings, config.algo.settings, "algo.")
@@ -128,9 +140,11 @@ def simulate(config: RunConfig, seed: int) -> dict[str, Any]:
             learners.build(w.id, w.hyperparameters, integer_seed(seed, Purpose.LEARNER, w.id, 0))
     built = {w.id for w in state.workers if not w.is_evaluator}
     everything: list[Decision] = []
+    added = np.random.default_rng(seed)
     for _ in range(config.steps // config.eval_interval):
         active = [w for w in state.workers if not w.failed and (w.evaluation or not w.is_evaluator)]
         objectives = learners.advance([w.id for w in active], config.eval_interval)
+        objectives = (objectives + noise * added.standard_normal(len(active))).tolist() if noise else objectives
         reports = [_report(w, config.eval_interval, value) for w, value in zip(active, objectives, strict=True)]
         state, decisions = algorithm.decide(setup, settings, state, reports)
         for order in transfers(setup, state, decisions, built):
@@ -139,7 +153,7 @@ def simulate(config: RunConfig, seed: int) -> dict[str, Any]:
     leader = winner(state, decisions, window_of(config))
     if leader is None or leader.objective is None:
         raise RuntimeError(f"seed {seed}: nobody in P1 has an objective at the end")
-    return {"objective": leader.objective, **counts(everything)}
+    return {"objective": learners.objectives([leader.worker])[0], **counts(everything)}
 
 
 def _report(worker: Worker, interval: int, objective: float) -> Report:

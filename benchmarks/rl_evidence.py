@@ -24,8 +24,10 @@ import evidence
 import evidence_tables as tables
 import numpy as np
 import rl_evidence_grid as grid
+import rl_evidence_leaders
 from evidence_runs import run_cell
 from evidence_tables import Figure
+from results_file import read
 from rl_evidence_grid import GROUPS, TASKS, Cell, cells
 
 from firerl.learners import find_learner
@@ -43,6 +45,7 @@ FIGURES: dict[str, Figure] = {
     "retrace": lambda row: float(np.median([r["mean"] for r in row["retraces"]])) if row.get("retraces") else None,
 }
 TESTED = ("mean action", "sampled", "best, mean of run", "retrace")  # fire against pbt
+REASONS = (("fire", "pbt 8"), ("fire, learning rate", "pbt, learning rate"))  # beside fire minus pbt
 
 
 def fresh_episodes(config: Any, hyperparameters: Any, weights: Any) -> dict[str, float]:
@@ -74,11 +77,18 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
+    lived = tables.group(read(rl_evidence_leaders.RESULTS))
     evidence.put_tables(
         {
             "rl results": tables.results(found, FIGURES),
             "rl differences": tables.differences(found, FIGURES, TESTED),
             "rl evolution": tables.evolution(found),
+            "rl leaders": rl_evidence_leaders.table(lived),
+            "rl promotions": rl_evidence_leaders.promotions_table(lived),
+            **{
+                f"rl {ours} minus {theirs}": tables.differences(found, FIGURES, TESTED, ours, theirs)
+                for ours, theirs in REASONS
+            },
         }
     )
     print("\n".join(map(str, write_figures(found))))

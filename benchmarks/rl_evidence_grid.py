@@ -33,6 +33,7 @@ SPACE = {  # two and a half to three orders of magnitude each, about the values 
     "eps_alpha_mu": {"log_uniform": [3e-4, 0.3]},
     "eps_alpha_sigma": {"log_uniform": [1e-5, 1e-2]},
 }
+RATE = {"learning_rate": SPACE["learning_rate"]}
 TASKS = {
     # Its episodes never end early: four environments instead of eight give twice the points from the same batch.
     "HalfCheetah": Task(
@@ -67,6 +68,10 @@ EXTRA = (
     Arm("fire without the sign test", "fire", (8, 8), 6, {"binom_test": False}),
     Arm("mfpbt", "mfpbt", (11, 11)),
     Arm("pb2", "pb2"),
+    # Why FIRE does as it does: the price of a P1 of eight, and both with one hyperparameter, as on images.
+    Arm("pbt 8", "pbt", (8,), retraced=False),
+    Arm("fire, learning rate", "fire", (8, 8), 6, space=RATE, retraced=False),
+    Arm("pbt, learning rate", "pbt", space=RATE, retraced=False),
 )
 GROUPS = {"main": MAIN, "extra": EXTRA}
 

@@ -10,6 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from simulate import make_setup
+
+from firerl.evolution.population import Copy, Promote, Report, StartEvaluator, initial_state
+from firerl.insight.history import tell
+from firerl.journal_db import Point
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -112,7 +117,7 @@ def test_grids_are_balanced_and_every_cell_is_another_run() -> None:
     for grid in (cells, list(rl.cells([*rl.TASKS], [*rl.MAIN, *rl.EXTRA], 0, True))):
         assert len({c.key() for c in grid}) == len(grid) == len({c.name for c in grid})
         for c in grid:
-            assert sum(c.options()["population"]) + c.options()["evaluators"] in (14, 22, 33)
+            assert sum(c.options()["population"]) + c.options()["evaluators"] in (8, 14, 22, 33)
             assert c.options() == json.loads(c.key())
 
 
@@ -123,3 +128,45 @@ def test_a_schedule_is_drawn_as_it_was_trained() -> None:
         {"from": 20, "to": 60, "hyperparameters": {"learning_rate": 0.1}},
     ]
     assert rates(schedule, [20, 40, 60]) == [0.3, 0.1, 0.1]
+
+
+def reports(step: int, *objectives: float) -> tuple[Report, ...]:
+    return tuple(Report(worker, step, value) for worker, value in enumerate(objectives))
+
+
+def a_short_run() -> Any:
+    """P1 is 0 and 1, P2 is 2 and 3: 3's network is promoted into 1, after 1's went into 0."""
+    values = {"lr": 0.1}
+    started = StartEvaluator(4, 3, 1, 2, 2, values)
+    return tell(
+        initial_state(make_setup((2, 2), 1)),
+        [
+            Point(reports(1, 1, 5, 2, 3), ()),
+            Point(reports(2, 1, 5, 2, 3), (Copy(0, 1, 2, 2, values, values, 1.0, 5.0), started)),
+            Point(reports(3, 5, 6, 4, 3, 7), ()),
+            Point(reports(4, 5, 6, 4, 3, 9), (Promote(4, 3, 1, 4, 4, 2, 3.0, 0.0),)),
+            Point(reports(5, 5, 10, 4, 3), ()),
+            Point(reports(6, 7, 12, 4, 3), ()),
+        ],
+    )
+
+
+def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
+    assert module("rl_evidence_leaders").leaders(a_short_run(), 2) == {
+        "steps": [2, 4, 6],
+        "P1": [5, 6, 11],
+        "P2": [3, 4, 4],
+        "P1 in P1": [1, 0, 1],  # 1's network of step 2 lives in 0, that of step 4 was replaced at once
+        "P2 in P1": [1, 0, 0],  # 3's network of step 2 went to 1 by the evaluator
+        "P2 in P2": [1, 1, 1],
+    }
+
+
+def test_what_a_promotion_brings() -> None:
+    benchmark = module("rl_evidence_leaders")
+    run = a_short_run()
+    assert benchmark.promotions(run, 2) == [{"step": 4, "gain": 11.0 - 6.0, "siblings": 6.0 - 5.0}]
+    row = {"task": "t", "arm": "fire", "seed": 0, "promotions": benchmark.promotions(run, 2)}
+    found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
+    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 |"]
+    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 1 of 3 | 2 of 3 |"]

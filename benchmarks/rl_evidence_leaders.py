@@ -1,0 +1,172 @@
+"""Where the best networks of FIRE's runs are, what becomes of them, and what a promotion brings.
+
+    python benchmarks/rl_evidence_leaders.py            the runs in --work that results/rl_evidence_leaders.jsonl lacks
+
+Journals are no part of the repository: this reads them where rl_evidence.py has left them and keeps one line for each
+run of FIRE and PBT. ``rl_evidence.py --plot`` makes the tables of docs/evidence.md from those lines. Last line: JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from evidence_tables import Found, Row, group, show
+from results_file import append, read
+from rl_evidence_grid import EXTRA, FIRE, PBT, TASKS, cells
+
+from firerl.evolution.population import Promote
+from firerl.insight import history
+from firerl.insight.history import History
+from firerl.insight.statistics import median
+from firerl.journal_db import Journal
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "rl_evidence_leaders.jsonl"
+
+
+def told(run: History) -> dict[int, dict[int, float]]:
+    """All objectives of all members."""
+    members: dict[int, dict[int, float]] = {w.id: {} for w in run.initial.workers if not w.is_evaluator}
+    for point in run.points:
+        for report in point.reports:
+            if report.worker in members and report.objective is not None and report.failure is None:
+                members[report.worker][report.step] = report.objective
+    return members
+
+
+def mean_between(objectives: Mapping[int, float], after: int, until: int) -> float | None:
+    """The mean of a member's objectives in (after, until]; None: it has none."""
+    values = [value for step, value in objectives.items() if after < step <= until]
+    return float(np.mean(values)) if values else None
+
+
+def leaders(run: History, interval: int) -> dict[str, list[Any]]:
+    """At every ready, each ``interval`` steps, the best member of each sub-population, by its mean since the ready
+    before, and who at the end of the run still descends from the network that it had then.
+
+    ``P1``, ``P2``: the best one's mean; ``P1 in P1``, ``P2 in P1``, ``P2 in P2``: numbers of descendants.
+    """
+    objectives = told(run)
+    groups: dict[int, list[int]] = {}
+    for worker in run.initial.workers:
+        if not worker.is_evaluator:
+            groups.setdefault(worker.population, []).append(worker.id)
+    ancestry = {member: run.ancestry(member) for members in groups.values() for member in members}
+    result: dict[str, list[Any]] = {"steps": []}
+    for step in range(interval, run.step + 1, interval):
+        result["steps"].append(step)
+        for number, members in groups.items():
+            means = {m: mean_between(objectives[m], step - interval, step) for m in members}
+            best = max(members, key=lambda m: -np.inf if (mean := means[m]) is None else mean)
+            result.setdefault(f"P{number}", []).append(None if means[best] is None else round(means[best], 2))
+            for heirs in range(1, number + 1):
+                count = sum(
+                    any(leg.stretch.worker == best and leg.start < step <= leg.end for leg in ancestry[member])
+                    for member in groups[heirs]
+                )
+                result.setdefault(f"P{number} in P{heirs}", []).append(count)
+    return result
+
+
+def promotions(run: History, interval: int) -> list[dict[str, Any]]:
+    """What each promotion brought: the child's mean over an interval after it minus that before it, and the median
+    of the same over the other members of P1, which had the same time."""
+    objectives = told(run)
+    first = [w.id for w in run.initial.workers if not w.is_evaluator and w.population == 1]
+    found = []
+    for point in run.points:
+        steps = {report.worker: report.step for report in point.reports}
+        for child in [d.child for d in point.decisions if isinstance(d, Promote) and d.child in first]:
+            gains = {m: gain(objectives[m], steps[child], interval) for m in first}
+            others = [value for member, value in gains.items() if member != child and value is not None]
+            if (own := gains[child]) is not None and others:
+                siblings = round(float(np.median(others)), 2)
+                found.append({"step": steps[child], "gain": round(own, 2), "siblings": siblings})
+    return found
+
+
+def gain(objectives: Mapping[int, float], step: int, interval: int) -> float | None:
+    """The mean over an interval after ``step`` minus that over one before it."""
+    before, after = (mean_between(objectives, start, start + interval) for start in (step - interval, step))
+    return None if before is None or after is None else after - before
+
+
+def facts(task: str, arm: str, folder: Path) -> Row:
+    """The line that is kept of a finished run."""
+    with closing(Journal.open(folder)) as journal:
+        config, run = history.read(journal)
+        result = journal.result()
+    assert result is not None, f"{folder} is not finished"
+    interval = config.ready_interval
+    kept = {"leaders": leaders(run, interval), "promotions": promotions(run, interval)}
+    return {"task": task, "arm": arm, "seed": config.seed, "hash": result["hash"], **kept}
+
+
+def table(found: Found) -> list[str]:
+    """How often P2's best network is ahead of P1's, and how many of the best leave descendants."""
+    columns = (
+        "task", "arm", "runs", "readies", "P2's best is ahead of P1's", "at the end by",
+        "of P1's best leave descendants", "of P2's best, in P1", "of P2's best, in P2 alone",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
+    for task, arms in found.items():
+        for arm, rows in arms.items():
+            kept = [row["leaders"] for row in rows.values()]
+            readies = sum(len(run["steps"]) for run in kept)
+            cells = [_share([heirs > 0 for run in kept for heirs in run["P1 in P1"]]), "-", "-"]
+            ahead, by = "-", "-"
+            if "P2" in kept[0]:
+                pairs = [pair for run in kept for pair in zip(run["P1"], run["P2"], strict=True) if None not in pair]
+                ahead = _share([second > first for first, second in pairs])
+                by = ", ".join(f"{run['P2'][-1] - run['P1'][-1]:+,.0f}" for run in kept)
+                heirs = [pair for run in kept for pair in zip(run["P2 in P1"], run["P2 in P2"], strict=True)]
+                cells[1:] = [_share([a > 0 for a, _ in heirs]), _share([b > 0 and not a for a, b in heirs])]
+            lines.append(f"| {task} | {arm} | {len(rows)} | {readies} | {ahead} | {by} | {' | '.join(cells)} |")
+    return lines
+
+
+def promotions_table(found: Found) -> list[str]:
+    """What promotions brought, in the objective's unit."""
+    lines = ["| task | arm | promotions | child gains | siblings gain | child gains more |"]
+    lines.append("|---|---|--:|--:|--:|--:|")
+    for task, arms in found.items():
+        for arm, rows in arms.items():
+            done = [promotion for row in rows.values() for promotion in row["promotions"]]
+            if done:
+                own, others = (np.array([p[key] for p in done]) for key in ("gain", "siblings"))
+                lines.append(
+                    f"| {task} | {arm} | {len(done)} | {show(median(own.tolist()), sign=True)} | "
+                    f"{show(median(others.tolist()), sign=True)} | {_share((own > others).tolist())} |"
+                )
+    return lines
+
+
+def _share(values: Sequence[bool]) -> str:
+    return f"{sum(values)} of {len(values)}"
+
+
+def main() -> None:
+    """Read the run folders that are new."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "rl_evidence", help="folder of the runs")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    there = {(row["task"], row["arm"], row["seed"]) for row in read(given.results)}
+    for cell in cells([*TASKS], [FIRE, PBT, *EXTRA], 0, goal=True):
+        folder = given.work / cell.name
+        if (cell.task, cell.arm.name, cell.seed) not in there and (folder / "result.json").exists():
+            append(given.results, facts(cell.task, cell.arm.name, folder))
+            print(cell.name, flush=True)
+    found = group(read(given.results))
+    print("\n".join([*table(found), "", *promotions_table(found)]))
+    print(json.dumps({"runs": sum(len(rows) for arms in found.values() for rows in arms.values())}))
+
+
+if __name__ == "__main__":
+    main()
