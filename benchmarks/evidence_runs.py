@@ -82,7 +82,7 @@ class Watcher(Silent):
 def run_cell(cell: Cell, work: Path, processes: int | None, measure: Measure) -> dict[str, Any]:
     """The cell's line; a run that was interrupted goes on from its folder."""
     pause = work / "pause"
-    config, history, figures = _run(cell.name, cell.options(), work / cell.name, processes, pause)
+    config, history, figures = run_or_resume(cell.name, cell.options(), work / cell.name, processes, pause)
     row = {
         "task": cell.task,
         "arm": cell.arm.name,
@@ -91,7 +91,7 @@ def run_cell(cell: Cell, work: Path, processes: int | None, measure: Measure) ->
         "settings": cell.options(),
         "hash": figures["hash"],
         "commit": commit(),
-        "versions": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        "versions": versions(),
         "processor": processor(),
         **_figures(config, history, figures, work / cell.name, measure),
     }
@@ -104,9 +104,10 @@ def run_cell(cell: Cell, work: Path, processes: int | None, measure: Measure) ->
     return row
 
 
-def _run(
+def run_or_resume(
     title: str, options: Mapping[str, Any], folder: Path, processes: int | None, pause: Path
 ) -> tuple[RunConfig, History, Mapping[str, Any]]:
+    """A run from its beginning, or from where it was interrupted: settings, history, figures of its result."""
     watcher = Watcher(title, options["steps"], pause)
     if (folder / "journal.sqlite").exists():
         done = firerl.resume(folder, progress=False, observer=watcher)
@@ -127,7 +128,7 @@ def _retrace(cell: Cell, work: Path, processes: int | None, pause: Path, measure
         "evaluators": 0,
         "seed": integer_seed(cell.seed, Purpose.RETRACE),
     }
-    _run(name, options, work / name, processes, pause)
+    run_or_resume(name, options, work / name, processes, pause)
     return _all_measured(work / name, measure)
 
 
@@ -242,6 +243,11 @@ def thin(values: list[Any]) -> list[Any]:
     """At most POINTS of them, evenly spread, the last among them."""
     keep = np.unique(np.linspace(0, len(values) - 1, min(POINTS, len(values))).round().astype(int))
     return [values[k] if values[k] is None or isinstance(values[k], int) else float(f"{values[k]:.5g}") for k in keep]
+
+
+def versions() -> dict[str, str]:
+    """Of what decides a run's numbers beside firerl."""
+    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
 
 
 def commit() -> str:

@@ -170,3 +170,26 @@ def test_what_a_promotion_brings() -> None:
     found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
     assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 |"]
     assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 1 of 3 | 2 of 3 |"]
+
+
+def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
+    benchmark, task = module("rl_schedules"), module("rl_evidence_grid").Task(80, 2, 10, 30, 1, 1, 1)
+    winner = [
+        {"from": 0, "to": 30, "hyperparameters": {"learning_rate": 0.002, "eps_eta": 0.1}},
+        {"from": 30, "to": 80, "hyperparameters": {"learning_rate": 0.001, "eps_eta": 0.3}},
+    ]
+    high, low = ({"learning_rate": rate, "eps_eta": 0.3} for rate in (0.008, 0.002))
+    assert [s.rows for s in benchmark.schedules("Ant", task, winner)] == [
+        ((0, 20, high), (20, 80, low)),
+        ((0, 40, high), (40, 80, low)),
+        ((0, 60, high), (60, 80, low)),
+        ((0, 80, high),),
+    ]
+
+
+def test_what_a_cut_gains_at_once_and_at_the_end() -> None:
+    early = {"task": "t", "cut": 0.25, "cut_step": 20, "interval": 10, "curves": [[1, 2, 9, 5], [1, 2, 7, 6]]}
+    never = {"task": "t", "cut": None, "cut_step": 40, "interval": 10, "curves": [[1, 2, 3, 8], [1, 2, 4, 8]]}
+    first, second = module("rl_schedules").table([early, never])[2:]
+    assert first == "| t | at 0.25 | 6 | +4.50 | -2.50 | 0.500 |"
+    assert second == "| t | never | 8 |  |  |  |"

@@ -1,0 +1,182 @@
+"""Does greed lose in reinforcement learning? V-MPO with a learning rate that is cut early, late or never.
+
+    python benchmarks/rl_schedules.py                what results/rl_schedules.jsonl lacks; half an hour on two cores
+    python benchmarks/rl_schedules.py --tasks Ant    one task
+    python benchmarks/rl_schedules.py --plot         the table of docs/evidence.md, from that file alone
+    python benchmarks/rl_schedules.py --quick        one task for a moment, kept nowhere
+
+The hyperparameters are those of PBT's winner of seed 0 half-way through its run, so that a rate is asked about in the
+place where the search is. Its learning rate at a quarter of the run is the low one, four times that the high one; six
+networks begin with the high rate and are cut to the low one at a quarter, a half, three quarters of the run, or never.
+With one seed two schedules give the same numbers up to the first cut. An interrupted run goes on. Last line: JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evidence
+import evidence_tables as tables
+import numpy as np
+from evidence_runs import commit, processor, run_or_resume, versions
+from results_file import append, read
+from rl_evidence_grid import SPACE, TASKS, Task
+from rl_evidence_leaders import mean_between, told
+
+from firerl.insight.statistics import paired
+
+HERE = Path(__file__).resolve().parent
+EVIDENCE = HERE / "results" / "rl_evidence.jsonl"
+NETWORKS = 6
+CUT = 4.0
+CUTS = (0.25, 0.5, 0.75, None)  # at which part of the run; None: never
+Values = dict[str, float]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One task with one cut."""
+
+    task: str
+    cut: float | None
+    rows: tuple[tuple[int, int, Values], ...]  # from, to, hyperparameters
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """For folders and lines."""
+        return f"{self.task}-{cut_name(self.cut).replace(' ', '-')}"
+
+    def options(self) -> dict[str, Any]:
+        """The run as ``firerl.run`` takes it."""
+        task = TASKS[self.task]
+        rows = [{"from": start, "to": end, "hyperparameters": values} for start, end, values in self.rows]
+        return {
+            "learner": "vmpo",
+            "env": self.task,
+            "settings": task.learner,
+            "space": SPACE,
+            "algo": "retrace",
+            "algo_settings": {"schedule": rows},
+            "population": [NETWORKS],
+            "evaluators": 0,
+            "steps": task.steps,
+            "eval_interval": task.eval_interval,
+            "ready_interval": task.ready_interval,
+            "seed": self.seed,
+        }
+
+    def key(self) -> str:
+        """What a finished run is found by."""
+        return json.dumps(self.options(), sort_keys=True)
+
+
+def cut_name(cut: float | None) -> str:
+    """Of a cut, for people."""
+    return "never" if cut is None else f"at {cut:g}"
+
+
+def values_at(schedule: Sequence[Mapping[str, Any]], step: float) -> Values:
+    """The hyperparameters with which a network trains right after ``step``."""
+    return dict(next(row["hyperparameters"] for row in schedule if row["from"] <= step < row["to"]))
+
+
+def schedules(name: str, task: Task, winner: Sequence[Mapping[str, Any]]) -> list[Schedule]:
+    """The four schedules of a task, about the ``winner``'s hyperparameters."""
+    low = values_at(winner, task.steps / 2) | {"learning_rate": values_at(winner, task.steps / 4)["learning_rate"]}
+    high = low | {"learning_rate": CUT * low["learning_rate"]}
+    made = []
+    for cut in CUTS:
+        step = task.steps if cut is None else round(cut * task.steps / task.ready_interval) * task.ready_interval
+        rows = [(0, step, high), (step, task.steps, low)]
+        made.append(Schedule(name, cut, tuple(row for row in rows if row[0] < row[1])))
+    return made
+
+
+def compute(schedule: Schedule, work: Path, processes: int | None) -> Row:
+    """The run's line: the mean objective of every network over each ready interval."""
+    folder, pause = work / schedule.name, work / "pause"
+    config, run, figures = run_or_resume(schedule.name, schedule.options(), folder, processes, pause)
+    interval, objectives = config.ready_interval, told(run)
+    ends = range(interval, config.steps + 1, interval)
+    curves = [[mean_between(objectives[n], end - interval, end) for end in ends] for n in sorted(objectives)]
+    return {
+        "task": schedule.task,
+        "cut": schedule.cut,
+        "cut_step": schedule.rows[0][1],
+        "key": schedule.key(),
+        "hash": figures["hash"],
+        "commit": commit(),
+        "versions": versions(),
+        "processor": processor(),
+        "interval": interval,
+        "curves": [[None if value is None else float(f"{value:.5g}") for value in curve] for curve in curves],
+    }
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Every schedule: its end, and against *never* right after the cut and at the end, paired by network."""
+    lines = ["| task | cut | end | minus never, right after the cut | minus never, at the end | p |"]
+    lines.append("|---|---|--:|--:|--:|--:|")
+    never = {row["task"]: row for row in rows if row["cut"] is None}
+    for row in rows:
+        ends = [curve[-1] for curve in row["curves"]]
+        cells = ["", "", ""]
+        if row["cut"] is not None and row["task"] in never:
+            other = never[row["task"]]["curves"]
+            after = row["cut_step"] // row["interval"]  # the index of the first interval after the cut
+            now = paired([curve[after] for curve in row["curves"]], [curve[after] for curve in other])
+            last = paired(ends, [curve[-1] for curve in other])
+            cells = [tables.show(now.mean, sign=True), tables.show(last.mean, sign=True), f"{last.p_value:.3f}"]
+        lines.append(f"| {row['task']} | {cut_name(row['cut'])} | {np.mean(ends):,.0f} | {' | '.join(cells)} |")
+    return lines
+
+
+def wanted(names: Sequence[str], rows: Sequence[Row]) -> list[Schedule]:
+    """The schedules of these tasks for which there is a winner of PBT."""
+    winners = {row["task"]: row["schedule"] for row in rows if (row["arm"], row["seed"]) == ("pbt", 0)}
+    return [s for name in names if name in winners for s in schedules(name, TASKS[name], winners[name])]
+
+
+def quick() -> list[Row]:
+    """One schedule of a short task, twice: up to the cut both are the same."""
+    TASKS["InvertedPendulum"] = task = Task(16_000, 1_000, 4_000, 8_000, 3, 1, 1)
+    values = {"learning_rate": 1e-3, "eps_eta": 0.1, "eps_alpha_mu": 0.01, "eps_alpha_sigma": 1e-4}
+    winner = [{"from": 0, "to": task.steps, "hyperparameters": values}]
+    with tempfile.TemporaryDirectory() as folder:
+        return [compute(s, Path(folder), None) for s in schedules("InvertedPendulum", task, winner)[-2:]]
+
+
+def main() -> None:
+    """Run what is missing, print the table and the JSON line."""
+    parser = evidence.parser(__doc__, "rl_schedules")
+    parser.add_argument("--tasks", nargs="+", choices=[*TASKS], default=[*TASKS])
+    given = parser.parse_args()
+    if given.quick:
+        rows = quick()
+    else:
+        found = wanted(given.tasks, read(EVIDENCE))
+        there = evidence.load(given.results)
+        for schedule in [] if given.plot or given.list else found:
+            if schedule.key() not in there:
+                append(given.results, compute(schedule, given.work, given.processes))
+        there = evidence.load(given.results)
+        rows = [there[s.key()] for s in found if s.key() in there]
+    lines = table(rows)
+    if given.plot:
+        evidence.put_tables({"rl schedules": lines})
+    else:
+        print("\n".join(lines))
+    print(
+        json.dumps({f"{row['task']} {cut_name(row['cut'])}": np.mean([c[-1] for c in row["curves"]]) for row in rows})
+    )
+
+
+if __name__ == "__main__":
+    main()
