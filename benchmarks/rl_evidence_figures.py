@@ -20,6 +20,7 @@ STYLES = {  # arm -> colour, dashes; others in grey
     "constant": ("#3b7a3b", "-."),
 }
 OTHER = ("#999999", (0, (1, 1)))
+PATHS = (("fire", "P1", "#1f5fa8", "-"), ("fire", "P2", "#e08a1e", ":"), ("pbt", "P1", "#b23b3b", "--"))
 Found = Mapping[str, Mapping[str, Mapping[int, dict[str, Any]]]]
 
 
@@ -76,7 +77,7 @@ def _winners(found: Found) -> Any:
 
 
 def _paths(found: Found) -> Any:
-    """The median hyperparameters of P1 over a run: every run thin, the median over runs bold."""
+    """Median hyperparameters over a run, of P1 and of FIRE's P2: every run thin, the median over runs bold."""
     everything = [row for arms in found.values() for rows in arms.values() for row in rows.values()]
     names = sorted({key.split()[1] for row in everything for key in row["paths"]})
     figure, axes = plt.subplots(
@@ -84,16 +85,16 @@ def _paths(found: Found) -> Any:
     )
     for line, (task, arms) in zip(axes, found.items(), strict=True):
         for ax, name in zip(line, names, strict=True):
-            for arm in ("fire", "pbt"):
+            for arm, population, colour, dashes in PATHS:
                 rows = arms.get(arm, {})
-                paths = [row["paths"][f"P1 {name}"]["median"] for row in rows.values()]
+                paths = [row["paths"][f"{population} {name}"]["median"] for row in rows.values()]
                 if not paths:
                     continue
-                colour, dashes = STYLES[arm]
                 steps = np.linspace(0, next(iter(rows.values()))["steps"], len(paths[0])) / 1000
                 for path in paths:
                     ax.plot(steps, path, color=colour, lw=0.5, alpha=0.4)
-                ax.plot(steps, np.exp(np.median(np.log(paths), axis=0)), color=colour, ls=dashes, lw=1.8, label=arm)
+                middle = np.exp(np.median(np.log(paths), axis=0))
+                ax.plot(steps, middle, color=colour, ls=dashes, lw=1.8, label=f"{arm}, {population}")
             ax.set_yscale("log")
             ax.set_title(f"{task}: {name}", fontsize=8)
     axes[0][0].legend(frameon=False, fontsize=7)
