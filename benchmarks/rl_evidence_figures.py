@@ -13,19 +13,19 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-STYLES = {  # arm -> colour, dashes; others in grey
+STYLES = {  # arm -> colour, dashes
     "fire": ("#1f5fa8", "-"),
     "pbt": ("#b23b3b", "--"),
     "random": ("#777777", ":"),
     "constant": ("#3b7a3b", "-."),
 }
-OTHER = ("#999999", (0, (1, 1)))
 PATHS = (("fire", "P1", "#1f5fa8", "-"), ("fire", "P2", "#e08a1e", ":"), ("pbt", "P1", "#b23b3b", "--"))
 Found = Mapping[str, Mapping[str, Mapping[int, dict[str, Any]]]]
 
 
 def write_figures(found: Found) -> list[Path]:
-    """All figures; returns their paths."""
+    """All figures, of the main arms; returns their paths."""
+    found = {task: {arm: arms[arm] for arm in STYLES if arm in arms} for task, arms in found.items()}
     mpl.rcParams.update(
         {"svg.hashsalt": "firerl", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
@@ -44,7 +44,7 @@ def _curves(found: Found) -> Any:
     figure, axes = plt.subplots(1, len(found), figsize=(3.6 * len(found), 3), squeeze=False)
     for ax, (task, arms) in zip(axes[0], found.items(), strict=True):
         for arm, rows in arms.items():
-            colour, dashes = STYLES.get(arm, OTHER)
+            colour, dashes = STYLES[arm]
             curves = [_numbers(row["curves"]["best"]) for row in rows.values()]
             steps = np.array(next(iter(rows.values()))["curves"]["steps"]) / 1000
             for curve in curves:
@@ -64,13 +64,14 @@ def _winners(found: Found) -> Any:
         names = list(arms)
         for x, arm in enumerate(names):
             scores = [row["winner"]["mean"] for row in arms[arm].values()]
-            ax.plot([x] * len(scores), scores, "o", color=STYLES.get(arm, OTHER)[0], ms=4, alpha=0.7)
+            ax.plot([x] * len(scores), scores, "o", color=STYLES[arm][0], ms=4, alpha=0.7)
             ax.plot([x - 0.2, x + 0.2], [np.median(scores)] * 2, color="black", lw=1.5)
         if {"fire", "pbt"} <= arms.keys():
             for seed in arms["fire"].keys() & arms["pbt"].keys():
                 ends = [arms[arm][seed]["winner"]["mean"] for arm in ("fire", "pbt")]
                 ax.plot([names.index("fire"), names.index("pbt")], ends, color="#bbbbbb", lw=0.7, zorder=0)
-        ax.set_xticks(range(len(names)), names, rotation=20)
+        ax.set_xticks(range(len(names)), names)
+        ax.set_xlim(-0.5, len(names) - 0.5)
         ax.set_title(task)
     axes[0][0].set_ylabel("winner's return, mean action, 50 fresh episodes")
     return figure

@@ -53,10 +53,10 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def write(run_dir: Path | str, out: Path, refresh: int | None = None) -> str:
     """Write the page of the run as it is now; returns a line that says so. Raises RunFolderError, FirerlError."""
-    from firerl.insight.report_films import films
-    from firerl.insight.report_page import page
-    from firerl.insight.report_run import read
-    from firerl.insight.report_words import state
+    from firerl.insight.report.films import films
+    from firerl.insight.report.page import page
+    from firerl.insight.report.run import read
+    from firerl.insight.report.words import state
     from firerl.remote_reading import local
 
     folder = local(run_dir)
@@ -70,7 +70,7 @@ def write(run_dir: Path | str, out: Path, refresh: int | None = None) -> str:
 
 def watch(run_dir: Path | str, out: Path) -> None:
     """Write the page at every new generation; at the end, also by Ctrl-C, once more without its refresh."""
-    from firerl.insight.report_run import progress
+    from firerl.insight.report.run import progress
     from firerl.remote_reading import local
 
     known: tuple[int, bool] | None = None

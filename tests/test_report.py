@@ -21,10 +21,10 @@ import firerl
 from firerl import explain, files, launch, report
 from firerl.config import to_plain
 from firerl.evolution.population import Copy, Fail, Report
-from firerl.insight import report_words
 from firerl.insight.history import PROMOTION
-from firerl.insight.report_lines import stitched
-from firerl.insight.report_run import Run, read
+from firerl.insight.report import words as report_words
+from firerl.insight.report.lines import stitched
+from firerl.insight.report.run import Run, read
 from firerl.journal_db import Point
 from firerl.store import Store, check_free
 

@@ -17,10 +17,12 @@ from test_journal import config_for
 from firerl.evolution import cosine
 from firerl.evolution.population import Copy, Promote, StartEvaluator, initial_state
 from firerl.evolution.winner import winner
-from firerl.insight import report_figures, report_style, report_words
 from firerl.insight.history import tell
-from firerl.insight.report_lines import Scale, medians, stitched
-from firerl.insight.report_run import EVALUATOR, Run
+from firerl.insight.report import figures as report_figures
+from firerl.insight.report import style as report_style
+from firerl.insight.report import words as report_words
+from firerl.insight.report.lines import Scale, medians, stitched
+from firerl.insight.report.run import EVALUATOR, Run
 from firerl.journal_db import Point
 from firerl.space import Space
 

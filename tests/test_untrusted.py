@@ -17,7 +17,7 @@ import torch
 from firerl import api, checkpoint, checkpoint_file, untrusted
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
-from firerl.insight.report_films import films
+from firerl.insight.report.films import films
 from firerl.journal_db import Journal
 from firerl.lock import Lock
 from firerl.run_folder import check_files

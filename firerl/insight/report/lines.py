@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from firerl.insight.history import Stretch
-from firerl.insight.report_run import Run
+from firerl.insight.report.run import Run
 from firerl.insight.words import value_text
 from firerl.space import Dimension
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
 from firerl.evolution.lineage import schedule, segments
-from firerl.insight import report_figures, report_style, report_words
-from firerl.insight.report_run import EVALUATOR, Run
+from firerl.insight.report import figures as report_figures
+from firerl.insight.report import style as report_style
+from firerl.insight.report import words as report_words
+from firerl.insight.report.run import EVALUATOR, Run
 from firerl.insight.words import objective_text, value_text
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ def page(run: Run, run_dir: Path | str, films: Sequence[Film] = (), refresh: int
 
 def template() -> Template:
     """The page without its contents."""
-    return Template(resources.files("firerl.insight").joinpath("report.html").read_text(encoding="utf-8"))
+    return Template(resources.files("firerl.insight.report").joinpath("page.html").read_text(encoding="utf-8"))
 
 
 def _figures(run: Run) -> dict[str, Figure]:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from firerl.insight.report_page import Film
+from firerl.insight.report.page import Film
 
 
 def films(run_dir: Path, page: Path, room: int) -> list[Film]:

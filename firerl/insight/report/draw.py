@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firerl.insight import report_style
 from firerl.insight.history import PROMOTION, Stretch
-from firerl.insight.report_lines import Points
-from firerl.insight.report_run import EVALUATOR, Run, group_of
+from firerl.insight.report import style as report_style
+from firerl.insight.report.lines import Points
+from firerl.insight.report.run import EVALUATOR, Run, group_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from firerl.insight.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
-from firerl.insight.report_lines import medians, stitched
-from firerl.insight.report_run import EVALUATOR, Run, group_of
+from firerl.insight.report.lines import medians, stitched
+from firerl.insight.report.run import EVALUATOR, Run, group_of
 from firerl.insight.words import duration_text, objective_text, value_text
 
 ALGORITHMS = {

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from firerl.insight.history import PROMOTION, RUNNING
-from firerl.insight.report_run import EVALUATOR
+from firerl.insight.report.run import EVALUATOR
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from firerl.insight import report_style
 from firerl.insight.history import PROMOTION, Measurement, Stretch
-from firerl.insight.report_draw import (
+from firerl.insight.report import style as report_style
+from firerl.insight.report.draw import (
     arrival,
     blank,
     chosen,
@@ -21,7 +21,7 @@ from firerl.insight.report_draw import (
     short,
     who,
 )
-from firerl.insight.report_lines import (
+from firerl.insight.report.lines import (
     Points,
     Scale,
     broken,
@@ -37,7 +37,7 @@ from firerl.insight.report_lines import (
     stitched,
     trainers,
 )
-from firerl.insight.report_run import EVALUATOR, Run
+from firerl.insight.report.run import EVALUATOR, Run
 from firerl.insight.words import objective_text
 from firerl.space import Dimension
 
