@@ -1,7 +1,8 @@
 """Which parts of FIRE PBT matter? Measured on the noisy quadratic, 20 seeds, with 95 % bootstrap intervals.
 
     python benchmarks/quadratic.py                          everything that benchmarks/results/quadratic.jsonl lacks
-    python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean, ideas)
+    python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean, ideas,
+                                                            conditions)
     python benchmarks/quadratic.py --seeds 0                computes nothing: the tables of what is there
     python benchmarks/quadratic.py --plot                   the figures of docs/, and the tables of docs/evidence.md
                                                             at their marks, from the results file alone
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from quadratic_arms import GROUPS, arms_of
+from quadratic_arms import GROUPS, NOISES, READIES, arms_of, condition_name
 from quadratic_runs import PROBLEMS, Arm, simulate
 from quadratic_schedule import schedule_objective
 from results_file import append, read
@@ -155,6 +156,26 @@ def table(found: Found) -> list[str]:
     return lines
 
 
+def condition_table(found: Found) -> list[str]:
+    """A condition a row: scores of FIRE and PBT, and FIRE minus PBT paired by seed, for each problem."""
+    lines = ["| readies in a run | noise | seeds | " + " | ".join(f"{p}: fire, pbt | fire minus pbt" for p in PROBLEMS)]
+    lines = [f"{lines[0]} |", "|--:|--:|--:|" + "---|---|" * len(PROBLEMS)]
+    for readies in READIES:
+        for noise in NOISES:
+            fire, pbt = (found.get(condition_name(algo, readies, noise), {}) for algo in ("fire", "pbt"))
+            cells, seeds = [], set()
+            for problem in PROBLEMS:
+                ours, theirs = fire.get(problem, {}), pbt.get(problem, {})
+                apart = difference(ours, theirs)
+                scores = [np.mean([row["objective"] for row in rows.values()]) for rows in (ours, theirs) if rows]
+                cells += [", ".join(f"{score:.2f}" for score in scores)]
+                cells += ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*apart) if apart else ""]
+                seeds.add(len(ours.keys() & theirs.keys()))
+            counted = "-".join(str(n) for n in sorted({min(seeds), max(seeds)}))
+            lines.append(f"| {readies} | {noise} | {counted} | {' | '.join(cells)} |")
+    return lines
+
+
 def evolution_table(found: Found) -> list[str]:
     """What evaluators did: starts, promotions, and how they ended, means over the runs."""
     lines = ["| arm | problem | copies | starts | promotions | stops |", "|---|---|--:|--:|--:|---|"]
@@ -171,6 +192,11 @@ def evolution_table(found: Found) -> list[str]:
     return lines
 
 
+def table_of(group: str) -> Callable[[Found], list[str]]:
+    """How a group is shown."""
+    return condition_table if group == "conditions" else table
+
+
 def write_docs(groups: Mapping[str, Found]) -> None:
     """The figures, and the tables of docs/evidence.md between ``<!-- table: group -->`` and ``<!-- end -->``."""
     from quadratic_figures import DOCS, write_figures
@@ -183,7 +209,7 @@ def write_docs(groups: Mapping[str, Found]) -> None:
         begin, end = f"<!-- table: {group} -->\n", "<!-- end -->"
         before, marked, after = text.partition(begin)
         if marked:
-            text = before + begin + "\n".join(table(found)) + "\n" + end + after.partition(end)[2]
+            text = before + begin + "\n".join(table_of(group)(found)) + "\n" + end + after.partition(end)[2]
     page.write_text(text)
     print(page)
 
@@ -215,7 +241,7 @@ def main() -> None:
     for group, arms in groups.items():
         found = collect(arms, options.results)
         print(f"\n{group}: -log10 loss, mean [95 % interval]\n")
-        print("\n".join([*table(found), *(["", *evolution_table(found)] if options.evolution else [])]))
+        print("\n".join([*table_of(group)(found), *(["", *evolution_table(found)] if options.evolution else [])]))
         for arm in arms:
             if arm.name in missing:
                 print(f"missing: {arm.name}: {missing[arm.name]}")

@@ -17,11 +17,15 @@ BLUE, GREY, RED = "#1f5fa8", "#777777", "#b23b3b"
 
 
 def write_figures(groups: Mapping[str, Any]) -> list[Path]:
-    """One figure for each group that has results; returns the paths."""
+    """One figure for each group that has results, but for the conditions, which are a table; returns the paths."""
     mpl.rcParams.update(
         {"svg.hashsalt": "firerl", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
-    drawn = {group: _by_workers if group == "sizes" else _by_arm for group in groups if groups[group]}
+    drawn = {
+        group: _by_workers if group == "sizes" else _by_arm
+        for group in groups
+        if groups[group] and group != "conditions"
+    }
     written = []
     for group, draw in drawn.items():
         path = DOCS / f"evidence-{group}.svg"

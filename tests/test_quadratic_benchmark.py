@@ -92,3 +92,28 @@ def test_the_interval_covers_the_mean() -> None:
     mean, low, high = module("quadratic").interval(np.random.default_rng(1).normal(3.0, 1.0, 200).tolist())
     assert low < mean < high
     assert high - low == pytest.approx(2 * 1.96 / np.sqrt(200), rel=0.15)
+
+
+def test_noise_is_told_to_the_algorithm_but_not_scored() -> None:
+    runs = module("quadratic_runs")
+    config = runs.Arm("pbt", "pbt").config("kappa 2", 300)
+    plain, loud = runs.simulate(config, 3), runs.simulate(config, 3, noise=1e6)
+    assert plain["objective"] != loud["objective"]  # other members were copied
+    assert abs(loud["objective"]) < 20
+    silent, noisy, rare = (runs.Arm("a", **more) for more in ({}, {"noise": 0.5}, {"intervals": (20, 120)}))
+    assert silent.definition() == {"algo": "fire", "settings": {}, "sizes": None, "evaluators": None}  # as of old rows
+    assert noisy.definition() == {**silent.definition(), "noise": 0.5}
+    assert (rare.config("kappa 2").eval_interval, rare.config("kappa 2").ready_interval) == (20, 120)
+
+
+def test_conditions_compare_fire_and_pbt_of_the_same_condition() -> None:
+    benchmark, arms = module("quadratic"), module("quadratic_arms")
+    rows = {seed: {"objective": 3.0 + seed} for seed in (0, 1)}
+    others = {seed: {"objective": 2.5 + seed} for seed in (0, 1)}
+    problems = list(module("quadratic_runs").PROBLEMS)
+    found = {
+        arms.condition_name("fire", 15, 2): {problems[0]: rows},
+        arms.condition_name("pbt", 15, 2): {problems[0]: others},
+    }
+    line = next(line for line in benchmark.condition_table(found) if line.startswith("| 15 | 2 |"))
+    assert line == "| 15 | 2 | 0-2 | 3.50, 3.00 | +0.50 [+0.50, +0.50] |  |  |  |  |"
