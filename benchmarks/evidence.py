@@ -74,9 +74,8 @@ def run_missing(
         print(f"{describe(row)}   {(time.monotonic() - begun) / 60:.1f} min", flush=True)
 
 
-def put_tables(tables: Mapping[str, Sequence[str]]) -> None:
-    """Print the tables and put each into docs/evidence.md at its mark."""
-    page = DOCS / "evidence.md"
+def put_tables(tables: Mapping[str, Sequence[str]], page: Path) -> None:
+    """Print the tables and put each into the document at its mark."""
     text = page.read_text()
     for name, lines in tables.items():
         print(f"\n{name}\n" + "\n".join(lines))

@@ -2,7 +2,7 @@
 
     python benchmarks/images_evidence.py             what benchmarks/results/images_evidence.jsonl lacks; some hours
     python benchmarks/images_evidence.py --list      what is there and what is missing; runs nothing
-    python benchmarks/images_evidence.py --plot      table and figure of docs/evidence.md, from the results alone
+    python benchmarks/images_evidence.py --plot      table and figure of docs/evidence-images.md, from the results alone
     python benchmarks/images_evidence.py --quick     one short pair on digits, kept nowhere; a minute
 
 Arms: random search over the first rate of the usual schedule (Goyal et al. 2017), PBT, FIRE; the winner's schedule of
@@ -153,7 +153,7 @@ def describe(row: dict[str, Any]) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the tables into docs/evidence.md at their marks, and draw the figure."""
+    """Put the tables into docs/evidence-images.md at their marks, and draw the figure."""
     from images_evidence_figure import write_figure
 
     found = tables.group(rows)
@@ -163,7 +163,8 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "images fire pbt": tables.differences(found, FIGURES, TESTED),
             "images fire hand": tables.differences(found, FIGURES, TESTED, theirs="hand schedule"),
             "images evolution": tables.evolution(found),
-        }
+        },
+        evidence.DOCS / "evidence-images.md",
     )
     print(write_figure(found))
 

@@ -4,8 +4,8 @@
     python benchmarks/quadratic.py --groups algorithms sizes     some of it (also: switches, lean, ideas,
                                                             conditions)
     python benchmarks/quadratic.py --seeds 0                computes nothing: the tables of what is there
-    python benchmarks/quadratic.py --plot                   the figures of docs/, and the tables of docs/evidence.md
-                                                            at their marks, from the results file alone
+    python benchmarks/quadratic.py --plot                   the figures of docs/ and the tables of
+                                                            docs/evidence-parts.md, from the results file alone
     python benchmarks/quadratic.py --quick                  two seeds of the algorithms, computed anew, under 2 minutes
 
 Three problems, (kappa, D, noise) = (1, 100, .3), (1.5, 100, .3), (2, 50, .1). A run is preset=quadratic: 3,600 steps,
@@ -198,12 +198,12 @@ def table_of(group: str) -> Callable[[Found], list[str]]:
 
 
 def write_docs(groups: Mapping[str, Found]) -> None:
-    """The figures, and the tables of docs/evidence.md between ``<!-- table: group -->`` and ``<!-- end -->``."""
+    """The figures, and the tables of docs/evidence-parts.md between ``<!-- table: group -->`` and ``<!-- end -->``."""
     from quadratic_figures import DOCS, write_figures
 
     for written in write_figures(groups):
         print(written)
-    page = DOCS / "evidence.md"
+    page = DOCS / "evidence-parts.md"
     text = page.read_text()
     for group, found in groups.items():
         begin, end = f"<!-- table: {group} -->\n", "<!-- end -->"

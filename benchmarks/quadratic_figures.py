@@ -1,4 +1,4 @@
-"""The figures of docs/evidence.md, from the results file alone."""
+"""The figures of docs/evidence-parts.md, from the results file alone."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from firerl.learners import find_learner
 from firerl.seeding import Purpose, integer_seed
 
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
+PAGE = evidence.DOCS / "evidence.md"
 EPISODES = 50
 FIGURES: dict[str, Figure] = {
     "mean action": lambda row: row["winner"]["mean"],
@@ -89,7 +90,8 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
                 f"rl {ours} minus {theirs}": tables.differences(found, FIGURES, TESTED, ours, theirs)
                 for ours, theirs in REASONS
             },
-        }
+        },
+        PAGE,
     )
     print("\n".join(map(str, write_figures(found))))
 

@@ -170,7 +170,7 @@ def main() -> None:
         rows = [there[s.key()] for s in found if s.key() in there]
     lines = table(rows)
     if given.plot:
-        evidence.put_tables({"rl schedules": lines})
+        evidence.put_tables({"rl schedules": lines}, evidence.DOCS / "evidence.md")
     else:
         print("\n".join(lines))
     print(
