@@ -45,6 +45,25 @@ class Known(gymnasium.Env):
 gymnasium.register("FirerlKnown-v0", Known)
 
 
+class TwoLengths(gymnasium.Env):
+    """An episode of 10 or of 100 steps, as likely, reward 1 each."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (1,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.left = int(self.np_random.choice([10, 100]))
+        return np.zeros(1, dtype=np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.left -= 1
+        return np.zeros(1, dtype=np.float32), 1.0, self.left == 0, False, {}
+
+
+gymnasium.register("FirerlTwoLengths-v0", TwoLengths)
+
+
 def learner(
     kind: type[ActorCritic], env: Any = "InvertedPendulum", seed: int = 0, values: Any = (), **settings: Any
 ) -> Any:

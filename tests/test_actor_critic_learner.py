@@ -145,26 +145,45 @@ def test_objective_counts_only_own_episodes(kind: type[ActorCritic]):
     one = learner(kind, "FirerlKnown", unroll=10)  # 10 steps of 4 environments: 3 episodes each, and one under way
     assert one.evaluate(0) is None
     one.train(UNIT)
-    assert one.rollout.new == 12
+    assert one.rollout.new.tolist() == [3] * 4
     assert one.evaluate(0) == 3.0
-    assert one.rollout.new == 0
+    assert one.rollout.new.tolist() == [0] * 4
     assert one.evaluate(0) == 3.0  # the window reaches back
-    one.rollout.window = [5.0] * 8
-    one.train(UNIT)
-    assert one.rollout.new == 12
-    assert one.evaluate(0) == 3.0  # 12 new ones: no need to reach back
-    one.rollout.window, one.rollout.new = [0.0, 0.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 1.0, 1.0], 2
-    assert one.evaluate(0) == pytest.approx((6 * 5 + 2) / 8)
     one.load(weights=one.state()["weights"])
     assert one.evaluate(0) is None
     one.rollout.unroll = short = one.rollout.unroll
-    short.rewards = short.rewards[:1]  # one step more ends nothing, or the foreign episodes only
-    for _ in range(2):
+    short.rewards = short.rewards[:1]
+    for _ in range(2):  # two steps of a new episode: had the old ones gone on, they would have ended
         collect(one)
     assert one.evaluate(0) is None
-    for _ in range(3):
-        collect(one)
+    collect(one)
     assert one.evaluate(0) == 3.0
+
+
+def test_every_environment_has_a_say_in_the_objective(kind: type[ActorCritic]):
+    """Short episodes end first; a mean over whatever has ended would be theirs alone."""
+    one = learner(kind, "FirerlKnown")  # 4 environments, objective_episodes=8: two of each
+    rollout = one.rollout
+    rollout.windows, rollout.new = [[1.0, 1.0, 1.0], [2.0], [9.0], []], np.array([3, 1, 1, 0])
+    assert one.evaluate(0) is None  # the fourth environment's first episode is a long one
+    assert rollout.windows == [[1.0, 1.0], [2.0], [9.0], []]
+    rollout.windows[3], rollout.new = [9.0], np.array([0, 0, 0, 1])
+    assert one.evaluate(0) == pytest.approx((2 * 1 + 2 + 9 + 9) / 5)
+    rollout.windows[0], rollout.new = [1.0, 1.0, 4.0, 4.0, 4.0], np.array([3, 0, 0, 0])
+    assert one.evaluate(0) == pytest.approx((3 * 4 + 2 + 9 + 9) / 6)  # all new ones, and the newest elsewhere
+
+
+def test_new_weights_are_judged_fairly_from_the_first_objective_on(kind: type[ActorCritic]):
+    """A policy that keeps its weights, loaded again and again, as after a copy: half of its episodes are short."""
+    one = learner(kind, "FirerlTwoLengths", learning_rate=0.0, unroll=50)
+    first = []
+    for _ in range(40):
+        one.load(weights=one.state()["weights"])
+        while (value := one.evaluate(0)) is None:
+            one.train(one.granularity_of(one.config))
+        first.append(value)
+    assert np.mean(first) == pytest.approx(55, abs=4 * np.std(first) / np.sqrt(len(first)))  # 10 or 100, as likely
+    assert np.std(first) > 5
 
 
 def test_objective_from_info(kind: type[ActorCritic]):

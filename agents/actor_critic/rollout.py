@@ -5,6 +5,7 @@ All of it is the stream half of the state: it stays with the worker when weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -60,12 +61,15 @@ class ActionMap:
 
 
 class Rollout:
-    """Environments of one learner, their running episodes, and the window of those that ended."""
+    """Environments of one learner, their running episodes, and the window of those that ended.
+
+    The window belongs to the weights that the worker has: when these are replaced, all environments begin new episodes.
+    """
 
     def __init__(self, settings: Mapping[str, Any], spec: envs.EnvSpec, seed: int, device: torch.device):
         self.spec = spec
         self.num_envs = settings["num_envs"]
-        self.window_size = settings["objective_episodes"]
+        self.reach = math.ceil(settings["objective_episodes"] / self.num_envs)  # episodes of each environment
         objective = settings["objective"]
         self.info_key = objective.removeprefix("info:") if objective.startswith("info:") else None
         self.action_map = ActionMap(spec)
@@ -73,9 +77,6 @@ class Rollout:
         self.observation: np.ndarray = self.env.reset()[0]
         self.unroll = Unroll(settings["unroll"], self.num_envs, spec, device)
         self._begin_episodes()
-        self.own = np.ones(self.num_envs, dtype=bool)  # episodes that began after the weights were last replaced
-        self.window: list[float] = []  # objective of ended own episodes: the newest, and all since the evaluation
-        self.new = 0  # how many of them ended since the last evaluation
         self.ended: list[tuple[float, int]] = []  # (return, length) of all episodes that ended in this train()
 
     @property
@@ -86,6 +87,9 @@ class Rollout:
     def _begin_episodes(self) -> None:
         self.returns = np.zeros(self.num_envs)
         self.lengths = np.zeros(self.num_envs, dtype=np.int64)
+        # objectives of the episodes that ended in each environment: the newest, and all since the last evaluation
+        self.windows: list[list[float]] = [[] for _ in range(self.num_envs)]
+        self.new = np.zeros(self.num_envs, dtype=np.int64)  # how many of them ended since the last evaluation
 
     def collect(self, act: Act) -> Unroll:
         """Fill the unroll, acting with ``act``."""
@@ -126,10 +130,9 @@ class Rollout:
             self.ended.append((float(self.returns[i]), int(self.lengths[i])))
             if self.unroll.truncated[t, i]:
                 self.unroll.ends.append((t, int(i), np.array(infos["final_obs"][i], dtype=np.float64)))
-            if self.own[i]:
-                self.window.append(self._objective_of(int(i), infos))
-                self.new += 1
-            self.own[i], self.returns[i], self.lengths[i] = True, 0.0, 0
+            self.windows[i].append(self._objective_of(int(i), infos))
+            self.new[i] += 1
+            self.returns[i], self.lengths[i] = 0.0, 0
 
     def _objective_of(self, i: int, infos: dict[str, Any]) -> float:
         if self.info_key is None:
@@ -144,17 +147,24 @@ class Rollout:
         return float(final[self.info_key][i])
 
     def objective(self) -> float | None:
-        """Mean over own episodes since the last call, or over the newest ``window_size`` where these are fewer."""
-        count = min(len(self.window), max(self.new, self.window_size))
-        value = float(np.mean(self.window[-count:])) if count else None
-        self.new = 0
-        self.window = self.window[-self.window_size :]  # only these can be asked for again
-        return value
+        """Mean over the episodes that ended since the last call; where fewer than ``reach`` ended in an environment, its
+        newest. None until one has ended in every environment.
+
+        Short episodes end first: a mean over the first few to end would say that new weights fail where all that they
+        did is fail early, and a network would be judged by that for as long as a long episode takes.
+        """
+        counts = np.maximum(self.new, self.reach).tolist()
+        values = [value for window, count in zip(self.windows, counts, strict=True) for value in window[-count:]]
+        everywhere = all(self.windows)
+        self.windows = [window[-self.reach :] for window in self.windows]  # only these can be asked for again
+        self.new[:] = 0
+        return float(np.mean(values)) if everywhere else None
 
     def weights_replaced(self) -> None:
         """Running episodes began under other weights, and so did those in the window."""
-        self.own[:] = False
-        self.window, self.new = [], 0
+        if self.lengths.any():
+            self.observation = self.env.reset()[0]
+        self._begin_episodes()
 
     def state(self) -> dict[str, Any]:
         return {
@@ -162,22 +172,19 @@ class Rollout:
             "observation": np.array(self.observation),
             "returns": self.returns.copy(),
             "lengths": self.lengths.copy(),
-            "own": self.own.copy(),
-            "window": np.array(self.window, dtype=np.float64),
-            "new": self.new,
+            "windows": [np.array(window, dtype=np.float64) for window in self.windows],
+            "new": self.new.copy(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         first = envs.set_state(self.env, state["envs"])
-        self.own = np.array(state["own"], dtype=bool)
-        self.window, self.new = [float(v) for v in state["window"]], int(state["new"])
+        self._begin_episodes()
+        self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
         if first is None:
             self.observation = np.array(state["observation"])
             self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
         else:  # environments that cannot be saved begin new episodes (see firerl.envs.state)
             self.observation = first
-            self._begin_episodes()
-            self.own[:] = True
 
     def close(self) -> None:
         self.env.close()
