@@ -147,8 +147,8 @@ class Rollout:
         return float(final[self.info_key][i])
 
     def objective(self) -> float | None:
-        """Mean over the episodes that ended since the last call; where fewer than ``reach`` ended in an environment, its
-        newest. None until one has ended in every environment.
+        """Mean over the episodes that ended since the last call, or an environment's newest ``reach`` where these are
+        more. None until one has ended in every environment.
 
         Short episodes end first: a mean over the first few to end would say that new weights fail where all that they
         did is fail early, and a network would be judged by that for as long as a long episode takes.
