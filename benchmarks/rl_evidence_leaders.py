@@ -20,7 +20,7 @@ from evidence_tables import Found, Row, group, show
 from results_file import append, read
 from rl_evidence_grid import EXTRA, FIRE, PBT, TASKS, cells
 
-from firerl.evolution.population import Promote
+from firerl.evolution.population import Copy, Promote
 from firerl.insight import history
 from firerl.insight.history import History
 from firerl.insight.statistics import median
@@ -91,6 +91,21 @@ def promotions(run: History, interval: int) -> list[dict[str, Any]]:
     return found
 
 
+def copies(run: History) -> dict[str, int]:
+    """How many copies there were inside P1, and how many of them from a member whose network came by a promotion: its
+    hyperparameters spread, though the network was trained under others."""
+    first = {w.id for w in run.initial.workers if not w.is_evaluator and w.population == 1}
+    every, promoted = 0, 0
+    holds: dict[int, str] = {}  # how a member of P1 came by its network
+    for point in run.points:
+        holds |= {d.child: "promotion" for d in point.decisions if isinstance(d, Promote)}
+        before = dict(holds)
+        for copy in [d for d in point.decisions if isinstance(d, Copy) and d.worker in first]:
+            every, promoted = every + 1, promoted + (before.get(copy.donor) == "promotion")
+            holds[copy.worker] = "copy"
+    return {"all": every, "promoted": promoted}
+
+
 def gain(objectives: Mapping[int, float], step: int, interval: int) -> float | None:
     """The mean over an interval after ``step`` minus that over one before it."""
     before, after = (mean_between(objectives, start, start + interval) for start in (step - interval, step))
@@ -104,7 +119,7 @@ def facts(task: str, arm: str, folder: Path) -> Row:
         result = journal.result()
     assert result is not None, f"{folder} is not finished"
     interval = config.ready_interval
-    kept = {"leaders": leaders(run, interval), "promotions": promotions(run, interval)}
+    kept = {"leaders": leaders(run, interval), "promotions": promotions(run, interval), "copies": copies(run)}
     return {"task": task, "arm": arm, "seed": config.seed, "hash": result["hash"], **kept}
 
 
@@ -133,16 +148,21 @@ def table(found: Found) -> list[str]:
 
 def promotions_table(found: Found) -> list[str]:
     """What promotions brought, in the objective's unit."""
-    lines = ["| task | arm | promotions | child gains | siblings gain | child gains more |"]
-    lines.append("|---|---|--:|--:|--:|--:|")
+    columns = (
+        "task", "arm", "promotions", "child gains", "siblings gain", "child gains more",
+        "P1's copies of promoted networks",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
     for task, arms in found.items():
         for arm, rows in arms.items():
             done = [promotion for row in rows.values() for promotion in row["promotions"]]
             if done:
+                of, every = (sum(row["copies"][key] for row in rows.values()) for key in ("promoted", "all"))
+                spread = f"{of} of {every}"
                 own, others = (np.array([p[key] for p in done]) for key in ("gain", "siblings"))
                 lines.append(
                     f"| {task} | {arm} | {len(done)} | {show(median(own.tolist()), sign=True)} | "
-                    f"{show(median(others.tolist()), sign=True)} | {_share((own > others).tolist())} |"
+                    f"{show(median(others.tolist()), sign=True)} | {_share((own > others).tolist())} | {spread} |"
                 )
     return lines
 

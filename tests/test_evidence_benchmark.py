@@ -134,7 +134,7 @@ def reports(step: int, *objectives: float) -> tuple[Report, ...]:
     return tuple(Report(worker, step, value) for worker, value in enumerate(objectives))
 
 
-def a_short_run() -> Any:
+def a_short_run(*more: Any) -> Any:
     """P1 is 0 and 1, P2 is 2 and 3: 3's network is promoted into 1, after 1's went into 0."""
     values = {"lr": 0.1}
     started = StartEvaluator(4, 3, 1, 2, 2, values)
@@ -146,7 +146,7 @@ def a_short_run() -> Any:
             Point(reports(3, 5, 6, 4, 3, 7), ()),
             Point(reports(4, 5, 6, 4, 3, 9), (Promote(4, 3, 1, 4, 4, 2, 3.0, 0.0),)),
             Point(reports(5, 5, 10, 4, 3), ()),
-            Point(reports(6, 7, 12, 4, 3), ()),
+            Point(reports(6, 7, 12, 4, 3), more),
         ],
     )
 
@@ -166,9 +166,18 @@ def test_what_a_promotion_brings() -> None:
     benchmark = module("rl_evidence_leaders")
     run = a_short_run()
     assert benchmark.promotions(run, 2) == [{"step": 4, "gain": 11.0 - 6.0, "siblings": 6.0 - 5.0}]
-    row = {"task": "t", "arm": "fire", "seed": 0, "promotions": benchmark.promotions(run, 2)}
+    assert benchmark.copies(run) == {"all": 1, "promoted": 0}  # 1's network was its own when it was copied
+    again = Copy(0, 1, 6, 6, {"lr": 0.1}, {"lr": 0.1}, 7.0, 12.0)
+    assert benchmark.copies(a_short_run(again)) == {"all": 2, "promoted": 1}
+    row = {
+        "task": "t",
+        "arm": "fire",
+        "seed": 0,
+        "promotions": benchmark.promotions(run, 2),
+        "copies": benchmark.copies(run),
+    }
     found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
-    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 |"]
+    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 | 0 of 1 |"]
     assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 1 of 3 | 2 of 3 |"]
 
 
