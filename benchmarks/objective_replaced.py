@@ -1,6 +1,6 @@
 """How fair is ``objective=training`` to weights that have just replaced others? A finished run's winner, kept as it is.
 
-    python benchmarks/objective_replaced.py runs/ant     three seeds, ten evaluations, one after each update; two minutes
+    python benchmarks/objective_replaced.py runs/ant     three seeds, ten updates, two minutes
     python benchmarks/objective_replaced.py --quick      an untrained policy on Ant instead, one seed
 
 Every worker trains the same weights with a learning rate of 1e-9 until its episodes are spread out; then it loads them
