@@ -57,16 +57,16 @@ def differences(
     lines = [f"| figure | task | pairs | {ours} minus {theirs} | p | smallest difference that could have been found |"]
     lines.append("|---|---|--:|--:|--:|--:|")
     for figure in tested:
-        pooled: list[float] = []
+        pooled: list[list[float]] = []  # by task
         for task, arms in found.items():
             difference, spread = paired(arms, figures[figure], ours, theirs)
             if not difference:
                 continue
             if len(difference) > 1:  # one pair has no spread
-                pooled += [d / spread for d in difference]
+                pooled.append([d / spread for d in difference])
             lines.append(_difference(figure, task, difference))
-        if len(found) > 1 and pooled:
-            lines.append(_difference(figure, "all, in standard deviations", pooled))
+        if len(pooled) > 1:
+            lines.append(_difference(figure, "all, in standard deviations", [d for task in pooled for d in task]))
     return lines
 
 

@@ -343,6 +343,7 @@ class Tab:
     def __init__(self, browser: Any, path: Path, width: int = 1280):
         self.context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme="light")
         self.context.set_offline(True)
+        self.context.set_default_timeout(120_000)  # the machine may be busy
         self.page = self.context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []
