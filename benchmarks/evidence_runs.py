@@ -262,9 +262,13 @@ def _git(*command: str) -> str:
 
 
 def processor() -> str:
-    """The model's name, and how many cores may be used."""
+    """The model's name, its family, model and stepping, since clouds give one name to several kinds, which round sums
+    differently; and how many cores may be used."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        name = next((x.partition(":")[2].strip() for x in info.read_text().splitlines() if "model name" in x), name)
+        first = info.read_text().partition("\n\n")[0].splitlines()
+        known = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first)}
+        kind = [f"{key.split()[-1]} {known[key]}" for key in ("cpu family", "model", "stepping") if key in known]
+        name = " ".join([known.get("model name", name), *kind])
     return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"

@@ -27,7 +27,7 @@ from firerl.insight.statistics import median
 from firerl.journal_db import Journal
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results" / "rl_evidence_leaders.jsonl"
+EVIDENCE, RESULTS = (HERE / "results" / f"{name}.jsonl" for name in ("rl_evidence", "rl_evidence_leaders"))
 
 
 def told(run: History) -> dict[int, dict[int, float]]:
@@ -178,11 +178,16 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     there = {(row["task"], row["arm"], row["seed"]) for row in read(given.results)}
+    hashes = {row["hash"] for row in read(EVIDENCE)}
     for cell in cells([*TASKS], [FIRE, PBT, *EXTRA], 0, goal=True):
         folder = given.work / cell.name
         if (cell.task, cell.arm.name, cell.seed) not in there and (folder / "result.json").exists():
-            append(given.results, facts(cell.task, cell.arm.name, folder))
-            print(cell.name, flush=True)
+            row = facts(cell.task, cell.arm.name, folder)
+            if row["hash"] in hashes:
+                append(given.results, row)
+                print(cell.name, flush=True)
+            else:
+                print(f"{cell.name}: left out, {EVIDENCE.name} has another run of it")
     found = group(read(given.results))
     print("\n".join([*table(found), "", *promotions_table(found)]))
     print(json.dumps({"runs": sum(len(rows) for arms in found.values() for rows in arms.values())}))
