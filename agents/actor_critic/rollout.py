@@ -179,11 +179,14 @@ class Rollout:
     def load(self, state: Mapping[str, Any]) -> None:
         first = envs.set_state(self.env, state["envs"])
         self._begin_episodes()
-        self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
+        if "windows" in state:
+            self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
+        else:  # an older version's, with one window for all environments: it goes on as after a copy
+            first = self.env.reset()[0]
         if first is None:
             self.observation = np.array(state["observation"])
             self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
-        else:  # environments that cannot be saved begin new episodes (see firerl.envs.state)
+        else:  # new episodes, also where environments cannot be saved (see firerl.envs.state)
             self.observation = first
 
     def close(self) -> None:
