@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,10 @@ def _curves(found: Found) -> Any:
             steps = np.array(next(iter(rows.values()))["curves"]["steps"]) / 1000
             for curve in curves:
                 ax.plot(steps, curve, color=colour, lw=0.5, alpha=0.4)
-            ax.plot(steps, np.nanmedian(curves, axis=0), color=colour, ls=dashes, lw=1.8, label=f"{arm} ({len(rows)})")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # before the first objective there is none
+                middle = np.nanmedian(curves, axis=0)
+            ax.plot(steps, middle, color=colour, ls=dashes, lw=1.8, label=f"{arm} ({len(rows)})")
         ax.set_title(task)
         ax.set_xlabel("thousand steps of each of the workers")
         ax.legend(frameon=False, fontsize=7)
