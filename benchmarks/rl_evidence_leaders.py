@@ -96,12 +96,11 @@ def copies(run: History) -> dict[str, int]:
     hyperparameters spread, though the network was trained under others."""
     first = {w.id for w in run.initial.workers if not w.is_evaluator and w.population == 1}
     every, promoted = 0, 0
-    holds: dict[int, str] = {}  # how a member of P1 came by its network
+    holds: dict[int, str] = {}  # how a member of P1 came by its network; no donor is replaced at the same ready
     for point in run.points:
         holds |= {d.child: "promotion" for d in point.decisions if isinstance(d, Promote)}
-        before = dict(holds)
         for copy in [d for d in point.decisions if isinstance(d, Copy) and d.worker in first]:
-            every, promoted = every + 1, promoted + (before.get(copy.donor) == "promotion")
+            every, promoted = every + 1, promoted + (holds.get(copy.donor) == "promotion")
             holds[copy.worker] = "copy"
     return {"all": every, "promoted": promoted}
 
