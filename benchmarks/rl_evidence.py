@@ -46,7 +46,9 @@ FIGURES: dict[str, Figure] = {
     "retrace": lambda row: float(np.median([r["mean"] for r in row["retraces"]])) if row.get("retraces") else None,
 }
 TESTED = ("mean action", "sampled", "best, mean of run", "retrace")  # fire against pbt
-REASONS = (("fire", "pbt 8"), ("fire, learning rate", "pbt, learning rate"))  # beside fire minus pbt
+BESIDE = (  # fire minus pbt: rivals with less of a search, and reasons
+    ("fire", "random"), ("pbt", "random"), ("fire", "pbt 8"), ("fire, learning rate", "pbt, learning rate"),
+)  # fmt: skip
 
 
 def fresh_episodes(config: Any, hyperparameters: Any, weights: Any) -> dict[str, float]:
@@ -73,6 +75,20 @@ def describe(row: dict[str, Any]) -> str:
     )
 
 
+def defaults(found: tables.Found) -> list[str]:
+    """The arms' medians beside all networks that trained with the defaults, which a user would run once."""
+    lines = ["| task | defaults: lowest, quartiles, highest of all | the best by objective | random | pbt | fire |"]
+    lines.append("|---|--:|--:|--:|--:|--:|")
+    for task, arms in found.items():
+        for row in arms.get("constant", {}).values():
+            spread = np.quantile([member["mean"] for member in row["members"]], [0, 0.25, 0.5, 0.75, 1])
+            rivals = [tables.values(arms.get(arm, {}), FIGURES["mean action"]) for arm in ("random", "pbt", "fire")]
+            cells = [f"{np.median(list(rival.values())):,.0f}" if rival else "-" for rival in rivals]
+            of_all = ", ".join(f"{value:,.0f}" for value in spread)
+            lines.append(f"| {task} | {of_all} | {row['winner']['mean']:,.0f} | {' | '.join(cells)} |")
+    return lines
+
+
 def plot(rows: Sequence[dict[str, Any]]) -> None:
     """Put the tables into docs/evidence.md at their marks, and draw the figures."""
     from rl_evidence_figures import write_figures
@@ -83,12 +99,13 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
         {
             "rl results": tables.results(found, FIGURES),
             "rl differences": tables.differences(found, FIGURES, TESTED),
+            "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
             "rl leaders": rl_evidence_leaders.table(lived),
             "rl promotions": rl_evidence_leaders.promotions_table(lived),
             **{
                 f"rl {ours} minus {theirs}": tables.differences(found, FIGURES, TESTED, ours, theirs)
-                for ours, theirs in REASONS
+                for ours, theirs in BESIDE
             },
         },
         PAGE,

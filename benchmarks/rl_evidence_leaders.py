@@ -138,7 +138,8 @@ def table(found: Found) -> list[str]:
             if "P2" in kept[0]:
                 pairs = [pair for run in kept for pair in zip(run["P1"], run["P2"], strict=True) if None not in pair]
                 ahead = _share([second > first for first, second in pairs])
-                by = ", ".join(f"{run['P2'][-1] - run['P1'][-1]:+,.0f}" for run in kept)
+                last = [(run["P1"][-1], run["P2"][-1]) for run in kept]
+                by = ", ".join("-" if None in pair else f"{pair[1] - pair[0]:+,.0f}" for pair in last)
                 heirs = [pair for run in kept for pair in zip(run["P2 in P1"], run["P2 in P2"], strict=True)]
                 cells[1:] = [_share([a > 0 for a, _ in heirs]), _share([b > 0 and not a for a, b in heirs])]
             lines.append(f"| {task} | {arm} | {len(rows)} | {readies} | {ahead} | {by} | {' | '.join(cells)} |")

@@ -151,6 +151,14 @@ def a_short_run(*more: Any) -> Any:
     )
 
 
+def test_the_defaults_beside_what_was_tuned() -> None:
+    winners = {"pbt": [5, 7, 30], "constant": [3]}
+    rows = [row(arm, seed, 0.0, winner={"mean": m}) for arm, means in winners.items() for seed, m in enumerate(means)]
+    rows[-1]["members"] = [{"mean": value} for value in (1, 4, 2, 3, 1.4)]
+    lines = module("rl_evidence").defaults(module("evidence_tables").group(rows))
+    assert lines[2:] == ["| t | 1, 1, 2, 3, 4 | 3 | - | 7 | - |"]
+
+
 def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
     assert module("rl_evidence_leaders").leaders(a_short_run(), 2) == {
         "steps": [2, 4, 6],
@@ -179,6 +187,8 @@ def test_what_a_promotion_brings() -> None:
     found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
     assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 | 0 of 1 |"]
     assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 1 of 3 | 2 of 3 |"]
+    found["t"]["fire"][0]["leaders"]["P2"][-1] = None  # nobody of P2 had an objective in the last interval
+    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 2 | - | 2 of 3 | 1 of 3 | 2 of 3 |"]
 
 
 def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
