@@ -21,8 +21,8 @@ import firerl
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.config import RunConfig, window_of
 from firerl.evolution.winner import winner
-from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
+from firerl.storage.journal_db import Journal
 
 RESULTS = Path(__file__).resolve().parent / "results" / "asynchronous_real.jsonl"
 NAP = 0.2  # seconds

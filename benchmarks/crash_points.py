@@ -3,8 +3,8 @@
     python benchmarks/crash_points.py           every point of every scenario; minutes
     python benchmarks/crash_points.py --quick   every 10th point
 
-A point is a moment of one action of ``firerl.durable`` (before it, after it, in the middle of a write's bytes). The
-process gets a real SIGKILL there. Some points come twice or thrice, as a power failure would leave the disk:
+A point is a moment of one action of ``firerl.storage.durable`` (before it, after it, in the middle of a write's bytes).
+The process gets a real SIGKILL there. Some points come twice or thrice, as a power failure would leave the disk:
 ``short`` and ``torn`` (half of a file's bytes gone, or zeros) before its fsync, ``torn`` in the middle of a SQLite
 commit (half of what it wrote to the write-ahead log is there), ``undone`` (a rename that the folder has forgotten).
 
@@ -31,8 +31,8 @@ from typing import Any
 
 from crash_scenarios import Bench, Scenario, committed, damage, differences, fresh, outcome
 
-from firerl import durable
-from firerl.engine.host import one_thread
+from firerl.engine.threads import one_thread
+from firerl.storage import durable
 
 TIMEOUT = 600  # seconds, for any child: machines may be busy
 KINDS = ("lost", "differ", "unreferenced")
@@ -222,8 +222,8 @@ def warm() -> None:
     import firerl.async_controller
     import firerl.controller
     import firerl.engine.inline
-    import firerl.guarded_logger
-    import firerl.tensorboard  # noqa: F401
+    import firerl.loggers.guarded
+    import firerl.loggers.tensorboard  # noqa: F401
 
     one_thread()
 

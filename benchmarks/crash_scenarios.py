@@ -16,15 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firerl import api, checkpoint, store
+from firerl import api, store
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import RunConfig
 from firerl.insight.health import examine
 from firerl.insight.states import place
-from firerl.journal_db import Journal
 from firerl.repair import repair
 from firerl.request import resolve
+from firerl.storage import checkpoint
+from firerl.storage.journal_db import Journal
 
 RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
 

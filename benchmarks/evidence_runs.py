@@ -23,9 +23,9 @@ import yaml
 import firerl
 from firerl.config import RunConfig
 from firerl.insight.history import History, read
-from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
 from firerl.seeding import Purpose, integer_seed
+from firerl.storage.journal_db import Journal
 
 RETRACES = 3
 POINTS = 100  # that a kept curve has at most
@@ -151,7 +151,7 @@ def _figures(
     config: RunConfig, history: History, figures: Mapping[str, Any], folder: Path, measure: Measure
 ) -> dict[str, Any]:
     """What is kept of a finished run beside its settings."""
-    from firerl import checkpoint
+    from firerl.storage import checkpoint
 
     best = checkpoint.read(folder / "best.pt")
     with closing(Journal.open(folder)) as journal:

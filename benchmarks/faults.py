@@ -39,7 +39,7 @@ from faults_kinds import KINDS, Case, session
 
 from firerl.errors import FirerlError
 from firerl.journal import lines
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "faults.jsonl"

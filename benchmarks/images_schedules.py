@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from firerl.agents.classifier import Classifier
-from firerl.engine.host import one_thread
+from firerl.engine.threads import one_thread
 
 INTERVALS = 20  # pieces of constant rate
 SCHEDULES = ("constant", "cosine", "late", "early")

@@ -32,8 +32,8 @@ def child(pipe: Connection, rounds: int) -> None:
     import mujoco
     import torch
 
-    from firerl import checkpoint
     from firerl.agents.vmpo import VMPO
+    from firerl.storage import checkpoint
 
     mujoco.set_mju_user_warning(lambda message: None)  # Gymnasium's model files are called deprecated, at length
     torch.set_num_threads(1)

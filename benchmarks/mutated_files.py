@@ -374,7 +374,7 @@ def scratch() -> tempfile.TemporaryDirectory[str]:
 
 def ready(folder: Path) -> None:
     """All that the cases need, and everything imported."""
-    from firerl.engine.host import one_thread
+    from firerl.engine.threads import one_thread
 
     one_thread()
     quiet(lambda: prepare(folder))

@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import firerl
-from firerl import api, checkpoint, compare, explain, initial, journal, play, policy, report, retracing, store
+from firerl import api, compare, explain, initial, journal, play, policy, report, retracing, store
 from firerl.compose import compose
 from firerl.config import config_of
 from firerl.envs.images import cache
 from firerl.insight import health, history, probe, verify
-from firerl.journal_db import Journal
 from firerl.learners import find_learner
-from firerl.lock import refuse_if_held
 from firerl.repair import repair
 from firerl.request import resolve
 from firerl.run_result import Result
+from firerl.storage import checkpoint
+from firerl.storage.journal_db import Journal
+from firerl.storage.lock import refuse_if_held
 
 SMALL = {
     "population": [2, 2], "evaluators": 2, "steps": 60, "eval_interval": 5, "ready_interval": 20, "engine": "inline",

@@ -17,7 +17,7 @@ import torch
 from mutations import Mutate, canary, changed
 from mutations_journal import with_journal
 
-from firerl import checkpoint, files
+from firerl.storage import checkpoint, files
 
 
 def records(data: bytes) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mutations import canary, changed, json_text
 
-from firerl import checkpoint, seal
+from firerl.storage import checkpoint, seal
 
 
 def with_journal(folder: Path, change: Callable[[sqlite3.Connection], Any], name: str = "journal.sqlite") -> None:

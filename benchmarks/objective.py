@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl import checkpoint, files
 from firerl.agents.vmpo import VMPO
 from firerl.seeding import Purpose, integer_seed
+from firerl.storage import checkpoint, files
 
 TASKS = ("Humanoid", "Ant")
 POINTS = 12  # objective points of one noise estimate

@@ -20,9 +20,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from firerl import checkpoint
 from firerl.agents.vmpo import VMPO
 from firerl.play import load
+from firerl.storage import checkpoint
 
 SPREAD = 16_000  # steps before the weights are replaced
 EPISODES = 64

@@ -26,9 +26,9 @@ from firerl.compose import compose
 from firerl.engine import usable_cores
 from firerl.insight.forecast import Forecast, forecast, shares
 from firerl.insight.probe import probe
-from firerl.journal_db import Journal
 from firerl.learners import find_learner
 from firerl.request import resolve
+from firerl.storage.journal_db import Journal
 
 PROCESSES = (1, 2)
 

@@ -30,11 +30,12 @@ import numpy as np
 import firerl
 from firerl import journal
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
-from firerl.remote import Remote
-from firerl.remote_reading import local
-from firerl.remote_run import is_begun, snapshots
+from firerl.remote.address import Remote
+from firerl.remote.reading import local
+from firerl.remote.run import is_begun
+from firerl.remote.snapshot import snapshots
+from firerl.storage.journal_db import Journal
 
 Moment = tuple[str, str, int]  # before or after; what changes ("-": goes); the how manieth of its kind
 RESULTS = ("best.pt", "best_ever.pt", "schedule.yaml", "result.json")

@@ -24,7 +24,7 @@ from firerl.evolution.population import Copy, Promote
 from firerl.insight import history
 from firerl.insight.history import History
 from firerl.insight.statistics import median
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).resolve().parent
 EVIDENCE, RESULTS = (HERE / "results" / f"{name}.jsonl" for name in ("rl_evidence", "rl_evidence_leaders"))

@@ -22,9 +22,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 import firerl
-from firerl import durable
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.journal_db import Journal
+from firerl.storage import durable
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 MB = 10**6

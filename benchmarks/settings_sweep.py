@@ -89,10 +89,10 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     import firerl.engine.simulated
     import firerl.envs.mujoco_vector
     import firerl.launch
-    import firerl.tensorboard
+    import firerl.loggers.tensorboard
     import firerl.view  # noqa: F401
     from firerl import compose
-    from firerl.engine.host import one_thread
+    from firerl.engine.threads import one_thread
     from firerl.errors import FirerlError
     from firerl.insight import warning
     from firerl.request import resolve

@@ -37,7 +37,7 @@ import psutil
 from physics import progress
 from results_file import append, read
 
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).resolve().parent
 COMMON = ["population.sizes=[8,8]", "population.evaluators=6", "engine=local", "engine.processes=2", "seed=1"]

@@ -152,7 +152,7 @@ def main() -> None:
     cases, rounds, processes = CASES, arguments.rounds, arguments.processes
     if arguments.quick:
         cases, rounds, processes = CASES[:1], 5, 1
-    from firerl.engine.host import one_thread
+    from firerl.engine.threads import one_thread
 
     one_thread()
     figures: dict[str, float] = {}

@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from firerl.config import from_plain
-from firerl.journal_db import Journal, Point
 from firerl.progress import Round
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 from firerl.view import TableView, closing, opening
 
 SHOWN = Path("runs/humanoid")  # the run folder in the picture

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import named_code, remote_run
+from firerl import named_code
 from firerl.compose import compose
 from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, config_of, from_plain, setup_of, to_plain
 from firerl.engine import devices as machine
@@ -22,20 +22,21 @@ from firerl.errors import RunFolderError, SettingError, reason
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State, member_steps
-from firerl.files import digest
 from firerl.initial import read_initial
-from firerl.journal_db import Journal
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
 from firerl.logger import Logger
-from firerl.loggers import find_loggers, folder_of
+from firerl.loggers.find import find_loggers, folder_of
 from firerl.progress import Observer, Together
-from firerl.remote import is_remote
-from firerl.remote_reading import local
-from firerl.remote_run import Home
+from firerl.remote import run as remote_run
+from firerl.remote.address import is_remote
+from firerl.remote.reading import local
+from firerl.remote.run import Home
 from firerl.request import MAY_CHANGE, changed, resolve
 from firerl.run_result import Result
 from firerl.settings import build, show
+from firerl.storage.files import digest
+from firerl.storage.journal_db import Journal
 
 if TYPE_CHECKING:
     from firerl.engine.base import Engine
@@ -306,8 +307,8 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
     from firerl.controller import Controller
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.base import Costs, LearnerSpec
-    from firerl.engine.host import one_thread
     from firerl.engine.placement import poor_fit, usual_processes
+    from firerl.engine.threads import one_thread
 
     one_thread()  # the winner is looked at in this process: promise 1 holds here too
     engine = config.engine
@@ -396,7 +397,7 @@ def _observers(
         people.append(make_view(config, home.address))
     if not loggers:
         return Together(*people)
-    from firerl.guarded_logger import GuardedLogger
+    from firerl.loggers.guarded import GuardedLogger
 
     say, folder = Together(*people).note, Path(config.run_dir)
     guarded = [GuardedLogger(name, made, folder_of(folder, name), say, note) for name, made in loggers.items()]

@@ -16,17 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from firerl import durable, origins
+from firerl import origins
 from firerl.clock import Clock
 from firerl.controller import Controller, advance, creates, no_verdict, obituary
 from firerl.engine.base import AsynchronousEngine, Create, Done, Engine, Interval, Load, MachineFailure, Saved
 from firerl.engine.suspects import DIED, Suspects
 from firerl.errors import FirerlError, PopulationDied
 from firerl.evolution.population import Report, State, Worker, extinct, member_steps
-from firerl.journal_db import File, Generation, Point, better
 from firerl.origins import Origin, Place
 from firerl.progress import Round
 from firerl.seeding import Purpose, integer_seed
+from firerl.storage import durable
+from firerl.storage.generation import File, Generation, Point, better
 
 
 class AsyncController(Controller):

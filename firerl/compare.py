@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
 def run_folders(given: Sequence[str]) -> Iterator[Path | str]:
     """The run folders; one without a journal that holds run folders (``seed=[0, 1]``) stands for these; an address
     is left as it is."""
-    from firerl.remote import is_remote
+    from firerl.remote.address import is_remote
 
     for name in given:
         if is_remote(name):
@@ -102,8 +102,8 @@ def read_run(run_dir: Path | str) -> Run:
     from firerl.insight.comparison import Run
     from firerl.insight.history import read, reading
     from firerl.insight.trajectory import trajectory
-    from firerl.journal_db import Journal
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
+    from firerl.storage.journal_db import Journal
 
     folder = local(run_dir)
     with closing(Journal.open(folder)) as journal, reading(folder):
@@ -115,7 +115,7 @@ def read_run(run_dir: Path | str) -> Run:
 
 def _check_outputs(json: str | None, csv: str | None, plot: Path | None) -> None:
     """Refuse, before anything is read, what cannot be written."""
-    from firerl import files as output
+    from firerl.storage import files as output
 
     if json == csv == STDOUT:
         raise SettingError("--json - and --csv - cannot both print: give one of them a file")
@@ -145,7 +145,7 @@ def _with_progress(folders: Sequence[Path | str]) -> Iterator[Path | str]:
 
 
 def _write(outputs: Mapping[Path, bytes]) -> None:
-    from firerl import files
+    from firerl.storage import files
 
     for path, data in outputs.items():
         files.write_output(path, data)

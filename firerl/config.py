@@ -19,7 +19,7 @@ from firerl.settings import build, plain, setting, show
 from firerl.space import Space
 
 if TYPE_CHECKING:
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
 # What engine=simulated alone takes.
 SIMULATED = ("speed_spread", "seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save")

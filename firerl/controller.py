@@ -26,11 +26,11 @@ from firerl.evolution.population import (
     extinct,
 )
 from firerl.evolution.winner import winner
-from firerl.journal_db import File, Generation, Point, better
 from firerl.learner import Learner
 from firerl.progress import Observer, Round
 from firerl.seeding import Purpose, integer_seed
 from firerl.settings import build
+from firerl.storage.generation import File, Generation, Point, better
 from firerl.store import Store
 
 MAX_MACHINE_FAILURES = 3  # in a row without a new generation

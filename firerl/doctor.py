@@ -31,10 +31,10 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--local-dir", help="of a run at an address: the local_dir that it was given, if any")
     arguments = parser.parse_args(argv)
     from firerl.insight.health import examine
-    from firerl.lock import refuse_if_held
-    from firerl.remote import is_remote
-    from firerl.remote_reading import local
-    from firerl.remote_run import resume_line
+    from firerl.remote.address import is_remote
+    from firerl.remote.reading import local
+    from firerl.remote.upload import resume_line
+    from firerl.storage.lock import refuse_if_held
 
     run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
     folder = local(run_dir, states=True)
@@ -46,7 +46,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if health.whole:
         return 0
     if arguments.repair:
-        from firerl.remote_run import home
+        from firerl.remote.run import home
         from firerl.repair import repair
 
         with home(run_dir, arguments.local_dir, mend=True) as there:

@@ -54,7 +54,7 @@ def _main(argv: Sequence[str] | None) -> int:
     narrow = _narrow(arguments.narrow)
     if arguments.verify and (narrow or arguments.plot):
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
 
     run_dir = local(arguments.run_dir, states=arguments.verify)
     if arguments.verify:
@@ -82,7 +82,7 @@ def _narrow(given: Sequence[str]) -> dict[str, int]:
 def _lines(run_dir: Path, plot: Path | None, narrow: dict[str, int]) -> Iterator[str]:
     """What is told, or what was drawn. Raises RunFolderError where the journal is damaged."""
     from firerl.insight.history import finished, read, reading
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal, reading(run_dir):
         config, history = read(journal)

@@ -20,10 +20,11 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import __version__, files
+from firerl import __version__
 from firerl.errors import FirerlError, SettingError
 from firerl.main import Parser, guarded
 from firerl.play import add_code
+from firerl.storage import files
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,7 +26,8 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
     """
     if config.init is None:
         return None
-    from firerl import checkpoint, policy
+    from firerl import policy
+    from firerl.storage import checkpoint
 
     where = f"init={show(config.init)}"
     try:

@@ -16,7 +16,7 @@ from firerl.main import Parser, guarded
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
 Values = dict[int, Mapping[str, Any]]  # worker -> its hyperparameters
 VERDICT = ("step", "worker", "parent", "child", "points", "best_score_diff", "p_value")
@@ -39,8 +39,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
     from contextlib import closing  # after the parser: --help should not wait for what follows
 
-    from firerl.journal_db import Journal, reading
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
+    from firerl.storage.journal_db import Journal, reading
 
     run_dir = local(arguments.run_dir)
     with closing(Journal.open(run_dir)) as journal, reading(run_dir):

@@ -89,7 +89,7 @@ def _foretell(config: RunConfig) -> None:
 
 def _begun(config: RunConfig) -> bool:
     """Whether the folder of this run holds a journal."""
-    from firerl.remote_run import is_begun
+    from firerl.remote.run import is_begun
 
     return is_begun(config.run_dir)
 
@@ -131,7 +131,8 @@ def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], obj
             action()
             return 0
         except KeyboardInterrupt:
-            from firerl.remote_run import folder_of, resume_line
+            from firerl.remote.run import folder_of
+            from firerl.remote.upload import resume_line
 
             if (folder_of(run_dir, local_dir) / "journal.sqlite").exists():
                 line = resume_line(run_dir, local_dir)

@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import durable
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.main import Parser, guarded
 from firerl.named_code import check, import_env, learner_names, options_line
+from firerl.storage import durable
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from firerl.journal_db import Journal
     from firerl.learner import Learner
+    from firerl.storage.journal_db import Journal
 
 MAX_STEPS = 10_000  # of a filmed episode whose environment sets no limit
 TRIES = 5  # to read a checkpoint that the run under way may replace meanwhile
@@ -136,8 +136,8 @@ def load(run_dir: Path | str, best_ever: bool = False) -> Network:
     """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
     from firerl import policy
     from firerl.config import config_of
-    from firerl.journal_db import Journal
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
+    from firerl.storage.journal_db import Journal
 
     given, run_dir = run_dir, local(run_dir, weights=True)
     with closing(Journal.open(run_dir)) as journal:
@@ -157,7 +157,7 @@ def load(run_dir: Path | str, best_ever: bool = False) -> Network:
 
 def _load_current(run_dir: Path | str, best_ever: bool) -> Network:
     """From the checkpoints of a run that has no result yet; while it goes on they change under our eyes."""
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
 
     for attempt in range(TRIES):
         try:
@@ -171,7 +171,7 @@ def _load_current(run_dir: Path | str, best_ever: bool) -> Network:
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
     from firerl.config import config_of, window_of
     from firerl.evolution.winner import winner
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
         config = config_of(journal)

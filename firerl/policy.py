@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from firerl import checkpoint
 from firerl.errors import FirerlError, RunFolderError
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import call_line, check, learner_names
+from firerl.storage import checkpoint
 
 HOLDS = ("task", "learner", "settings", "weights", "network_step", "objective")
 
@@ -130,7 +130,7 @@ def module_of(
 def file_of(path: str | Path) -> Path:
     """The file of a winner: ``path``, or the one in a run folder (also at an address). Raises RunFolderError if that
     has not finished."""
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
 
     path = local(path, weights=True)
     if not path.is_dir():

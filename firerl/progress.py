@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from firerl.config import RunConfig
 from firerl.evolution.population import State
-from firerl.journal_db import Journal, Point
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 
 
 @dataclass(frozen=True)

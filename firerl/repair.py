@@ -9,15 +9,15 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from firerl import durable, files, seal
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.insight.health import Health, Kept, examine
-from firerl.journal_db import check_name, spare
-from firerl.journal_file import connect
-from firerl.lock import Lock
-from firerl.run_folder import COPY, check_files
-from firerl.store import RESULTS, Store, write_config
+from firerl.storage import durable, files, seal
+from firerl.storage.journal_db import check_name, spare
+from firerl.storage.journal_file import connect
+from firerl.storage.lock import Lock
+from firerl.storage.run_folder import COPY, RESULTS, check_files
+from firerl.store import Store, write_config
 
 
 def repair(run_dir: Path) -> list[str]:

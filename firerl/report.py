@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from firerl import files
 from firerl.main import Parser, guarded
+from firerl.storage import files
 
 NAME = "report.html"  # in the run folder
 POLL_SECONDS = 1.0  # between two looks at the journal
@@ -38,7 +38,7 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     arguments = parser.parse_args(argv)
 
-    from firerl.remote import is_remote, name_of
+    from firerl.remote.address import is_remote, name_of
 
     run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
     out = arguments.out or (run_dir / NAME if isinstance(run_dir, Path) else Path(f"{name_of(run_dir)}-{NAME}"))
@@ -57,7 +57,7 @@ def write(run_dir: Path | str, out: Path, refresh: int | None = None) -> str:
     from firerl.insight.report.page import page
     from firerl.insight.report.run import read
     from firerl.insight.report.words import state
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
 
     folder = local(run_dir)
     run = read(folder)
@@ -71,7 +71,7 @@ def write(run_dir: Path | str, out: Path, refresh: int | None = None) -> str:
 def watch(run_dir: Path | str, out: Path) -> None:
     """Write the page at every new generation; at the end, also by Ctrl-C, once more without its refresh."""
     from firerl.insight.report.run import progress
-    from firerl.remote_reading import local
+    from firerl.remote.reading import local
 
     known: tuple[int, bool] | None = None
     try:

@@ -30,7 +30,7 @@ from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
-from firerl.loggers import check_loggers
+from firerl.loggers.find import check_loggers
 from firerl.settings import build, convert, plain, setting, show
 from firerl.space import Space
 

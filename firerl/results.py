@@ -16,9 +16,9 @@ from firerl.errors import RunFolderError
 from firerl.evolution import lineage, plain
 from firerl.evolution.population import Decision, State, counts, member_steps
 from firerl.evolution.winner import Leader, winner
-from firerl.journal_db import Generation
 from firerl.learner import Learner
 from firerl.seeding import Purpose, integer_seed
+from firerl.storage.generation import Generation
 from firerl.store import Store
 
 NOT_TOLD = ("fresh", "stopped")  # of result.json: what is no function of the journal
@@ -69,7 +69,7 @@ def write(
 
     A function of the journal and the checkpoints alone: it holds no times and no paths.
     """
-    from firerl import checkpoint  # loads torch, which whoever verifies a journal does not need
+    from firerl.storage import checkpoint  # loads torch, which whoever verifies a journal does not need
 
     journal = store.journal()
     found = told(config, journal.initial_state(), journal.decisions(), generation)
@@ -110,7 +110,7 @@ def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any
 
 def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str, Any]:
     """What a policy needs besides settings and weights; a learner that fails here costs its policy, not the run."""
-    from firerl import checkpoint
+    from firerl.storage import checkpoint
 
     try:
         facts = learner.facts_of(config.settings)

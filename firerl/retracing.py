@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firerl import api, files, untrusted
+from firerl import api
 from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, config_of, setup_of, to_plain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
@@ -25,11 +25,12 @@ from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import call_line, check, learner_names
 from firerl.play import weights_of
 from firerl.progress import Observer
-from firerl.remote import is_remote
-from firerl.remote_reading import local
+from firerl.remote.address import is_remote
+from firerl.remote.reading import local
 from firerl.request import changed
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
+from firerl.storage import files, untrusted
 
 FILE = "replay.json"
 
@@ -84,7 +85,7 @@ def retrace(
     Raises RunFolderError without a run or a schedule, SettingError on a schedule that cannot be followed,
     PopulationDied if all networks fail.
     """
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     if out is not None and is_remote(out):
         raise SettingError(f"out={out}: must be a local folder")
@@ -194,7 +195,7 @@ def _with_numbers(row: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str,
 
 def _check_same(where: Path, config: RunConfig) -> None:
     """Raise RunFolderError where the folder holds another run than this one."""
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(where)) as journal:
         there, wanted = journal.config(), plain.loads(plain.dumps(to_plain(config)))
@@ -235,14 +236,14 @@ def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Ne
 
 
 def _hash(where: Path) -> str:
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(where)) as journal:
         return journal.last().hash
 
 
 def _winner(folder: Path) -> Network | None:
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(folder)) as journal:
         figures = journal.result()

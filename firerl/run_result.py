@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import files, untrusted
 from firerl.errors import RunFolderError, SettingError, reason
+from firerl.storage import files, untrusted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +85,7 @@ class Result:
         of ``firerl.evolution.population``. Raises RunFolderError if the folder is gone or damaged.
         """
         from firerl.evolution.plain import decision_kind
-        from firerl.journal_db import Journal
+        from firerl.storage.journal_db import Journal
 
         rows = []
         with closing(Journal.open(self.run_dir)) as journal:
@@ -102,8 +102,8 @@ class Result:
         """
         from firerl.insight import history, winner
         from firerl.insight.winner_plot import draw
-        from firerl.journal_db import Journal
         from firerl.space import Space
+        from firerl.storage.journal_db import Journal
 
         with closing(Journal.open(self.run_dir)) as journal:
             config, life = history.read(journal)

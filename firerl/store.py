@@ -15,41 +15,29 @@ ever's file twice, so that no file is the only one: ``firerl.doctor`` goes back 
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from firerl import __version__, durable, files, origins, seal
+from firerl import __version__, origins
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
-from firerl.journal_db import (
-    BestEver,
-    File,
-    Generation,
-    Journal,
-    Point,
-    check_file,
-    first_hash,
-    next_hash,
-    reading,
-    spare,
-)
-from firerl.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
-from firerl.keeping import Keeping, keep_only
-from firerl.lock import Lock, refuse_if_held
-from firerl.run_folder import CHECKPOINT, COPY, JOURNALS, OURS, TEMPORARY, check_files
+from firerl.storage import durable, files, seal
+from firerl.storage.generation import BestEver, File, Generation, Point, first_hash, next_hash
+from firerl.storage.journal_db import Journal, check_file, reading
+from firerl.storage.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
+from firerl.storage.keeping import Keeping, forget, keep_only, second_copy
+from firerl.storage.lock import Lock, refuse_if_held
+from firerl.storage.run_folder import CHECKPOINT, COPY, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
 
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
 _NEW = "journal.sqlite.new"
-RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
 # a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
 ROOM = 16 * 10**6
@@ -96,7 +84,7 @@ class Store:
         durable.make_folder(run_dir)
         lock = Lock(run_dir)
         with _closed_on_error(lock):
-            _check_empty(run_dir)
+            check_empty(run_dir)
             for leftover in (*RESULTS, "init.pt", "report.html", *JOURNALS):
                 durable.remove(run_dir / leftover)  # of a run whose journal was removed
             write_config(run_dir, config)
@@ -152,7 +140,7 @@ class Store:
         number = previous.number + 1
         digest = next_hash(previous.hash, step, points)
         self._lock.check()
-        listed = [*files, *self._second_copy(files, best_ever)]
+        listed = [*files, *second_copy(self.checkpoints, files, best_ever)]
         db = self._db
         first = 1 + db.execute("SELECT coalesce(max(point), 0) FROM reports").fetchone()[0]
         with self._change():
@@ -168,7 +156,7 @@ class Store:
             )
             gone = [] if keeping is None else keep_only(db, keeping)
             if keeping is None:
-                self._forget(number - self._keep)
+                forget(db, number - self._keep)
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
         if keeping is None:
             self.copy_journal()
@@ -196,29 +184,8 @@ class Store:
         query = "SELECT coalesce(sum(size), 0) FROM checkpoints WHERE generation = ?"
         if self._keep and self._db.execute(query, (number,)).fetchone()[0] > ROOM:
             with self._change():
-                self._forget(number - self._keep + 1)
+                forget(self._db, number - self._keep + 1)
             self.collect_garbage()
-
-    def _second_copy(self, saved: Sequence[File], best_ever: BestEver | None) -> list[File]:
-        """The best ever's file, if it is new, once more: it may be needed long after its generation has gone."""
-        if best_ever is None:
-            return []
-        own = [file for file in saved if file.name == best_ever.file]
-        for file in own:
-            files.write(self.checkpoints / spare(file.name), (self.checkpoints / file.name).read_bytes())
-        return [replace(file, name=spare(file.name)) for file in own]
-
-    def _forget(self, first: int) -> None:
-        """Keep of the generations before ``first`` only their promised rows, and the files of a best ever."""
-        db = self._db
-        db.execute(
-            "UPDATE generations SET state = NULL, best_ever = NULL WHERE number < ? AND state NOT NULL", (first,)
-        )
-        best = {plain.loads(row[0])["file"] for row in db.execute("SELECT best_ever FROM generations") if row[0]}
-        for name, generation in db.execute("SELECT name, generation FROM checkpoints").fetchall():
-            spared = name.startswith(spare("")) or generation < first
-            if spared and name not in best and name not in map(spare, best):
-                db.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
 
     @contextmanager
     def _change(self) -> Iterator[None]:
@@ -297,7 +264,7 @@ class Store:
             which = f"worker {worker} at generation {generation.number}"
             raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
         for file in {f.name: f for f in (*generation.files.values(), *generation.networks.values())}.values():
-            check_file(self.checkpoints / file.name, file.sha256, f"; {_mend(self.run_dir)}")
+            check_file(self.checkpoints / file.name, file.sha256, f"; {mending(self.run_dir)}")
 
     def _check_whole(self) -> None:
         """Raise RunFolderError where the journal is not as it was committed, or older than its copy."""
@@ -307,11 +274,11 @@ class Store:
         except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
             wrong = str(error)
         if wrong:
-            raise RunFolderError(f"{self._path} is damaged: {wrong}; {_mend(self.run_dir)}")
+            raise RunFolderError(f"{self._path} is damaged: {wrong}; {mending(self.run_dir)}")
         copied = copied_generation(self.run_dir)
         if copied is not None and copied[0] > last:
             ends = f"ends with generation {last}, its copy {COPY} with {copied[0]}: it lost its end"
-            raise RunFolderError(f"{self._path} {ends}; {_mend(self.run_dir)}")
+            raise RunFolderError(f"{self._path} {ends}; {mending(self.run_dir)}")
 
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
@@ -353,23 +320,7 @@ def check_free(run_dir: Path) -> None:
     """Raise RunFolderError unless a run may start in this folder."""
     check_files(run_dir, write=True)
     refuse_if_held(run_dir)
-    _check_empty(run_dir)
-
-
-def _check_empty(run_dir: Path) -> None:
-    if (run_dir / "journal.sqlite").exists():
-        raise RunFolderError(f"run_dir={run_dir} already holds a run; to go on with it type: resume={run_dir}")
-    if (run_dir / COPY).exists():
-        raise RunFolderError(
-            f"run_dir={run_dir} holds {COPY}, the copy of a run's journal, but no journal.sqlite: {_mend(run_dir)}; "
-            f"to start anew remove {COPY}"
-        )
-    if run_dir.exists():
-        if not run_dir.is_dir():
-            raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
-        foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
-        if foreign:
-            raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+    check_empty(run_dir)
 
 
 def _connected(run_dir: Path) -> sqlite3.Connection:
@@ -377,11 +328,7 @@ def _connected(run_dir: Path) -> sqlite3.Connection:
         with _writing(run_dir):
             return connect(run_dir)
     except sqlite3.Error as error:
-        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {error}; {_mend(run_dir)}") from error
-
-
-def _mend(run_dir: Path) -> str:
-    return f"python -m firerl.doctor {shlex.quote(str(run_dir))} --repair mends what can be mended"
+        raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {error}; {mending(run_dir)}") from error
 
 
 def _history(config: Mapping[str, Any]) -> int:

@@ -17,9 +17,10 @@ from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
-from firerl.journal_db import Journal, Point
 from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent, Together
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

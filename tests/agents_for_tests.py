@@ -7,11 +7,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from firerl import checkpoint
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import Unroll
 from firerl.agents.ppo import PPO
 from firerl.agents.vmpo import VMPO
+from firerl.storage import checkpoint
 
 AGENTS = {"vmpo": VMPO, "ppo": PPO}
 SMALL = {"num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2}

@@ -14,9 +14,9 @@ from firerl.engine.base import Done, Interval, LearnerSpec
 from firerl.engine.inline import InlineEngine
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, StartEvaluator
-from firerl.journal_db import Journal
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 SMALL: dict[str, Any] = {

@@ -14,7 +14,7 @@ import pytest
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.engine.host import one_thread
+from firerl.engine.threads import one_thread
 from firerl.errors import FirerlError
 from firerl.insight.verify import verify_folder
 

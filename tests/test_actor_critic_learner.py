@@ -12,11 +12,11 @@ import pytest
 import torch
 from agents_for_tests import AGENTS, UNIT, bits, collect, learner
 
-from firerl import checkpoint
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import ActionMap
 from firerl.envs import check
 from firerl.errors import SettingError
+from firerl.storage import checkpoint
 
 
 @pytest.fixture(params=AGENTS)

@@ -19,8 +19,8 @@ from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import lineage
 from firerl.insight import history, winner
 from firerl.journal import lines
-from firerl.journal_db import Journal
 from firerl.learners import find_again, name_of
+from firerl.storage.journal_db import Journal
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 3, "steps": 400, "ready_interval": 40, "progress": False}
 

@@ -25,9 +25,9 @@ from firerl.engine.inline import InlineEngine
 from firerl.errors import PopulationDied, SettingError
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Fail, Promote, StartEvaluator, StopEvaluator
-from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
 from firerl.seeding import Purpose, integer_seed
+from firerl.storage.journal_db import Journal
 
 COSTS = {"speed_spread": 1.0, "seconds_per_step": 0.1, "seconds_per_evaluation": 0.5, "seconds_per_copy": 0.1,
          "seconds_per_save": 0.1}  # fmt: skip
@@ -229,7 +229,7 @@ def test_stop_objective_ends_at_the_next_report(tmp_path: Path) -> None:
 
 def test_the_result_is_the_winners_network(uneven: Path) -> None:
     """Also where it was promoted and has not reported since: its weights lie in its evaluator's file."""
-    from firerl import checkpoint
+    from firerl.storage import checkpoint
 
     best = checkpoint.read(uneven / "best.pt")
     learner = Uneven(Told.settings, best["hyperparameters"], 0, "cpu")

@@ -17,9 +17,9 @@ from test_controller import StopAt
 
 import firerl
 from firerl.insight.health import examine
-from firerl.journal_db import Journal
-from firerl.remote_run import folder_of
+from firerl.remote.run import folder_of
 from firerl.repair import repair
+from firerl.storage.journal_db import Journal
 
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 

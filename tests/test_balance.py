@@ -17,7 +17,7 @@ from firerl.engine.base import MachineFailure, Outcome
 from firerl.engine.inline import InlineEngine
 from firerl.engine.placement import Placement, trips
 from firerl.engine.sharing import LEAST_GAIN
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 
 def settled(cost: list[float], slowness: list[float], readies: int = 6) -> tuple[Placement, int]:

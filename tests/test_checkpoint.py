@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from firerl import checkpoint, files
 from firerl.errors import RunFolderError, SettingError
+from firerl.storage import checkpoint, files
 
 numbers = st.one_of(hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes())
 arrays = numbers.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=4)))
@@ -78,7 +78,7 @@ def test_equal_states_give_equal_bytes_whatever_objects_they_share() -> None:
 
 def test_bytes_do_not_depend_on_the_process() -> None:
     code = (
-        "import numpy, torch; from firerl import checkpoint, files; print(files.digest(checkpoint.dumps("
+        "import numpy, torch; from firerl.storage import checkpoint, files; print(files.digest(checkpoint.dumps("
         "{'w': torch.arange(9.).reshape(3, 3).t(), 'g': numpy.random.default_rng(1).bit_generator.state, 'b': b'x'})))"
     )
     here = {

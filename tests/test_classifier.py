@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import nn
 
-from firerl import checkpoint
 from firerl.agents.classifier import Classifier, networks
 from firerl.envs.images import Batch, Shape
+from firerl.storage import checkpoint
 
 SMALL = {"model": "cnn", "width": 4, "batch_size": 500}  # 1,197 images: an epoch ends within the third step
 

@@ -21,10 +21,11 @@ import pytest
 
 import firerl
 from firerl import compare as command
-from firerl import files, launch
+from firerl import launch
 from firerl.errors import RunFolderError
 from firerl.evolution.winner import winner
-from firerl.journal_db import Journal
+from firerl.storage import files
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 SEEDS = (0, 1, 2)

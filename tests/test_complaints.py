@@ -20,9 +20,9 @@ from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.population import Copy, Decision, Fail, Promote, Report, Set, StartEvaluator
 from firerl.insight.health import examine
-from firerl.journal_db import Journal
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
+from firerl.storage.journal_db import Journal
 
 INTERVAL, READY = 10, 30
 BOUNDS = (0.05, 0.3)

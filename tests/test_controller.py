@@ -20,9 +20,9 @@ from firerl.engine.inline import InlineEngine
 from firerl.errors import FirerlError, PopulationDied, SettingError
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
-from firerl.journal_db import Journal
 from firerl.progress import Round, Silent
 from firerl.request import resolve
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 2, "steps": 480, "engine": "inline", "seed": 5}

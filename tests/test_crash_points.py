@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from firerl import durable, files
+from firerl.storage import durable, files
 from firerl.store import Store
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -20,10 +20,10 @@ from firerl.engine import devices
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Transfer
 from firerl.engine.host import Host
 from firerl.errors import SettingError
-from firerl.journal_db import Journal
 from firerl.launch import main
 from firerl.learner import Learner
 from firerl.request import changed, resolve
+from firerl.storage.journal_db import Journal
 from firerl.view import opening
 
 THERE = ["cpu", "cuda:0", "cuda:1"]

@@ -17,13 +17,13 @@ import pytest
 import torch
 from learners_for_tests import Quiet, Walk
 
-from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Transfer
 from firerl.engine.local import LocalEngine
 from firerl.engine.placement import Placement
 from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
+from firerl.storage import checkpoint, files
 
 SPEC = LearnerSpec(Walk, {"folder": "."})
 

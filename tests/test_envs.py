@@ -13,8 +13,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from firerl import checkpoint, envs
+from firerl import envs
 from firerl.errors import SettingError
+from firerl.storage import checkpoint
 
 SAVED = ["InvertedPendulum", "Humanoid", "CartPole-v1"]
 

@@ -14,7 +14,7 @@ from simulate import make_setup
 
 from firerl.evolution.population import Copy, Promote, Report, StartEvaluator, initial_state
 from firerl.insight.history import tell
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

@@ -19,10 +19,11 @@ from firerl.config import AlgoConfig, from_plain, setup_of, to_plain
 from firerl.evolution import fire
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Promote, Report
-from firerl.files import digest
 from firerl.insight.verify import verify_folder
-from firerl.journal_db import File, Journal, Point, better
 from firerl.settings import plain
+from firerl.storage.files import digest
+from firerl.storage.generation import File, Point, better
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 

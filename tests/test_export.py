@@ -13,8 +13,9 @@ import torch
 from runs_for_tests import KINDS, played, tiny_run
 from test_policy import Halver, Modular, quadratic_run
 
-from firerl import __version__, checkpoint, export
+from firerl import __version__, export
 from firerl.errors import FirerlError
+from firerl.storage import checkpoint
 
 needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in export.PACKAGES),

@@ -11,7 +11,7 @@ from firerl import curves
 from firerl.evolution import cosine, lineage
 from firerl.evolution.population import Copy, Promote, Set, StartEvaluator, StopEvaluator, initial_state
 from firerl.insight.history import RUNNING, History, Teller, tell
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 
 def history_of(simulation: Simulation) -> History:

@@ -10,11 +10,12 @@ import pytest
 from runs_for_tests import SMALL, tiny_run
 
 import firerl
-from firerl import api, checkpoint, launch
+from firerl import api, launch
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.journal_db import Journal
 from firerl.progress import Silent
+from firerl.storage import checkpoint
+from firerl.storage.journal_db import Journal
 
 
 class Told(Quadratic):

@@ -25,7 +25,8 @@ from firerl.evolution.population import (
     StopEvaluator,
     Worker,
 )
-from firerl.journal_db import Journal, Point
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")

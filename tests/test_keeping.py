@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firerl.keeping import Keeping
+from firerl.storage.keeping import Keeping
 
 
 def taken(numbers: range, keeping: Keeping) -> Keeping:

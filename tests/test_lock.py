@@ -16,10 +16,10 @@ import pytest
 
 import firerl
 from firerl.errors import RunFolderError
-from firerl.lock import Lock, refuse_if_held
 from firerl.progress import Silent
+from firerl.storage.lock import Lock, refuse_if_held
 
-HOLD = "import sys, time; from pathlib import Path; from firerl.lock import Lock\n"
+HOLD = "import sys, time; from pathlib import Path; from firerl.storage.lock import Lock\n"
 HOLD += "held = Lock(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
 SMALL = {"steps": 120, "engine": "inline", "progress": False}
 

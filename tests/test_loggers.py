@@ -12,8 +12,8 @@ from test_docs import blocks, run_commands
 import firerl
 from firerl.engine.inline import InlineEngine
 from firerl.errors import RunFolderError, SettingError
-from firerl.loggers import NEEDS, SHORT_NAMES, check_loggers, find_loggers, folder_of
-from firerl.tensorboard import TensorBoard
+from firerl.loggers.find import NEEDS, SHORT_NAMES, check_loggers, find_loggers, folder_of
+from firerl.loggers.tensorboard import TensorBoard
 
 
 def test_names_lists_and_none() -> None:

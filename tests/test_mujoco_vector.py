@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from firerl import checkpoint, envs
+from firerl import envs
 from firerl.envs.mujoco_vector import MujocoVectorEnv, fast_form
+from firerl.storage import checkpoint
 
 TASKS = ["Ant", "HalfCheetah", "Hopper", "Humanoid", "InvertedDoublePendulum", "InvertedPendulum", "Walker2d"]
 STEPS = 5000 if os.environ.get("FIRERL_FULL") else 500

@@ -124,7 +124,7 @@ def test_names_are_told_with_the_line_to_type() -> None:
 
 def test_an_environment_s_module_is_no_different(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a best.pt: its settings name a module that the current directory holds."""
-    from firerl import checkpoint
+    from firerl.storage import checkpoint
 
     (tmp_path / "sly.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.chdir(tmp_path)

@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 import pytest
 
 import firerl
-from firerl import explain, journal, launch, report, seal
+from firerl import explain, journal, launch, report
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import RunFolderError, SettingError
 from firerl.insight.verify import verify_folder
-from firerl.journal_db import Journal
-from firerl.journal_file import FORMAT
 from firerl.learners import completed
+from firerl.storage import seal
+from firerl.storage.journal_db import Journal
+from firerl.storage.journal_file import FORMAT
 
 HERE = Path(__file__).parent / "old_runs"
 KEPT = sorted(path for path in HERE.iterdir() if path.name.startswith("format-"))

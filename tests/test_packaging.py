@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import firerl
-from firerl import journal_file, launch, main
+from firerl import launch, main
+from firerl.storage import journal_file
 from firerl.store import Store
 
 ROOT = Path(__file__).parent.parent

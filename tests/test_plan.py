@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from firerl import api, files
+from firerl import api
 from firerl.clock import PARTS
 from firerl.compose import compose
 from firerl.insight import probe as probing
@@ -23,6 +23,7 @@ from firerl.insight.prospect import Prospect, table
 from firerl.launch import main as launch
 from firerl.plan import main, parse
 from firerl.request import resolve
+from firerl.storage import files
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)

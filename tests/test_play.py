@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from test_journal import config_for, members_of
 
-from firerl import checkpoint, play
+from firerl import play
 from firerl.config import RunConfig, to_plain
 from firerl.errors import FirerlError
 from firerl.evolution.population import Report, State
-from firerl.files import digest
-from firerl.journal_db import BestEver, File, Point
 from firerl.learner import Learner
+from firerl.storage import checkpoint
+from firerl.storage.files import digest
+from firerl.storage.generation import BestEver, File, Point
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")

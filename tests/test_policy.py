@@ -15,9 +15,10 @@ from runs_for_tests import KINDS, played, tiny_run
 from torch import nn
 
 import firerl
-from firerl import checkpoint, envs
+from firerl import envs
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import FirerlError, RunFolderError
+from firerl.storage import checkpoint
 
 
 class Halver(nn.Module):

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firerl import checkpoint
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import RunConfig
@@ -18,6 +17,7 @@ from firerl.engine.base import Create, LearnerSpec
 from firerl.errors import FirerlError, SettingError
 from firerl.insight.probe import Probe, _Run, curve_noise, probe, read, resident, scaled, write
 from firerl.request import resolve
+from firerl.storage import checkpoint
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 

@@ -21,7 +21,7 @@ from test_promises import files, finish, journal, launch
 
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.evolution.population import Copy, Promote
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 ray = pytest.importorskip("ray")
 

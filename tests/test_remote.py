@@ -19,13 +19,17 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import compare, doctor, explain, journal, launch, play, remote, remote_lock, remote_reading, report
+from firerl import compare, doctor, explain, journal, launch, play, report
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.files import digest
 from firerl.progress import Silent
-from firerl.remote import Folder, Remote
-from firerl.remote_lock import RemoteLock
-from firerl.remote_run import folder_of, home, snapshots
+from firerl.remote import address as remote
+from firerl.remote import lock as remote_lock
+from firerl.remote import reading as remote_reading
+from firerl.remote.address import Folder, Remote
+from firerl.remote.lock import RemoteLock
+from firerl.remote.run import folder_of, home
+from firerl.remote.snapshot import snapshots
+from firerl.storage.files import digest
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
@@ -233,7 +237,7 @@ def test_a_holder_elsewhere_is_taken_over_when_it_is_silent(
 def test_a_holder_elsewhere_that_renews_its_lock_is_let_be(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_lock, "BEAT", 0.1)
     monkeypatch.setattr(remote_lock, "POLL", 0.05)
-    hold = "import time; from firerl import remote_lock\n"
+    hold = "import time; from firerl.remote import lock as remote_lock\n"
     hold += "remote_lock.BEAT = 0.1; remote_lock._machine = lambda: 'far'\n"
     hold += f"held = remote_lock.RemoteLock(remote_lock.Remote({share!r}), print); print('held', flush=True)\n"
     holder = subprocess.Popen([sys.executable, "-c", hold + "time.sleep(60)"], stdout=subprocess.PIPE, text=True)
@@ -402,7 +406,7 @@ def test_a_store_that_stays_away_ends_the_run_and_loses_nothing(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, good=15, bad=10**9)
-        patch.setattr("firerl.remote_run.PATIENCE", 0.1)
+        patch.setattr("firerl.remote.run.PATIENCE", 0.1)
         with pytest.raises(OSError, match=r"no route to host; nothing is lost: .* resume=\S+ local_dir=\S+/work$"):
             run(share, tmp_path / "work")
     go_on(share, tmp_path / "work")
@@ -504,7 +508,7 @@ def test_the_doctor_sends_what_is_damaged_there_from_a_folder_that_is_ahead(
     work = tmp_path / "work"
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, good=15, bad=10**9)
-        patch.setattr("firerl.remote_run.PATIENCE", 0.1)
+        patch.setattr("firerl.remote.run.PATIENCE", 0.1)
         with pytest.raises(OSError, match="nothing is lost"):
             run(share, work)
     states = list((tmp_path / "share/x/checkpoints").iterdir())
@@ -529,7 +533,7 @@ def test_what_fsspec_reaches_without_an_exclusive_write(tmp_path: Path, plain_ru
 
 
 def test_an_address_loads_fsspec_and_nothing_else_does(tmp_path: Path) -> None:
-    code = "import sys, firerl; from firerl.remote import Remote; from firerl.remote_run import home\n"
+    code = "import sys, firerl; from firerl.remote.address import Remote; from firerl.remote.run import home\n"
     code += f"Remote('file://{tmp_path}/x').sizes(); print('fsspec' in sys.modules, 'torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False False\n"

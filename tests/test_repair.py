@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from firerl import doctor, durable, files
+from firerl import doctor
 from firerl.errors import RunFolderError
 from firerl.insight.health import examine
-from firerl.journal_db import Journal
 from firerl.repair import repair
-from firerl.run_folder import COPY
+from firerl.storage import durable, files
+from firerl.storage.journal_db import Journal
+from firerl.storage.run_folder import COPY
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("runs are damaged on purpose")

@@ -18,14 +18,15 @@ import pytest
 from test_journal import config_for, fire_points, make_run, members_of
 
 import firerl
-from firerl import explain, files, launch, report
+from firerl import explain, launch, report
 from firerl.config import to_plain
 from firerl.evolution.population import Copy, Fail, Report
 from firerl.insight.history import PROMOTION
 from firerl.insight.report import words as report_words
 from firerl.insight.report.lines import stitched
 from firerl.insight.report.run import Run, read
-from firerl.journal_db import Point
+from firerl.storage import files
+from firerl.storage.generation import Point
 from firerl.store import Store, check_free
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -23,8 +23,8 @@ from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.lines import Scale, medians, stitched
 from firerl.insight.report.run import EVALUATOR, Run
-from firerl.journal_db import Point
 from firerl.space import Space
+from firerl.storage.generation import Point
 
 GROUPS = ["P1", "P2", "P3", "P4", "P5", EVALUATOR]
 

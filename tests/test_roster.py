@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from firerl import checkpoint
 from firerl.engine.roster import Roster
 from firerl.learner import Learner
+from firerl.storage import checkpoint
 
 alive: list[weakref.ref[Learner]] = []
 

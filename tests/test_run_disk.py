@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from firerl import api, durable, store
+from firerl import api, store
 from firerl.compose import compose
 from firerl.insight.forecast import most_states
-from firerl.journal_db import Journal
 from firerl.request import resolve
+from firerl.storage import durable
+from firerl.storage.journal_db import Journal
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MB = 10**6

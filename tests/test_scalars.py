@@ -9,8 +9,8 @@ from simulate import make_setup
 from test_journal import config_for, fire_points, members_of
 
 from firerl.evolution.population import Report, Set, State, Worker, initial_state
-from firerl.journal_db import Point
-from firerl.scalars import Replay
+from firerl.loggers.scalars import Replay
+from firerl.storage.generation import Point
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

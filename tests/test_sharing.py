@@ -19,14 +19,14 @@ from intervals_of_processes import Machine
 from learners_for_tests import Walk
 
 import firerl
-from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
 from firerl.engine.local import LocalEngine
 from firerl.engine.placement import Placement, Share, trips
 from firerl.engine.sharing import Model, Work
-from firerl.journal_db import Journal
+from firerl.storage import checkpoint, files
+from firerl.storage.journal_db import Journal
 
 
 def idle(machine: Machine, readies: int = 8) -> float:

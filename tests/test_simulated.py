@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firerl import api, checkpoint
+from firerl import api
 from firerl.agents.modelled.learner import Modelled, distance, pace_of
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
@@ -21,12 +21,13 @@ from firerl.engine.base import Advance, Costs, Create, Interval, LearnerSpec, Tr
 from firerl.engine.simulated import SimulatedEngine
 from firerl.errors import SettingError
 from firerl.evolution.population import Copy, Fail
-from firerl.journal_db import Journal
 from firerl.launch import main
 from firerl.progress import Round, Silent
 from firerl.request import changed, resolve
 from firerl.seeding import Purpose, generator
 from firerl.space import Space
+from firerl.storage import checkpoint
+from firerl.storage.journal_db import Journal
 
 SMALL = ["population.sizes=[4,4]", "population.evaluators=2", "steps=240", "seed=5", "logger=[]"]
 REAL = ["learner=quadratic", *SMALL]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from firerl import checkpoint, compose, request
+from firerl import compose, request
 from firerl.agents.classifier import Classifier
 from firerl.errors import SettingError
+from firerl.storage import checkpoint
 
 VALUES = [
     {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3, "label_smoothing": 0.0},

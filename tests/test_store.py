@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from firerl import checkpoint, files
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
-from firerl.journal_db import BestEver, File, Generation, Journal, Point, holders
 from firerl.space import Space
+from firerl.storage import checkpoint, files
+from firerl.storage.generation import BestEver, File, Generation, Point, holders
+from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")

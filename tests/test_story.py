@@ -35,8 +35,9 @@ from firerl.insight import story
 from firerl.insight.history import Measurement, finished, read, tell
 from firerl.insight.ranks import Ranks, after_failures
 from firerl.insight.verdict import chosen, evaluator_settings, outcome, seen
-from firerl.journal_db import Journal, Point
 from firerl.settings import plain
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 
 
 def config_of(setup: Setup, settings: Any, algo: str = "fire") -> RunConfig:

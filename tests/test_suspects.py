@@ -24,9 +24,9 @@ from firerl.engine.suspects import Suspects
 from firerl.errors import FirerlError
 from firerl.evolution.population import Fail
 from firerl.insight import verify
-from firerl.journal_db import Journal
 from firerl.progress import Silent
 from firerl.request import resolve
+from firerl.storage.journal_db import Journal
 
 # What worker 0 to 3 draw at first with this seed; 3 takes from 1 at step 20 and goes on with COPIED. Evaluators begin
 # with the rate of worker 1, on weights that are 10 steps old.

@@ -9,7 +9,7 @@ import pytest
 
 import firerl
 from firerl.logger import About
-from firerl.tensorboard import TensorBoard
+from firerl.loggers.tensorboard import TensorBoard
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:

@@ -17,7 +17,7 @@ from firerl.evolution.population import Copy, Report, initial_state
 from firerl.evolution.winner import winner
 from firerl.insight.history import tell
 from firerl.insight.trajectory import Trajectory, trajectory
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 quick = settings(max_examples=25, deadline=None, database=None, derandomize=True)
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from firerl import api, checkpoint, checkpoint_file, untrusted
+from firerl import api
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.insight.report.films import films
-from firerl.journal_db import Journal
-from firerl.lock import Lock
-from firerl.run_folder import check_files
+from firerl.storage import checkpoint, checkpoint_file, untrusted
+from firerl.storage.journal_db import Journal
+from firerl.storage.lock import Lock
+from firerl.storage.run_folder import check_files
 from firerl.store import Store
 
 

@@ -16,7 +16,7 @@ from firerl.evolution.population import Promote
 from firerl.insight import verdict_plot
 from firerl.insight.history import PROMOTION, History, Measurement, read
 from firerl.insight.verdict import compare, evaluator_settings
-from firerl.journal_db import Journal
+from firerl.storage.journal_db import Journal
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution.population import Copy
 from firerl.insight.verify import verify_folder
-from firerl.journal_db import Journal, Point, first_hash, next_hash
+from firerl.storage.generation import Point, first_hash, next_hash
+from firerl.storage.journal_db import Journal
 
 pytestmark = pytest.mark.unverified("journals damaged on purpose")
 

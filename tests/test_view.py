@@ -17,8 +17,9 @@ from firerl.config import RunConfig
 from firerl.evolution import plain
 from firerl.evolution.lineage import Segment
 from firerl.evolution.population import Report
-from firerl.journal_db import Journal, Point
 from firerl.progress import Observer, Round, Silent
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

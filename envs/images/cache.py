@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl import durable, files, untrusted
+from firerl.storage import durable, files, untrusted
 
 Arrays = dict[str, NDArray[np.generic]]
 LARGEST = 1 << 28  # bytes of a file, which is held three times while it is read

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from firerl import checkpoint
 from firerl.engine import chunks
 from firerl.engine.base import Advance, LearnerSpec
 from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.learner import Learner, Stack
+from firerl.storage import checkpoint
 
 Dump = Callable[[int], bytes]  # the state of a worker
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,11 +16,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from firerl import checkpoint, durable, files
-from firerl.engine import chunks, devices
+from firerl.engine import chunks, devices, returned
 from firerl.engine.base import (
     Advance,
     Create,
@@ -39,18 +34,10 @@ from firerl.engine.groups import Groups, Trained
 from firerl.engine.placement import device_of
 from firerl.engine.roster import Roster
 from firerl.engine.suspects import DIED
+from firerl.engine.threads import one_thread
 from firerl.errors import RunFolderError, SettingError
 from firerl.learner import Learner
-
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "BLIS_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMEXPR_NUM_THREADS": "1",
-}
-
+from firerl.storage import checkpoint, durable, files
 
 NEXT = "next"  # how the file of a report begins that no commit knows yet
 Read = Callable[[Path], Any]  # the contents of a checkpoint
@@ -321,7 +308,7 @@ class Host:
                     parts, seconds = _trained_as_one(trained), trained.seconds
                 metrics = chunks.averaged(parts)
                 start = time.perf_counter()
-                objective = _objective(learner.evaluate(order.evaluate_seed))
+                objective = returned.objective(learner.evaluate(order.evaluate_seed))
                 if objective is None or isfinite(objective):
                     return Outcome(
                         order.worker,
@@ -401,45 +388,13 @@ def unpack(worker: int, weights: bytes | Failure) -> Any:
     return checkpoint.loads(weights)
 
 
-def one_thread() -> None:
-    """Run torch and the BLAS libraries of this process on one thread: sums must not depend on the machine's cores."""
-    os.environ.update(ONE_THREAD)  # for libraries that are imported from now on
-    torch.set_num_threads(1)
-    with contextlib.suppress(ImportError):  # comes with scikit-learn
-        import threadpoolctl
-
-        threadpoolctl.threadpool_limits(1)
-
-
 def _train(learner: Learner, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
     """Train chunks of so many steps; what each has given."""
-    return [(steps, _metrics(learner.train(steps))) for steps in sizes]
+    return [(steps, returned.metrics(learner.train(steps))) for steps in sizes]
 
 
 def _trained_as_one(trained: Trained) -> list[tuple[int, chunks.Metrics]]:
     """The same of a member of a group. Raises what it has failed with."""
     if trained.failure is not None:
         raise trained.failure
-    return [(steps, _metrics(returned)) for steps, returned in trained.parts]
-
-
-def _metrics(returned: Any) -> dict[str, float]:
-    if not isinstance(returned, Mapping):
-        raise TypeError(f"train() returned {_show(returned)}; it must return a dict of metrics, {{}} if there are none")
-    return {str(name): _real(value, f"the metric {name!r} of train()") for name, value in returned.items()}
-
-
-def _objective(returned: Any) -> float | None:
-    return None if returned is None else _real(returned, "the objective that evaluate() returned")
-
-
-def _real(value: Any, what: str) -> float:
-    """``value`` as a plain float; arrays and tensors without dimensions count as numbers."""
-    number = value.item() if getattr(value, "shape", None) == () else value
-    if not isinstance(number, int | float | np.floating):
-        raise TypeError(f"{what} is {_show(value)}; it must be a real number")
-    return float(number)
-
-
-def _show(value: Any) -> str:
-    return f"{value!r:.80} of type {type(value).__name__}"
+    return [(steps, returned.metrics(returned)) for steps, returned in trained.parts]

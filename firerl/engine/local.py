@@ -9,19 +9,16 @@ has in memory. ``multiprocess`` with dill carries learner classes from scripts a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import dill
 import multiprocess
 import multiprocess.connection
 import multiprocess.resource_tracker
@@ -40,11 +37,13 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
-from firerl.engine.host import ONE_THREAD, Begun, Host, unpack
+from firerl.engine.host import Begun, unpack
+from firerl.engine.local_process import serve
 from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
+from firerl.engine.threads import ONE_THREAD
 from firerl.engine.transfers import independent
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
 
@@ -363,60 +362,3 @@ def _fit_for_children(processes: int) -> Iterator[None]:
             else:
                 os.environ[name] = value
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def serve(pipe: Any, tied: bool, number: int) -> None:
-    """The life of a child: receive the learner spec once, then answer the controller's requests until it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _die_with_the_controller(tied)
-    try:
-        spec = dill.loads(pipe.recv_bytes())
-    except Exception as error:
-        text = f"a new process cannot import the learner: {type(error).__name__}: {error}"
-        if "<module '__main__'" in str(error):  # what dill cannot send along: an Enum of the script, say
-            text += "; move the learner and what it uses from the script into a module, or take engine=inline"
-        pipe.send(("error", SettingError(text)))
-        return
-    try:
-        host = Host(spec, process=number, at_work=lambda workers: pipe.send(("at work", workers)))
-    except SettingError as error:  # its device does not work
-        pipe.send(("error", error))
-        return
-    pipe.send(("done", None))
-    while True:
-        try:
-            method, *arguments = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_answer(host, method, arguments, pipe))
-
-
-def _answer(host: Host, method: str, arguments: list[Any], pipe: Any) -> tuple[str, Any]:
-    try:
-        returned = getattr(host, method)(*arguments)
-        if method in ("advance", "finish"):
-            for outcome in returned:
-                pipe.send(("outcome", outcome))
-            return "done", None
-        return "done", returned
-    except (SettingError, RunFolderError, MachineFailure, OSError) as error:
-        return "error", error
-    except MemoryError as error:
-        return "error", MachineFailure(f"out of memory: {error}", memory=True)
-    except Exception:
-        return "error", RuntimeError(f"in a process of the engine:\n{traceback.format_exc()}")
-
-
-def _die_with_the_controller(tied: bool) -> None:
-    """End this process when the controller ends, even by SIGKILL in the middle of a training."""
-
-    def watch() -> None:
-        multiprocess.connection.wait([multiprocess.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, name="firerl-watch", daemon=True).start()
-    if tied and sys.platform == "linux":  # at once, even where a library holds the GIL and the thread above waits
-        with contextlib.suppress(OSError, AttributeError):
-            pr_set_pdeathsig = 1
-            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

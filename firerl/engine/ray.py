@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import firerl
-from firerl import checkpoint, durable, files
 from firerl.engine import ray_cluster
 from firerl.engine.balance import Balance
 from firerl.engine.base import (
@@ -39,6 +38,7 @@ from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
 from firerl.errors import FirerlError, SettingError
+from firerl.storage import checkpoint, durable, files
 
 _START_SECONDS = 300.0  # a new actor imports torch and the learner's libraries, many at a time on one machine
 _LOOK_SECONDS = 0.5

@@ -13,10 +13,10 @@ from typing import Any
 import dill
 
 import firerl
-from firerl import checkpoint, files
 from firerl.engine.base import Advance, Create, Interval, Load, Outcome, Transfer
 from firerl.engine.host import Begun, Failure, Host, Parcel
 from firerl.errors import SettingError
+from firerl.storage import checkpoint, files
 
 _BATCH_SECONDS = 0.1  # outcomes travel together where they come faster
 

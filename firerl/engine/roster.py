@@ -6,8 +6,8 @@ import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from firerl import checkpoint
 from firerl.learner import Learner
+from firerl.storage import checkpoint
 
 Build = Callable[[Mapping[str, Any], int], Learner]  # hyperparameters, seed
 

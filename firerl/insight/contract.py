@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firerl import checkpoint, files
 from firerl.engine import make_engine
 from firerl.engine.base import Advance, LearnerSpec, Load
-from firerl.engine.host import one_thread
+from firerl.engine.threads import one_thread
 from firerl.errors import SettingError
 from firerl.insight import contract_texts
 from firerl.insight.global_random import Watch, scrambled
 from firerl.insight.states import Snapshot, arrays, difference, place, snapshot, spoilt
 from firerl.learner import Learner
 from firerl.space import Space
+from firerl.storage import checkpoint, files
 
 EVALUATE_SEED = 7
 

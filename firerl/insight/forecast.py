@@ -109,7 +109,7 @@ def _play(
 ) -> tuple[dict[str, Any], list[dict[str, float]], int]:
     """Play it in a folder of its own: what evolution did, the timings, the bytes of all but checkpoints."""
     from firerl import api
-    from firerl.journal_db import Journal
+    from firerl.storage.journal_db import Journal
 
     with TemporaryDirectory(prefix="firerl-plan-") as folder:
         run_dir = Path(folder) / "run"

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import origins, seal
+from firerl import origins
 from firerl.config import config_of
 from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution import plain
 from firerl.insight.verify import chain, points_of
-from firerl.journal_db import Journal, check_name, is_whole, reading, spare
-from firerl.journal_file import FORMAT, connect, connect_copy, foreign, of_another_format, pages
-from firerl.run_folder import COPY, check_files
+from firerl.storage import seal
+from firerl.storage.journal_db import Journal, check_name, is_whole, reading, spare
+from firerl.storage.journal_file import FORMAT, connect, connect_copy, foreign, of_another_format, pages
+from firerl.storage.run_folder import COPY, check_files
 
 
 @dataclass(frozen=True)

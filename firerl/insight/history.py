@@ -25,7 +25,8 @@ from firerl.evolution.population import (
     Worker,
     contenders,
 )
-from firerl.journal_db import Journal, Point, reading
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal, reading
 
 RUNNING, PROMOTION = "running", "promotion"  # outcomes besides the reasons of StopEvaluator
 

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from firerl import curves, untrusted
+from firerl import curves
 from firerl.config import RunConfig
 from firerl.engine import devices
 from firerl.errors import FirerlError, SettingError
 from firerl.learner import Learner
 from firerl.settings import build, convert, setting
+from firerl.storage import untrusted
 
 Say = Callable[[str], None]
 ROUNDS = 60  # at most: enough for the noise
@@ -322,7 +323,7 @@ def resident(pid: int) -> int | None:
 
 def write(path: Path, measured: Probe) -> None:
     """Keep a probe for other plans of the same learner."""
-    from firerl import files
+    from firerl.storage import files
 
     files.write(path, json.dumps(asdict(measured), indent=1).encode())
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl import checkpoint
 from firerl.errors import SettingError
+from firerl.storage import checkpoint
 
 
 @dataclass(frozen=True)

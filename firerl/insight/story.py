@@ -25,7 +25,7 @@ from firerl.insight import words
 from firerl.insight.history import RUNNING, History, Teller
 from firerl.insight.ranks import Ranks, after_failures
 from firerl.insight.verdict import evaluator_settings, outcome, seen, trained
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 FAILURES = {  # all other names are those of exceptions
     "NaN": "its objective was NaN",

@@ -12,7 +12,7 @@ from firerl.config import RunConfig, window_of
 from firerl.evolution.exploit import last_mean
 from firerl.evolution.population import Copy, Decision, StartEvaluator, Worker, contenders
 from firerl.insight.history import History, Moment, moments
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 Array = NDArray[np.float64]
 

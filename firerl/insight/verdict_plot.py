@@ -11,12 +11,12 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import files
 from firerl.config import RunConfig
 from firerl.errors import SettingError
 from firerl.insight import words
 from firerl.insight.history import PROMOTION, RUNNING, History, Measurement
 from firerl.insight.verdict import Comparison, chosen, compare, evaluator_settings, outcome, seen, trained
+from firerl.storage import files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,28 +24,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from firerl import named_code, origins, results, untrusted
+from firerl import named_code, origins, results
 from firerl.api import NOT_PROMISED, initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
 from firerl.evolution.population import Decision, extinct
-from firerl.journal_db import (
-    BestEver,
-    Generation,
-    Journal,
-    Point,
-    Rows,
-    better,
-    check_name,
-    first_hash,
-    holders,
-    next_hash,
-    read_report,
-    reading,
-    spare,
-)
 from firerl.settings import build
+from firerl.storage import untrusted
+from firerl.storage.generation import BestEver, Generation, Point, better, first_hash, holders, next_hash
+from firerl.storage.journal_db import Journal, Rows, check_name, read_report, reading, spare
 
 ROUNDING = 1e-9  # relative
 

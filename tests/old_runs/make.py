@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 import firerl
-from firerl.engine.host import one_thread
-from firerl.journal_file import FORMAT
+from firerl.engine.threads import one_thread
+from firerl.storage.journal_file import FORMAT
 
 HERE = Path(__file__).parent
 STEPS, LONGER = 200, 280

@@ -14,8 +14,8 @@ from firerl.evolution.population import Worker, extinct
 from firerl.evolution.winner import Leader, winner
 from firerl.insight.history import History, Leg, gather, reading
 from firerl.insight.tally import Tally, is_number
-from firerl.journal_db import Journal
 from firerl.space import Space
+from firerl.storage.journal_db import Journal
 
 EVALUATOR = "evaluator"  # the group of all evaluators; members' groups are P1, P2, ...
 

@@ -1,4 +1,4 @@
-"""The process that speaks with Weights & Biases, for ``firerl.wandb_logger``; it reads JSON lines from stdin.
+"""The process that speaks with Weights & Biases, for ``firerl.loggers.wandb_logger``; it reads JSON lines from stdin.
 
 First comes the run, then a line for every evaluation point, at the end the result. The id of the W&B run is kept in
 ``wandb/firerl.json`` of the run folder, with which a run that goes on goes on there, too. Where stdin ends without a
@@ -18,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from firerl import durable, files, untrusted
 from firerl.errors import FirerlError
 from firerl.evolution import plain
+from firerl.storage import durable, files, untrusted
 
 KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
 KEEP_SECONDS = 5.0  # between two writes of it

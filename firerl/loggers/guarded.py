@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from firerl import durable
 from firerl.config import RunConfig, to_plain
 from firerl.errors import FirerlError, reason
 from firerl.evolution.population import State
-from firerl.journal_db import Journal, Point
 from firerl.logger import About, Logger
+from firerl.loggers.scalars import Replay
 from firerl.progress import Round, Silent
-from firerl.scalars import Replay
+from firerl.storage import durable
+from firerl.storage.generation import Point
+from firerl.storage.journal_db import Journal
 
 QUEUE_POINTS = 1000  # that may wait for a slow logger
 PATIENCE = 60.0  # seconds that a run waits for a logger in all, its end included

@@ -11,13 +11,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from firerl import durable, files, untrusted
 from firerl.errors import RunFolderError
-from firerl.journal_db import fetchers
-from firerl.journal_file import connect_copy
-from firerl.remote import Remote, is_remote, name_of
-from firerl.remote_run import LIMITS, RESULTS, contents, fetch_states, newest, snapshots
-from firerl.run_folder import COPY
+from firerl.remote.address import Remote, is_remote, name_of
+from firerl.remote.download import fetch_states
+from firerl.remote.snapshot import LIMITS, contents, newest, snapshots
+from firerl.storage import durable, files, untrusted
+from firerl.storage.journal_db import fetchers
+from firerl.storage.journal_file import connect_copy
+from firerl.storage.run_folder import COPY, RESULTS
 
 _copies: dict[str, tuple[Path, Remote]] = {}  # by address
 _kept: list[tempfile.TemporaryDirectory[str]] = []  # removed at exit

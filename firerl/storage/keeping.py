@@ -1,24 +1,27 @@
-"""Which generations of an asynchronous run are kept so that a run can go on from them, and which files they need.
+"""Which generations are kept so that a run can go on from them, and which files they need.
 
-A generation is one report there, and the one before the last shares all files but one with it. What is kept for
-``firerl.doctor`` to go back to is therefore counted in rounds, as many reports as there are workers: one generation a
-round, of so many rounds as ``checkpoints.keep_history`` says. Besides, those that the journal's copy knows as kept: it
-is made now and then only, and where the journal is damaged the run goes on from what it says.
+In an asynchronous run a generation is one report, and the one before the last shares all files but one with it. What is
+kept for ``firerl.doctor`` to go back to is therefore counted in rounds, as many reports as there are workers: one
+generation a round, of so many rounds as ``checkpoints.keep_history`` says. Besides, those that the journal's copy knows
+as kept: it is made now and then only, and where the journal is damaged the run goes on from what it says.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from firerl.evolution import plain
-from firerl.journal_db import spare
+from firerl.storage import files
+from firerl.storage.generation import BestEver, File
+from firerl.storage.journal_db import spare
 
 
 @dataclass
 class Keeping:
-    """What is kept now; ``take`` every generation in its turn."""
+    """What is kept now of an asynchronous run; ``take`` every generation in its turn."""
 
     workers: int  # reports in a round
     history: int  # rounds to go back
@@ -72,3 +75,22 @@ def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
     gone = [name for (name,) in db.execute("SELECT name FROM checkpoints").fetchall() if name not in names]
     db.executemany("DELETE FROM checkpoints WHERE name = ?", [(name,) for name in gone])
     return gone
+
+
+def forget(db: sqlite3.Connection, first: int) -> None:
+    """Of a synchronous run: keep of the generations before ``first`` only their promised rows, and the files of a
+    best ever."""
+    db.execute("UPDATE generations SET state = NULL, best_ever = NULL WHERE number < ? AND state NOT NULL", (first,))
+    best = {plain.loads(row[0])["file"] for row in db.execute("SELECT best_ever FROM generations") if row[0]}
+    for name, generation in db.execute("SELECT name, generation FROM checkpoints").fetchall():
+        spared = name.startswith(spare("")) or generation < first
+        if spared and name not in best and name not in map(spare, best):
+            db.execute("DELETE FROM checkpoints WHERE name = ?", (name,))
+
+
+def second_copy(folder: Path, saved: Sequence[File], best_ever: BestEver | None) -> list[File]:
+    """The best ever's file, if it is new, once more: it may be needed long after its generation has gone."""
+    own = [] if best_ever is None else [file for file in saved if file.name == best_ever.file]
+    for file in own:
+        files.write(folder / spare(file.name), (folder / file.name).read_bytes())
+    return [replace(file, name=spare(file.name)) for file in own]

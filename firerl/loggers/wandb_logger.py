@@ -1,8 +1,8 @@
 """A run in Weights & Biases (``logger=wandb``, the extra ``firerl[wandb]``): one W&B run for the whole population.
 
-W&B lives in a process of its own (``firerl.wandb_process``), which is sent one JSON line for everything there is to
-tell: the library puts itself into ``sys.exit``, signals and what Python does at its end, and waits there for a network
-that may not come. A process can be left alone.
+W&B lives in a process of its own (``firerl.loggers.wandb_process``), which is sent one JSON line for everything there
+is to tell: the library puts itself into ``sys.exit``, signals and what Python does at its end, and waits there for a
+network that may not come. A process can be left alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WandB(Logger):
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, about: About) -> str | None:
-        command = [sys.executable, "-m", "firerl.wandb_process"]
+        command = [sys.executable, "-m", "firerl.loggers.wandb_process"]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -8,7 +8,7 @@ from typing import Any
 
 from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
 from firerl.insight.tally import Tally, is_number
-from firerl.journal_db import Point
+from firerl.storage.generation import Point
 
 
 class Replay:

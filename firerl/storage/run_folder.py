@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from pathlib import Path
 
 from firerl.errors import RunFolderError, reason
 
+RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")  # of a finished run; they go in this order
 COPY = "journal.bak"  # of journal.sqlite, after each generation
 JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
 FOLDERS = ("checkpoints", "tensorboard", "wandb", "loggers")
@@ -78,3 +80,25 @@ def _leads_out(path: Path) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 8))
         return file.read(8) == _SUPER_JOURNAL and size >= 16
+
+
+def check_empty(run_dir: Path) -> None:
+    """Raise RunFolderError if the folder holds a run, a part of one, or something that is not ours."""
+    if (run_dir / "journal.sqlite").exists():
+        raise RunFolderError(f"run_dir={run_dir} already holds a run; to go on with it type: resume={run_dir}")
+    if (run_dir / COPY).exists():
+        raise RunFolderError(
+            f"run_dir={run_dir} holds {COPY}, the copy of a run's journal, but no journal.sqlite: {mending(run_dir)}; "
+            f"to start anew remove {COPY}"
+        )
+    if run_dir.exists():
+        if not run_dir.is_dir():
+            raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
+        foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
+        if foreign:
+            raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+
+
+def mending(run_dir: str | Path) -> str:
+    """What to type where a run is damaged."""
+    return f"python -m firerl.doctor {shlex.quote(str(run_dir))} --repair mends what can be mended"

@@ -10,21 +10,21 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firerl import origins, untrusted
+from firerl import origins
 from firerl.errors import FirerlError, RunFolderError, reason
 from firerl.evolution import plain
-from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
-from firerl.evolution.winner import Leader, smoothed_leader
-from firerl.files import digest as sha256_of
-from firerl.journal_file import FORMAT, check_is_run, connect
-from firerl.journal_origins import origins_at
-from firerl.run_folder import CHECKPOINT
+from firerl.evolution.population import Decision, Report, State
+from firerl.storage import untrusted
+from firerl.storage.generation import BestEver, File, Generation, Point
+from firerl.storage.journal_file import check_is_run, connect
+from firerl.storage.journal_origins import origins_at
+from firerl.storage.run_folder import CHECKPOINT, RESULTS
 
-# Of folders that are copies of a run elsewhere (firerl.remote_reading): gets a checkpoint by its name and digest.
+# Of folders that are copies of a run elsewhere (firerl.remote.reading): gets a checkpoint by its name and digest.
 fetchers: dict[Path, Callable[[str, str], None]] = {}
 
 
@@ -40,59 +40,6 @@ def reading(run_dir: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Point:
-    """One evaluation point: what was reported and what was decided on it."""
-
-    reports: Sequence[Report]
-    decisions: Sequence[Decision]
-
-
-@dataclass(frozen=True)
-class File:
-    """A checkpoint file: a worker's state when its generation was saved, before that generation's decisions."""
-
-    worker: int
-    generation: int
-    name: str
-    size: int  # bytes
-    sha256: str
-
-
-@dataclass(frozen=True)
-class BestEver:
-    """The best smoothed objective of a member of P1 at any ready, and where its state is."""
-
-    worker: int
-    step: int
-    objective: float
-    hyperparameters: Mapping[str, Any]
-    file: str
-
-
-def better(
-    best: BestEver | None, state: State, decisions: Sequence[Decision], file: Callable[[int], str]
-) -> BestEver | None:
-    """``best``, or what a contender has reached at this ready if its smooth curve ends higher; ``file`` names a
-    worker's checkpoint."""
-    leader = smoothed_leader(state, decisions)
-    if leader is None or leader.objective is None or (best is not None and leader.objective <= best.objective):
-        return best
-    values = state.workers[leader.worker].hyperparameters
-    return BestEver(leader.worker, leader.network_step, leader.objective, values, file(leader.holder))
-
-
-def holders(initial: State, points: Iterable[Point]) -> set[int]:
-    """Who had a learner, and so a state to save, at the last of these points: before its decisions are applied, and
-    without those that failed there."""
-    built, begun = {w.id for w in initial.workers if not w.is_evaluator}, set[int]()
-    for point in points:
-        built |= begun
-        built -= {report.worker for report in point.reports if report.failure is not None}
-        begun = {d.worker for d in point.decisions if isinstance(d, Copy | StartEvaluator)}
-    return built
-
-
-@dataclass(frozen=True)
 class Rows:
     """The journal as it lies there, for whoever checks it; of reports and decisions the raw columns, in order."""
 
@@ -101,41 +48,6 @@ class Rows:
     reports: Sequence[tuple[int, int, int, int, str, str, str | None]]  # the columns of SCHEMA
     decisions: Sequence[tuple[int, int, int, str, str]]
     checkpoints: Sequence[tuple[str, int, int, int, str]]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """The last committed generation: the state after its decisions, and the files from before them."""
-
-    number: int
-    step: int
-    hash: str
-    state: State
-    decisions: Sequence[Decision]  # of its last evaluation point: what a resume applies to the files
-    files: Mapping[int, File]  # by worker
-    best_ever: BestEver | None
-    networks: Mapping[int, File] = field(default_factory=dict)  # asynchronous: whose weights each goes on with
-
-    def network_of(self, leader: Leader) -> File | None:
-        """The file with the leader's network; None: it has none."""
-        return self.networks.get(leader.worker) or self.files.get(leader.holder)
-
-
-def first_hash(promised: Mapping[str, Any], state: State) -> str:
-    """The hash of generation 0: over the promised settings and the first population."""
-    text = plain.dumps({"format": FORMAT, "settings": promised, "state": state})
-    return sha256_of(text.encode())
-
-
-def next_hash(previous: str, step: int, points: Sequence[Point]) -> str:
-    """The hash of a generation: over the one before it, its step, and all reports and decisions of its points."""
-    rows = [{"reports": p.reports, "decisions": [_decision(d) for d in p.decisions]} for p in points]
-    text = plain.dumps({"step": step, "points": rows})
-    return sha256_of((previous + text).encode())
-
-
-def _decision(decision: Decision) -> dict[str, Any]:
-    return {"kind": plain.decision_kind(decision), **plain.encode(decision)}
 
 
 class Journal:
@@ -241,7 +153,7 @@ class Journal:
 
     def read_file(self, name: str) -> Any:
         """The state in a checkpoint file that the journal refers to. Raises RunFolderError if it is damaged."""
-        from firerl import checkpoint  # loads torch, which a reader of the journal alone does not need
+        from firerl.storage import checkpoint  # loads torch, which a reader of the journal alone does not need
 
         check_name(name)
         row = self._db.execute("SELECT sha256 FROM checkpoints WHERE name = ?", (name,)).fetchone()
@@ -260,7 +172,7 @@ class Journal:
             row = self._db.execute("SELECT value FROM meta WHERE key = 'results'").fetchone()
             digests: Mapping[str, str] = plain.loads(row[0]) if row else {}
             for name in digests:
-                if name not in ("result.json", "best.pt", "best_ever.pt", "schedule.yaml"):
+                if name not in RESULTS:
                     raise ValueError(f"{name[:60]!r} is no result of a run")
             return [name for name, sha256 in digests.items() if not is_whole(self.run_dir / name, sha256)]
 

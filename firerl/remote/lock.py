@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl.errors import RunFolderError
-from firerl.remote import Remote
+from firerl.remote.address import Remote
 
 NAME = "lock"
 BEAT = 15.0  # seconds between two renewals

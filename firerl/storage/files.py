@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from firerl import durable
 from firerl.errors import FirerlError, SettingError, reason
+from firerl.storage import durable
 
 PICTURES = (".png", ".svg", ".pdf")  # what a figure can be drawn as
 

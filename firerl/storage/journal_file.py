@@ -6,9 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from firerl import __version__, durable, untrusted
+from firerl import __version__
 from firerl.errors import RunFolderError
-from firerl.run_folder import COPY, check_files
+from firerl.storage import durable, untrusted
+from firerl.storage.run_folder import COPY, check_files
 
 # Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
 # in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
@@ -37,7 +38,7 @@ def check_is_run(run_dir: Path) -> None:
     path = run_dir / "journal.sqlite"
     if not path.is_file():
         copy = f", only its copy {COPY}: firerl.doctor --repair brings it back" if (run_dir / COPY).is_file() else ""
-        kept = next(run_dir.glob("journal-*-*.sqlite"), None)  # firerl.remote_run
+        kept = next(run_dir.glob("journal-*-*.sqlite"), None)  # firerl.remote.snapshot
         copy = f"; a run is kept there as at an address: give it as file://{run_dir.absolute()}" if kept else copy
         raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
     check_files(run_dir)

@@ -12,7 +12,7 @@ from firerl.errors import SettingError, unknown
 from firerl.logger import Logger
 from firerl.named_code import may_import, put_here_on_path, without_here
 
-SHORT_NAMES = {"tensorboard": "firerl.tensorboard.TensorBoard", "wandb": "firerl.wandb_logger.WandB"}
+SHORT_NAMES = {"tensorboard": "firerl.loggers.tensorboard.TensorBoard", "wandb": "firerl.loggers.wandb_logger.WandB"}
 NEEDS = {"wandb": "wandb"}  # the library, which the extra of the same name installs
 NOBODY = "none"
 OWN = "<package>.<module>.<Class>"

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from firerl import durable, files, untrusted
 from firerl.errors import RunFolderError, SettingError, reason
+from firerl.storage import durable, files, untrusted
 
 T = TypeVar("T")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.+)", re.DOTALL)

@@ -1,0 +1,1 @@
+"""A run folder that is kept at an address, on S3 and the like."""
