@@ -16,7 +16,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
 
-from firerl.engine import chunks, devices, returned
+from firerl.engine import chunks, devices
 from firerl.engine.base import (
     Advance,
     Create,
@@ -32,6 +32,7 @@ from firerl.engine.base import (
 from firerl.engine.failures import raise_if_the_machine_failed
 from firerl.engine.groups import Groups, Trained
 from firerl.engine.placement import device_of
+from firerl.engine.returned import metrics_of, objective_of
 from firerl.engine.roster import Roster
 from firerl.engine.suspects import DIED
 from firerl.engine.threads import one_thread
@@ -308,7 +309,7 @@ class Host:
                     parts, seconds = _trained_as_one(trained), trained.seconds
                 metrics = chunks.averaged(parts)
                 start = time.perf_counter()
-                objective = returned.objective(learner.evaluate(order.evaluate_seed))
+                objective = objective_of(learner.evaluate(order.evaluate_seed))
                 if objective is None or isfinite(objective):
                     return Outcome(
                         order.worker,
@@ -390,11 +391,11 @@ def unpack(worker: int, weights: bytes | Failure) -> Any:
 
 def _train(learner: Learner, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
     """Train chunks of so many steps; what each has given."""
-    return [(steps, returned.metrics(learner.train(steps))) for steps in sizes]
+    return [(steps, metrics_of(learner.train(steps))) for steps in sizes]
 
 
 def _trained_as_one(trained: Trained) -> list[tuple[int, chunks.Metrics]]:
     """The same of a member of a group. Raises what it has failed with."""
     if trained.failure is not None:
         raise trained.failure
-    return [(steps, returned.metrics(returned)) for steps, returned in trained.parts]
+    return [(steps, metrics_of(returned)) for steps, returned in trained.parts]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 
-def metrics(returned: Any) -> dict[str, float]:
+def metrics_of(returned: Any) -> dict[str, float]:
     """What ``train`` returned. Raises TypeError unless it is a mapping of real numbers."""
     if not isinstance(returned, Mapping):
         raise TypeError(f"train() returned {_show(returned)}; it must return a dict of metrics, {{}} if there are none")
     return {str(name): _real(value, f"the metric {name!r} of train()") for name, value in returned.items()}
 
 
-def objective(returned: Any) -> float | None:
+def objective_of(returned: Any) -> float | None:
     """What ``evaluate`` returned. Raises TypeError unless it is a real number or None."""
     return None if returned is None else _real(returned, "the objective that evaluate() returned")
 
