@@ -25,6 +25,7 @@ import evidence_tables as tables
 import numpy as np
 import rl_evidence_grid as grid
 import rl_evidence_leaders
+import rl_evidence_odds
 from evidence_runs import run_cell
 from evidence_tables import Figure
 from results_file import read
@@ -101,6 +102,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "rl differences": tables.differences(found, FIGURES, TESTED),
             "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
+            "rl odds": rl_evidence_odds.table(found, lived),
             "rl leaders": rl_evidence_leaders.table(lived),
             "rl promotions": rl_evidence_leaders.promotions_table(lived),
             **{

@@ -23,11 +23,13 @@ from rl_evidence_grid import EXTRA, FIRE, PBT, TASKS, cells
 from firerl.evolution.population import Copy, Promote
 from firerl.insight import history
 from firerl.insight.history import History
+from firerl.insight.probe import curve_noise
 from firerl.insight.statistics import median
 from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).resolve().parent
 EVIDENCE, RESULTS = (HERE / "results" / f"{name}.jsonl" for name in ("rl_evidence", "rl_evidence_leaders"))
+LIFE = 8  # points of a member's life, from which on its slope says something
 
 
 def told(run: History) -> dict[int, dict[int, float]]:
@@ -105,6 +107,23 @@ def copies(run: History) -> dict[str, int]:
     return {"all": every, "promoted": promoted}
 
 
+def rises(run: History, steps: int) -> list[list[float] | None]:
+    """Of each third of the run: the noise of one evaluation and what a curve gains from one to the next, in that noise.
+    Medians over the lives of P1's members between two replacements, where these have enough points; None: none has.
+    """
+    found: list[list[tuple[float, float]]] = [[], [], []]
+    for worker in run.initial.workers:
+        if worker.is_evaluator or worker.population != 1:
+            continue
+        for life in run.stretches[worker.id]:
+            if len(life.objectives) >= LIFE:
+                noise = curve_noise(life.objectives)
+                slope = np.polyfit(np.arange(len(life.objectives)), life.objectives, 1)[0]
+                middle = (life.steps[0] + life.steps[-1]) / 2
+                found[min(2, int(3 * middle / steps))].append((noise, slope / noise))
+    return [[float(f"{value:.3g}") for value in np.median(third, axis=0)] if third else None for third in found]
+
+
 def gain(objectives: Mapping[int, float], step: int, interval: int) -> float | None:
     """The mean over an interval after ``step`` minus that over one before it."""
     before, after = (mean_between(objectives, start, start + interval) for start in (step - interval, step))
@@ -119,6 +138,7 @@ def facts(task: str, arm: str, folder: Path) -> Row:
     assert result is not None, f"{folder} is not finished"
     interval = config.ready_interval
     kept = {"leaders": leaders(run, interval), "promotions": promotions(run, interval), "copies": copies(run)}
+    kept["rises"] = rises(run, config.steps)
     return {"task": task, "arm": arm, "seed": config.seed, "hash": result["hash"], **kept}
 
 

@@ -191,6 +191,34 @@ def test_what_a_promotion_brings() -> None:
     assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 2 | - | 2 of 3 | 1 of 3 | 2 of 3 |"]
 
 
+def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
+    rng = np.random.default_rng(0)
+    curves = 3.0 * np.arange(60.0) + 6.0 * rng.standard_normal((2, 60)), rng.standard_normal((2, 60))
+    told = [Point(reports(step + 1, *(curves[step >= 40][:, step])), ()) for step in range(60)]
+    swap = Copy(0, 1, 40, 40, {"lr": 0.1}, {"lr": 0.1}, 1.0, 5.0)
+    told[39] = Point(told[39].reports, (swap,))  # 1's life goes on, and its noise ends
+    run = tell(initial_state(make_setup((2,), 0)), told)
+    early, middle, late = module("rl_evidence_leaders").rises(run, 60)
+    assert early is None  # the middles of the lives count: 20 and 30 of 60, 50
+    assert middle[0] == pytest.approx(6.0, rel=0.3)
+    assert late == pytest.approx([1.0, 0.0], abs=0.3)
+
+
+def test_equals_are_promoted_less_often_than_better_networks() -> None:
+    benchmark, grid = module("rl_evidence_odds"), module("rl_evidence_grid")
+    cell = grid.Cell("HalfCheetah", grid.FIRE, 0)
+    assert json.loads(cell.key())["steps"] == benchmark.config_of(cell).steps
+    equal, better = benchmark.odds(cell, 20, [0.05, 0.1], 40)
+    assert equal.value < better.value
+    row = {
+        "measurements": [[0, 8, "promotion", 20, 0.001], [0, 8, "replaced", 4, None], [8, None, "running", None, None]]
+    }
+    lives = {0: {"rises": [None, [3.0, 0.1], [2.0, 0.05]]}, 1: {"rises": [[9.0, 0.3], [3.0, 0.2], None]}}
+    assert benchmark.rises_of(lives) == pytest.approx([0.3, 0.15, 0.05])
+    lines = benchmark.table({"HalfCheetah": {"fire": {0: row}}}, {"HalfCheetah": {"fire": lives}})
+    assert lines[2].startswith("| HalfCheetah | 2 | 20 | 0.30, 0.15, 0.05 | 1 (50 %) | ")
+
+
 def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
     benchmark, task = module("rl_schedules"), module("rl_evidence_grid").Task(80, 2, 10, 30, 1, 1, 1)
     winner = [
