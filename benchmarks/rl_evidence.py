@@ -103,6 +103,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
             "rl odds": rl_evidence_odds.table(found, lived),
+            "rl odds mended": rl_evidence_odds.mending(found, lived),
             "rl leaders": rl_evidence_leaders.table(lived),
             "rl promotions": rl_evidence_leaders.promotions_table(lived),
             **{

@@ -204,7 +204,7 @@ def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
     assert late == pytest.approx([1.0, 0.0], abs=0.3)
 
 
-def test_equals_are_promoted_less_often_than_better_networks() -> None:
+def test_equals_are_promoted_less_often_than_better_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     benchmark, grid = module("rl_evidence_odds"), module("rl_evidence_grid")
     cell = grid.Cell("HalfCheetah", grid.FIRE, 0)
     assert json.loads(cell.key())["steps"] == benchmark.config_of(cell).steps
@@ -217,6 +217,11 @@ def test_equals_are_promoted_less_often_than_better_networks() -> None:
     assert benchmark.rises_of(lives) == pytest.approx([0.3, 0.15, 0.05])
     lines = benchmark.table({"HalfCheetah": {"fire": {0: row}}}, {"HalfCheetah": {"fire": lives}})
     assert lines[2].startswith("| HalfCheetah | 2 | 20 | 0.30, 0.15, 0.05 | 1 (50 %) | ")
+    monkeypatch.setattr(benchmark, "EVALUATIONS", 40)
+    _, less = benchmark.odds(cell, 20, [0.05], 40, benchmark.CHANGES["a quarter of the noise (sixteen times)"])
+    assert less.value > better.value
+    mended = benchmark.mending({"HalfCheetah": {"fire": {0: row}}}, {"HalfCheetah": {"fire": lives}})
+    assert len(mended) == 2 + len(benchmark.CHANGES)
 
 
 def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
