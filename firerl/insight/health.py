@@ -13,7 +13,7 @@ from firerl import origins
 from firerl.config import config_of
 from firerl.errors import FirerlError, RunFolderError
 from firerl.evolution import plain
-from firerl.insight.verify import chain, points_of
+from firerl.insight.chain import chain, points_of
 from firerl.storage import seal
 from firerl.storage.journal_db import Journal, check_name, is_whole, reading, spare
 from firerl.storage.journal_file import FORMAT, connect, connect_copy, foreign, of_another_format, pages
