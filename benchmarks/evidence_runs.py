@@ -175,7 +175,6 @@ def _figures(
         "winner": measure(config, best["hyperparameters"], best["weights"]),
         "auc": float(np.mean([value for value in curves["best"] if value is not None])),
         "evolution": figures["evolution"],
-        "promotions_in_lineage": sum(segment["origin"] == "promotion" for segment in lineage),
         "evaluators_in_lineage": measured / config.steps,
         "schedule": schedule_of(folder),
         "curves": {name: thin(values) for name, values in curves.items()},

@@ -95,7 +95,7 @@ def evolution(found: Found) -> list[str]:
     """What evaluators did, over all seeds of an arm."""
     columns = (
         "task", "arm", "runs", "runs in which FIRE acted", "started", "promoted", *STOPS, "share of steps",
-        "promotions in the winner's lineage", "its steps by evaluators",
+        "winners with a promotion in their past", "its steps by evaluators",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
     for task, arms in found.items():
@@ -109,11 +109,11 @@ def evolution(found: Found) -> list[str]:
             successes = [row["evolution"]["evaluator_successes"] for row in rows.values()]
             stops = [counts[reason] for reason in STOPS]
             means = [np.mean([row[f"evaluators_{what}"] for row in rows.values()]) for what in ("share", "in_lineage")]
-            lineage = np.mean([row["promotions_in_lineage"] for row in rows.values()])
-            lines.append(
-                f"| {task} | {arm} | {len(rows)} | {sum(map(bool, successes))} | {starts} | {sum(successes)} | "
-                f"{' | '.join(map(str, stops))} | {100 * means[0]:.0f} % | {lineage:.1f} | {100 * means[1]:.0f} % |"
-            )
+            # A child may be replaced as soon as it is promoted: what an evaluator has trained is what remains.
+            past = sum(row["evaluators_in_lineage"] > 0 for row in rows.values())
+            acted = f"{sum(map(bool, successes))} | {starts} | {sum(successes)} | {' | '.join(map(str, stops))}"
+            winners = f"{past} of {len(rows)} | {100 * means[1]:.0f} %"
+            lines.append(f"| {task} | {arm} | {len(rows)} | {acted} | {100 * means[0]:.0f} % | {winners} |")
     return lines
 
 
