@@ -146,14 +146,14 @@ def table(found: Found) -> list[str]:
     """How often P2's best network is ahead of P1's, and how many of the best leave descendants."""
     columns = (
         "task", "arm", "runs", "readies", "P2's best is ahead of P1's", "at the end by",
-        "of P1's best leave descendants", "of P2's best, in P1", "of P2's best, in P2 alone",
+        "of P1's best leave descendants", "of P2's best, where ahead, in P1", "of P2's best, in P1", "in P2 alone",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
     for task, arms in found.items():
         for arm, rows in arms.items():
             kept = [row["leaders"] for row in rows.values()]
             readies = sum(len(run["steps"]) for run in kept)
-            cells = [_share([heirs > 0 for run in kept for heirs in run["P1 in P1"]]), "-", "-"]
+            cells = [_share([heirs > 0 for run in kept for heirs in run["P1 in P1"]]), "-", "-", "-"]
             ahead, by = "-", "-"
             if "P2" in kept[0]:
                 pairs = [pair for run in kept for pair in zip(run["P1"], run["P2"], strict=True) if None not in pair]
@@ -161,15 +161,26 @@ def table(found: Found) -> list[str]:
                 last = [(run["P1"][-1], run["P2"][-1]) for run in kept]
                 by = ", ".join("-" if None in pair else f"{pair[1] - pair[0]:+,.0f}" for pair in last)
                 heirs = [pair for run in kept for pair in zip(run["P2 in P1"], run["P2 in P2"], strict=True)]
-                cells[1:] = [_share([a > 0 for a, _ in heirs]), _share([b > 0 and not a for a, b in heirs])]
+                leads = [heir > 0 for run in kept for heir in _of_those_ahead(run)]
+                cells[1:] = [
+                    _share(leads),
+                    _share([a > 0 for a, _ in heirs]),
+                    _share([b > 0 and not a for a, b in heirs]),
+                ]
             lines.append(f"| {task} | {arm} | {len(rows)} | {readies} | {ahead} | {by} | {' | '.join(cells)} |")
     return lines
+
+
+def _of_those_ahead(run: Mapping[str, Sequence[Any]]) -> list[int]:
+    """The descendants in P1 of P2's best, at those readies where it is ahead of P1's."""
+    readies = zip(run["P1"], run["P2"], run["P2 in P1"], strict=True)
+    return [heirs for first, second, heirs in readies if None not in (first, second) and second > first]
 
 
 def promotions_table(found: Found) -> list[str]:
     """What promotions brought, in the objective's unit."""
     columns = (
-        "task", "arm", "promotions", "child gains", "siblings gain", "child gains more",
+        "task", "arm", "promotions", "child gains", "siblings gain", "child minus siblings", "child gains more",
         "P1's copies of promoted networks",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
@@ -180,10 +191,9 @@ def promotions_table(found: Found) -> list[str]:
                 of, every = (sum(row["copies"][key] for row in rows.values()) for key in ("promoted", "all"))
                 spread = f"{of} of {every}"
                 own, others = (np.array([p[key] for p in done]) for key in ("gain", "siblings"))
-                lines.append(
-                    f"| {task} | {arm} | {len(done)} | {show(median(own.tolist()), sign=True)} | "
-                    f"{show(median(others.tolist()), sign=True)} | {_share((own > others).tolist())} | {spread} |"
-                )
+                gains = [show(median(x.tolist()), sign=True) for x in (own, others, own - others)]
+                more = _share((own > others).tolist())
+                lines.append(f"| {task} | {arm} | {len(done)} | {' | '.join(gains)} | {more} | {spread} |")
     return lines
 
 

@@ -185,10 +185,11 @@ def test_what_a_promotion_brings() -> None:
         "copies": benchmark.copies(run),
     }
     found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
-    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | 1 of 1 | 0 of 1 |"]
-    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 1 of 3 | 2 of 3 |"]
-    found["t"]["fire"][0]["leaders"]["P2"][-1] = None  # nobody of P2 had an objective in the last interval
-    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 2 | - | 2 of 3 | 1 of 3 | 2 of 3 |"]
+    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | +4.00 | 1 of 1 | 0 of 1 |"]
+    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 0 of 0 | 1 of 3 | 2 of 3 |"]
+    leaders = found["t"]["fire"][0]["leaders"]
+    leaders["P2"][0], leaders["P2"][-1] = 9, None  # ahead once; nobody of P2 had an objective in the last interval
+    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 1 of 2 | - | 2 of 3 | 1 of 1 | 1 of 3 | 2 of 3 |"]
 
 
 def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
