@@ -109,7 +109,8 @@ def copies(run: History) -> dict[str, int]:
 
 def rises(run: History, steps: int) -> list[list[float] | None]:
     """Of each third of the run: the noise of one evaluation and what a curve gains from one to the next, in that noise.
-    Medians over the lives of P1's members between two replacements, where these have enough points; None: none has.
+    Medians over the lives of P1's members between two replacements, where these have enough points and any noise; None:
+    none has. Where evaluations share episodes the noise is underrated (``firerl.insight.probe``).
     """
     found: list[list[tuple[float, float]]] = [[], [], []]
     for worker in run.initial.workers:
@@ -117,7 +118,8 @@ def rises(run: History, steps: int) -> list[list[float] | None]:
             continue
         for life in run.stretches[worker.id]:
             if len(life.objectives) >= LIFE:
-                noise = curve_noise(life.objectives)
+                if (noise := curve_noise(life.objectives)) == 0:  # a policy that always does the same, or one episode
+                    continue
                 slope = np.polyfit(np.arange(len(life.objectives)), life.objectives, 1)[0]
                 middle = (life.steps[0] + life.steps[-1]) / 2
                 found[min(2, int(3 * middle / steps))].append((noise, slope / noise))

@@ -203,6 +203,8 @@ def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
     assert early is None  # the middles of the lives count: 20 and 30 of 60, 50
     assert middle[0] == pytest.approx(6.0, rel=0.3)
     assert late == pytest.approx([1.0, 0.0], abs=0.3)
+    still = tell(initial_state(make_setup((1,), 0)), [Point(reports(step + 1, 7.0), ()) for step in range(60)])
+    assert module("rl_evidence_leaders").rises(still, 60) == [None, None, None]  # no noise to measure a rise in
 
 
 def test_equals_are_promoted_less_often_than_better_networks(monkeypatch: pytest.MonkeyPatch) -> None:
