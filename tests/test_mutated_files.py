@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,15 @@ def outcomes(study: tuple[Any, Path], chosen: list[Any]) -> list[dict[str, Any]]
     return [row for row in module.in_children(chosen, folder) if "finished" not in row]
 
 
+def outcome_of(study: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, does: Any) -> list[str]:
+    """What is said of a reader that ``does`` something to a whole run."""
+    module, _ = study
+    monkeypatch.setitem(module.READERS, "checkpoint", does)
+    plan = importlib.import_module("mutated_cases").Plan
+    case = module.Case(plan("whole file", 1, lambda *_: None, "whole", "best.pt", ["checkpoint"]), 0)
+    return [row["bad"] for row in outcomes(study, [case])]
+
+
 @pytest.mark.unverified("its journals are spoilt on purpose")
 def test_spoilt_files_are_read_or_refused_and_do_nothing_else(study: tuple[Any, Path]) -> None:
     module, _ = study
@@ -65,24 +75,18 @@ def test_spoilt_files_are_read_or_refused_and_do_nothing_else(study: tuple[Any, 
     ],
 )
 def test_a_defect_is_found(study: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch, does: Any, bad: str) -> None:
-    module, _ = study
-    monkeypatch.setitem(module.READERS, "checkpoint", does)
-    plan = module.Plan("whole file", 1, lambda *_: None, "whole", "best.pt", ["checkpoint"])
-    assert [row["bad"] for row in outcomes(study, [module.Case(plan, 0)])] == [bad]
+    assert outcome_of(study, monkeypatch, does) == [bad]
 
 
 @pytest.mark.unverified("its journals are spoilt on purpose")
 def test_who_never_ends_is_stopped(study: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    module, _ = study
-    monkeypatch.setitem(module.READERS, "checkpoint", lambda run: __import__("time").sleep(100))
-    monkeypatch.setattr(module, "WALL", 1)
-    plan = module.Plan("whole file", 1, lambda *_: None, "whole", "best.pt", ["checkpoint"])
-    assert [row["bad"] for row in outcomes(study, [module.Case(plan, 0)])] == ["hangs"]
+    monkeypatch.setattr(importlib.import_module("mutated_children"), "WALL", 1)
+    assert outcome_of(study, monkeypatch, lambda run: time.sleep(100)) == ["hangs"]
 
 
 def test_every_file_of_a_run_is_spoilt_and_every_reader_reads(study: tuple[Any, Path]) -> None:
     module, folder = study
-    made = module.plans()
+    made = importlib.import_module("mutated_cases").plans()
     assert {reader for plan in made for reader in plan.readers} == set(module.READERS)
     files = {plan.file for plan in made}
     left = {path.name for path in (folder / "base/whole").iterdir()}
