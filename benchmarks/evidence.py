@@ -12,7 +12,8 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from evidence_runs import Cell, Measure, run_cell
+from evidence_grid import Cell
+from evidence_runs import Measure, run_cell
 from results_file import append, read
 
 Row = dict[str, Any]

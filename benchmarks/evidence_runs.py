@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import yaml
+from evidence_grid import Cell
 
 import firerl
 from firerl.config import RunConfig
@@ -31,32 +32,6 @@ RETRACES = 3
 POINTS = 100  # that a kept curve has at most
 LIBRARIES = ("torch", "numpy", "mujoco", "gymnasium", "scipy", "scikit-learn")
 Measure = Callable[[RunConfig, Mapping[str, Any], Any], dict[str, float]]  # config, hyperparameters, weights
-
-
-class Arm(Protocol):
-    """One thing that is compared."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def algo(self) -> str: ...
-    @property
-    def retraced(self) -> bool: ...
-
-
-class Cell(Protocol):
-    """One run of a grid. ``options()`` is the run as ``firerl.run`` takes it, ``key()`` what it is found by again."""
-
-    @property
-    def task(self) -> str: ...
-    @property
-    def arm(self) -> Arm: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    def options(self) -> dict[str, Any]: ...
-    def key(self) -> str: ...
 
 
 class Watcher(Silent):

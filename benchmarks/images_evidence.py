@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import evidence
+import evidence_grid
 import evidence_tables as tables
 import numpy as np
+from evidence_grid import Arm, Task, options_of
 from evidence_runs import run_cell
 from evidence_tables import Figure
 
@@ -34,30 +36,8 @@ SEEDS = 5
 FRESH = range(1001, 1006)  # seeds of `shapes` that are never trained on: 4,000 images each
 
 
-@dataclass(frozen=True)
-class Task:
-    """A data set's budget and cadence, in optimiser steps of one worker; the same for every arm."""
-
-    steps: int
-    eval_interval: int
-    ready_interval: int
-    max_eval_steps: int  # of evaluators
-
-
 TASKS = {"shapes": Task(4_000, 20, 160, 480)}
 SHORT = {"digits": Task(240, 10, 40, 120)}
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One thing that is compared; all have 22 workers and spend the same steps."""
-
-    name: str
-    algo: str
-    sizes: tuple[int, ...] = (22,)
-    evaluators: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    retraced: bool = True
 
 
 ARMS = (
@@ -68,37 +48,12 @@ ARMS = (
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of the grid, its retraces included."""
-
-    task: str
-    arm: Arm
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """For folders and tables."""
-        return f"{self.task}-{self.arm.name.replace(' ', '')}-{self.seed}"
+class Cell(evidence_grid.Cell):
+    """One run of the classifier."""
 
     def options(self) -> dict[str, Any]:
-        """The run as ``firerl.run`` takes it: all that decides its journal."""
-        task, arm = {**TASKS, **SHORT}[self.task], self.arm
-        return {
-            "learner": "classifier",
-            "settings": {"data": self.task},
-            "algo": arm.algo,
-            "algo_settings": {**arm.settings, **({"max_eval_steps": task.max_eval_steps} if arm.evaluators else {})},
-            "population": list(arm.sizes),
-            "evaluators": arm.evaluators,
-            "steps": task.steps,
-            "eval_interval": task.eval_interval,
-            "ready_interval": task.ready_interval,
-            "seed": self.seed,
-        }
-
-    def key(self) -> str:
-        """What a finished run is found by: its settings, not its name."""
-        return json.dumps(self.options(), sort_keys=True)
+        common = options_of({**TASKS, **SHORT}[self.task], self.arm, self.seed)
+        return common | {"learner": "classifier", "settings": {"data": self.task}}
 
 
 def cells(seeds: int, first: int) -> Iterator[Cell]:

@@ -5,22 +5,18 @@ Why these settings: docs/evidence.md, "Settings, chosen before the seeds".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WORKERS = 22
+import evidence_grid
+from evidence_grid import options_of
 
 
 @dataclass(frozen=True)
-class Task:
-    """A task's budget and cadence, in steps of one worker; the same for every arm."""
+class Task(evidence_grid.Task):
+    """Of one environment."""
 
-    steps: int
-    eval_interval: int
-    ready_interval: int
-    max_eval_steps: int  # of evaluators
     fitness_window: int  # evaluations that P1's fitness averages
     pairs: int  # seeds of fire and pbt, at least
     goal: int  # seeds of them, as time allows
@@ -45,18 +41,12 @@ TASKS = {
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One thing that is compared. All arms of a task spend the same steps unless they say otherwise."""
+class Arm(evidence_grid.Arm):
+    """One algorithm, with one learner."""
 
-    name: str
-    algo: str
-    sizes: tuple[int, ...] = (WORKERS,)
-    evaluators: int = 0
-    settings: dict[str, Any] = field(default_factory=dict)  # of the algorithm, beside the task's
     learner: str = "vmpo"
     space: dict[str, Any] | None = None  # None: SPACE
     seeds: int | None = None  # None: as many as the task's pairs or goal
-    retraced: bool = True
 
 
 FIRE, PBT = Arm("fire", "fire", (8, 8), 6), Arm("pbt", "pbt")
@@ -77,42 +67,21 @@ GROUPS = {"main": MAIN, "extra": EXTRA}
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One run of the grid, its retraces included."""
+class Cell(evidence_grid.Cell):
+    """One run on one environment."""
 
-    task: str
     arm: Arm
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """For folders and tables."""
-        return f"{self.task}-{self.arm.name.replace(' ', '')}-{self.seed}"
 
     def options(self) -> dict[str, Any]:
-        """The run as ``firerl.run`` takes it: all that decides its journal."""
         task, arm = TASKS[self.task], self.arm
-        evolution = {"fitness_window": task.fitness_window, **arm.settings}
-        if arm.evaluators:
-            evolution["max_eval_steps"] = task.max_eval_steps
-        return {
+        common = options_of(task, arm, self.seed)
+        return common | {
             "learner": arm.learner,
             "env": self.task,
             "settings": task.learner,
             "space": SPACE if arm.space is None else arm.space,
-            "algo": arm.algo,
-            "algo_settings": evolution,
-            "population": list(arm.sizes),
-            "evaluators": arm.evaluators,
-            "steps": task.steps,
-            "eval_interval": task.eval_interval,
-            "ready_interval": task.ready_interval,
-            "seed": self.seed,
+            "algo_settings": {"fitness_window": task.fitness_window, **common["algo_settings"]},
         }
-
-    def key(self) -> str:
-        """What a finished run is found by: its settings, not its name."""
-        return json.dumps(self.options(), sort_keys=True)
 
 
 def cells(tasks: Sequence[str], arms: Sequence[Arm], first: int, goal: bool) -> Iterator[Cell]:

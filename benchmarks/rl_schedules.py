@@ -23,6 +23,7 @@ from typing import Any
 import evidence
 import evidence_tables as tables
 import numpy as np
+from evidence_grid import Arm, options_of
 from evidence_runs import commit, processor, run_or_resume, versions
 from results_file import append, read
 from rl_evidence_grid import SPACE, TASKS, Task
@@ -57,20 +58,9 @@ class Schedule:
         """The run as ``firerl.run`` takes it."""
         task = TASKS[self.task]
         rows = [{"from": start, "to": end, "hyperparameters": values} for start, end, values in self.rows]
-        return {
-            "learner": "vmpo",
-            "env": self.task,
-            "settings": task.learner,
-            "space": SPACE,
-            "algo": "retrace",
-            "algo_settings": {"schedule": rows},
-            "population": [NETWORKS],
-            "evaluators": 0,
-            "steps": task.steps,
-            "eval_interval": task.eval_interval,
-            "ready_interval": task.ready_interval,
-            "seed": self.seed,
-        }
+        arm = Arm("schedule", "retrace", (NETWORKS,), settings={"schedule": rows})
+        learner = {"learner": "vmpo", "env": self.task, "settings": task.learner, "space": SPACE}
+        return options_of(task, arm, self.seed) | learner
 
     def key(self) -> str:
         """What a finished run is found by."""
