@@ -40,8 +40,9 @@ TASKS = {"shapes": Task(4_000, 20, 160, 480)}
 SHORT = {"digits": Task(240, 10, 40, 120)}
 
 
+FIRE = Arm("fire", "fire", (8, 8), 6)
 ARMS = (
-    Arm("fire", "fire", (8, 8), 6),
+    FIRE,
     Arm("pbt", "pbt"),
     Arm("hand schedule", "random", settings={"schedule": "goyal"}),
 )

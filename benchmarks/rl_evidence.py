@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import evidence
+import evidence_leaders
+import evidence_odds
 import evidence_tables as tables
 import numpy as np
 import rl_evidence_grid as grid
-import rl_evidence_leaders
-import rl_evidence_odds
 from evidence_runs import run_cell
 from evidence_tables import Figure
 from results_file import read
@@ -95,17 +95,18 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
-    lived = tables.group(read(rl_evidence_leaders.RESULTS))
+    lived = tables.group(read(evidence_leaders.RESULTS))
+    beside = tables.group(read(evidence.HERE / "results" / "images_evidence.jsonl"))  # where FIRE wins
     evidence.put_tables(
         {
             "rl results": tables.results(found, FIGURES),
             "rl differences": tables.differences(found, FIGURES, TESTED),
             "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
-            "rl odds": rl_evidence_odds.table(found, lived),
-            "rl odds mended": rl_evidence_odds.mending(found, lived),
-            "rl leaders": rl_evidence_leaders.table(lived),
-            "rl promotions": rl_evidence_leaders.promotions_table(lived),
+            "rl odds": evidence_odds.table(found | beside, lived),
+            "rl odds mended": evidence_odds.mending(found | beside, lived),
+            "rl leaders": evidence_leaders.table(lived),
+            "rl promotions": evidence_leaders.promotions_table(lived),
             **{
                 f"rl {ours} minus {theirs}": tables.differences(found, FIGURES, TESTED, ours, theirs)
                 for ours, theirs in BESIDE

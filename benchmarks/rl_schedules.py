@@ -24,10 +24,10 @@ import evidence
 import evidence_tables as tables
 import numpy as np
 from evidence_grid import Arm, options_of
+from evidence_leaders import mean_between, told
 from evidence_runs import commit, processor, run_or_resume, versions
 from results_file import append, read
 from rl_evidence_grid import SPACE, TASKS, Task
-from rl_evidence_leaders import mean_between, told
 
 from firerl.insight.statistics import paired
 

@@ -160,7 +160,7 @@ def test_the_defaults_beside_what_was_tuned() -> None:
 
 
 def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
-    assert module("rl_evidence_leaders").leaders(a_short_run(), 2) == {
+    assert module("evidence_leaders").leaders(a_short_run(), 2) == {
         "steps": [2, 4, 6],
         "P1": [5, 6, 11],
         "P2": [3, 4, 4],
@@ -171,7 +171,7 @@ def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
 
 
 def test_what_a_promotion_brings() -> None:
-    benchmark = module("rl_evidence_leaders")
+    benchmark = module("evidence_leaders")
     run = a_short_run()
     assert benchmark.promotions(run, 2) == [{"step": 4, "gain": 11.0 - 6.0, "siblings": 6.0 - 5.0}]
     assert benchmark.copies(run) == {"all": 1, "promoted": 0}  # 1's network was its own when it was copied
@@ -186,7 +186,7 @@ def test_what_a_promotion_brings() -> None:
     }
     found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
     assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | +4.00 | 1 of 1 | 0 of 1 |"]
-    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7 | 2 of 3 | 0 of 0 | 1 of 3 | 2 of 3 |"]
+    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7.00 | 2 of 3 | 0 of 0 | 1 of 3 | 2 of 3 |"]
     leaders = found["t"]["fire"][0]["leaders"]
     leaders["P2"][0], leaders["P2"][-1] = 9, None  # ahead once; nobody of P2 had an objective in the last interval
     assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 1 of 2 | - | 2 of 3 | 1 of 1 | 1 of 3 | 2 of 3 |"]
@@ -199,16 +199,16 @@ def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
     swap = Copy(0, 1, 40, 40, {"lr": 0.1}, {"lr": 0.1}, 1.0, 5.0)
     told[39] = Point(told[39].reports, (swap,))  # 1's life goes on, and its noise ends
     run = tell(initial_state(make_setup((2,), 0)), told)
-    early, middle, late = module("rl_evidence_leaders").rises(run, 60)
+    early, middle, late = module("evidence_leaders").rises(run, 60)
     assert early is None  # the middles of the lives count: 20 and 30 of 60, 50
     assert middle[0] == pytest.approx(6.0, rel=0.3)
     assert late == pytest.approx([1.0, 0.0], abs=0.3)
     still = tell(initial_state(make_setup((1,), 0)), [Point(reports(step + 1, 7.0), ()) for step in range(60)])
-    assert module("rl_evidence_leaders").rises(still, 60) == [None, None, None]  # no noise to measure a rise in
+    assert module("evidence_leaders").rises(still, 60) == [None, None, None]  # no noise to measure a rise in
 
 
 def test_equals_are_promoted_less_often_than_better_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark, grid = module("rl_evidence_odds"), module("rl_evidence_grid")
+    benchmark, grid = module("evidence_odds"), module("rl_evidence_grid")
     cell = grid.Cell("HalfCheetah", grid.FIRE, 0)
     assert json.loads(cell.key())["steps"] == benchmark.config_of(cell).steps
     equal, better = benchmark.odds(cell, 20, [0.05, 0.1], 40)

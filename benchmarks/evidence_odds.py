@@ -2,7 +2,7 @@
 
 Single evaluations are played with the rules' own verdict (``firerl.insight.power``), with as many points as those of
 the runs had and on curves that rise, against their noise, as those of P1's members did in each third of the run.
-``rl_evidence.py --plot`` makes the table of docs/evidence.md of it.
+``rl_evidence.py --plot`` makes the tables of docs/evidence.md of it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import images_evidence
 import numpy as np
+import rl_evidence_grid as rl
+from evidence_grid import Cell
 from evidence_tables import Found, Row
-from rl_evidence_grid import FIRE, Cell
 
 from firerl.compose import compose
 from firerl.config import RunConfig
@@ -31,13 +33,21 @@ CHANGES: dict[str, Callable[[Case], Case]] = {  # what would make verdicts bette
 }
 
 
+def fire(task: str) -> Cell:
+    """A run of FIRE on a task of either grid."""
+    if task in rl.TASKS:
+        return rl.Cell(task, rl.FIRE, 0)
+    return images_evidence.Cell(task, images_evidence.FIRE, 0)
+
+
 def config_of(cell: Cell) -> RunConfig:
     """The complete settings of a cell's run."""
     options = cell.options()
     learner = {"name": options["learner"], **options["settings"]}
     algo = {"name": options["algo"], **options["algo_settings"]}
     population = {"sizes": options["population"], "evaluators": options["evaluators"]}
-    rest = {key: options[key] for key in ("env", "space", "steps", "eval_interval", "ready_interval", "seed")}
+    names = ("env", "space", "steps", "eval_interval", "ready_interval", "seed")
+    rest = {name: options[name] for name in names if name in options}
     return resolve(compose(settings={"learner": learner, "algo": algo, "population": population, **rest}))
 
 
@@ -86,7 +96,7 @@ def table(found: Found, lived: Found) -> list[str]:
     lines = [f"| {' | '.join(columns)} |", "|---|" + "--:|" * (len(columns) - 1)]
     for task, ended, points, rises in played(found, lived):
         promoted = sum(m[2] == "promotion" for m in ended)
-        equal, better = odds(Cell(task, FIRE, 0), points, rises)
+        equal, better = odds(fire(task), points, rises)
         shown = ", ".join(f"{rise:.2f}" for rise in rises)
         lines.append(
             f"| {task} | {len(ended)} | {points} | {shown} | {promoted} ({100 * promoted / len(ended):.0f} %) | "
@@ -106,7 +116,7 @@ def mending(found: Found, lived: Found) -> list[str]:
     for name, change in CHANGES.items():
         cells = []
         for task, _, points, rises in tasks:
-            equal, better = odds(Cell(task, FIRE, 0), points, rises, EVALUATIONS // 2, change)
+            equal, better = odds(fire(task), points, rises, EVALUATIONS // 2, change)
             cells.append(f"{100 * better.value:.0f} % / {100 * equal.value:.0f} %")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines

@@ -1,21 +1,24 @@
 """Where the best networks of FIRE's runs are, what becomes of them, and what a promotion brings.
 
-    python benchmarks/rl_evidence_leaders.py            the runs in --work that results/rl_evidence_leaders.jsonl lacks
+    python benchmarks/evidence_leaders.py            the runs in --work that results/evidence_leaders.jsonl lacks
 
-Journals are no part of the repository: this reads them where rl_evidence.py has left them and keeps one line for each
-run of FIRE and PBT. ``rl_evidence.py --plot`` makes the tables of docs/evidence.md from those lines. Last line: JSON.
+Journals are no part of the repository: this reads them where rl_evidence.py and images_evidence.py have left them and
+keeps one line for each run of FIRE and PBT. ``rl_evidence.py --plot`` makes the tables of docs/evidence.md from those
+lines. Last line: JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import images_evidence
 import numpy as np
+from evidence_grid import Cell
 from evidence_tables import Found, Row, group, show
 from results_file import append, read
 from rl_evidence_grid import EXTRA, FIRE, PBT, TASKS, cells
@@ -24,21 +27,21 @@ from firerl.evolution.population import Copy, Promote
 from firerl.insight import history
 from firerl.insight.history import History
 from firerl.insight.probe import curve_noise
-from firerl.insight.statistics import median
+from firerl.insight.statistics import Estimate, median
 from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).resolve().parent
-EVIDENCE, RESULTS = (HERE / "results" / f"{name}.jsonl" for name in ("rl_evidence", "rl_evidence_leaders"))
+RESULTS = HERE / "results" / "evidence_leaders.jsonl"
 LIFE = 8  # points of a member's life, from which on its slope says something
 
 
-def told(run: History) -> dict[int, dict[int, float]]:
-    """All objectives of all members."""
+def told(run: History, unit: float = 1.0) -> dict[int, dict[int, float]]:
+    """All objectives of all members, times ``unit``."""
     members: dict[int, dict[int, float]] = {w.id: {} for w in run.initial.workers if not w.is_evaluator}
     for point in run.points:
         for report in point.reports:
             if report.worker in members and report.objective is not None and report.failure is None:
-                members[report.worker][report.step] = report.objective
+                members[report.worker][report.step] = unit * report.objective
     return members
 
 
@@ -48,13 +51,14 @@ def mean_between(objectives: Mapping[int, float], after: int, until: int) -> flo
     return float(np.mean(values)) if values else None
 
 
-def leaders(run: History, interval: int) -> dict[str, list[Any]]:
+def leaders(run: History, interval: int, unit: float = 1.0) -> dict[str, list[Any]]:
     """At every ready, each ``interval`` steps, the best member of each sub-population, by its mean since the ready
     before, and who at the end of the run still descends from the network that it had then.
 
-    ``P1``, ``P2``: the best one's mean; ``P1 in P1``, ``P2 in P1``, ``P2 in P2``: numbers of descendants.
+    ``P1``, ``P2``: the best one's mean, times ``unit``; ``P1 in P1``, ``P2 in P1``, ``P2 in P2``: numbers of
+    descendants.
     """
-    objectives = told(run)
+    objectives = told(run, unit)
     groups: dict[int, list[int]] = {}
     for worker in run.initial.workers:
         if not worker.is_evaluator:
@@ -76,10 +80,10 @@ def leaders(run: History, interval: int) -> dict[str, list[Any]]:
     return result
 
 
-def promotions(run: History, interval: int) -> list[dict[str, Any]]:
+def promotions(run: History, interval: int, unit: float = 1.0) -> list[dict[str, Any]]:
     """What each promotion brought: the child's mean over an interval after it minus that before it, and the median
-    of the same over the other members of P1, which had the same time."""
-    objectives = told(run)
+    of the same over the other members of P1, which had the same time; times ``unit``."""
+    objectives = told(run, unit)
     first = [w.id for w in run.initial.workers if not w.is_evaluator and w.population == 1]
     found = []
     for point in run.points:
@@ -138,9 +142,13 @@ def facts(task: str, arm: str, folder: Path) -> Row:
         config, run = history.read(journal)
         result = journal.result()
     assert result is not None, f"{folder} is not finished"
-    interval = config.ready_interval
-    kept = {"leaders": leaders(run, interval), "promotions": promotions(run, interval), "copies": copies(run)}
-    kept["rises"] = rises(run, config.steps)
+    interval, unit = config.ready_interval, 100.0 if task in images_evidence.TASKS else 1.0  # accuracies in per cent
+    kept = {
+        "leaders": leaders(run, interval, unit),
+        "promotions": promotions(run, interval, unit),
+        "copies": copies(run),
+        "rises": rises(run, config.steps),
+    }
     return {"task": task, "arm": arm, "seed": config.seed, "hash": result["hash"], **kept}
 
 
@@ -161,7 +169,10 @@ def table(found: Found) -> list[str]:
                 pairs = [pair for run in kept for pair in zip(run["P1"], run["P2"], strict=True) if None not in pair]
                 ahead = _share([second > first for first, second in pairs])
                 last = [(run["P1"][-1], run["P2"][-1]) for run in kept]
-                by = ", ".join("-" if None in pair else f"{pair[1] - pair[0]:+,.0f}" for pair in last)
+                by = ", ".join(
+                    "-" if None in pair else show(Estimate(pair[1] - pair[0], None, None, 1), sign=True)
+                    for pair in last
+                )
                 heirs = [pair for run in kept for pair in zip(run["P2 in P1"], run["P2 in P2"], strict=True)]
                 leads = [heir > 0 for run in kept for heir in _of_those_ahead(run)]
                 cells[1:] = [
@@ -203,23 +214,31 @@ def _share(values: Sequence[bool]) -> str:
     return f"{sum(values)} of {len(values)}"
 
 
+def runs(work: Path) -> Iterator[tuple[Cell, Path, Path]]:
+    """Every run of FIRE and PBT that may be there: itself, its folder, the results file of its grid."""
+    results = HERE / "results"
+    for cell in cells([*TASKS], [FIRE, PBT, *EXTRA], 0, goal=True):
+        yield cell, work / "rl_evidence" / cell.name, results / "rl_evidence.jsonl"
+    for image_cell in images_evidence.cells(images_evidence.SEEDS, 0):
+        if image_cell.arm.algo in ("fire", "pbt"):
+            yield image_cell, work / "images_evidence" / image_cell.name, results / "images_evidence.jsonl"
+
+
 def main() -> None:
     """Read the run folders that are new."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "rl_evidence", help="folder of the runs")
+    parser.add_argument("--work", type=Path, default=HERE.parent / "runs", help="folder of the grids' folders")
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
     there = {(row["task"], row["arm"], row["seed"]) for row in read(given.results)}
-    hashes = {row["hash"] for row in read(EVIDENCE)}
-    for cell in cells([*TASKS], [FIRE, PBT, *EXTRA], 0, goal=True):
-        folder = given.work / cell.name
+    for cell, folder, evidence in runs(given.work):
         if (cell.task, cell.arm.name, cell.seed) not in there and (folder / "result.json").exists():
             row = facts(cell.task, cell.arm.name, folder)
-            if row["hash"] in hashes:
+            if row["hash"] in {known["hash"] for known in read(evidence)}:
                 append(given.results, row)
                 print(cell.name, flush=True)
             else:
-                print(f"{cell.name}: left out, {EVIDENCE.name} has another run of it")
+                print(f"{cell.name}: left out, {evidence.name} has another run of it")
     found = group(read(given.results))
     print("\n".join([*table(found), "", *promotions_table(found)]))
     print(json.dumps({"runs": sum(len(rows) for arms in found.values() for rows in arms.values())}))
