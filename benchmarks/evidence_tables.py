@@ -54,19 +54,22 @@ def differences(
     found: Found, figures: Mapping[str, Figure], tested: Sequence[str], ours: str = "fire", theirs: str = "pbt"
 ) -> list[str]:
     """``ours`` minus ``theirs``, paired by seed, and pooled over tasks on normalised scores."""
-    lines = [f"| figure | task | pairs | {ours} minus {theirs} | p | smallest difference that could have been found |"]
-    lines.append("|---|---|--:|--:|--:|--:|")
+    columns = (
+        "figure", "task", f"{ours} ahead", f"{ours} minus {theirs}", "p",
+        "smallest difference that could have been found",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
     for figure in tested:
         pooled: list[list[float]] = []  # by task
         for task, arms in found.items():
-            difference, spread = paired(arms, figures[figure], ours, theirs)
-            if not difference:
+            pairs, spread = paired(arms, figures[figure], ours, theirs)
+            if not pairs:
                 continue
-            if len(difference) > 1:  # one pair has no spread
-                pooled.append([d / spread for d in difference])
-            lines.append(_difference(figure, task, difference))
+            if len(pairs) > 1:  # one pair has no spread
+                pooled.append([d / spread for d in pairs])
+            lines.append(difference(figure, task, pairs))
         if len(pooled) > 1:
-            lines.append(_difference(figure, "all, in standard deviations", [d for task in pooled for d in task]))
+            lines.append(difference(figure, "all, in standard deviations", [d for task in pooled for d in task]))
     return lines
 
 
@@ -78,10 +81,12 @@ def paired(arms: Mapping[str, Mapping[int, Row]], figure: Figure, ours: str, the
     return [x[seed] - y[seed] for seed in seeds], math.sqrt(np.mean(inside)) or 1.0
 
 
-def _difference(figure: str, task: str, d: Sequence[float]) -> str:
+def difference(figure: str, task: str, d: Sequence[float]) -> str:
+    """The line of paired differences."""
     found = statistics.paired(d, np.zeros(len(d)))
     least = f"{smallest(d):.3g}" if len(d) > 1 else "-"
-    return f"| {figure} | {task} | {len(d)} | {show(found.mean, sign=True)} | {found.p_value:.3f} | {least} |"
+    ahead = f"{sum(one > 0 for one in d)} of {len(d)}"
+    return f"| {figure} | {task} | {ahead} | {show(found.mean, sign=True)} | {found.p_value:.3f} | {least} |"
 
 
 def smallest(differences: Sequence[float]) -> float:

@@ -90,6 +90,18 @@ def defaults(found: tables.Found) -> list[str]:
     return lines
 
 
+def where_it_acted(found: tables.Found) -> str:
+    """The pooled difference over those pairs in which an evaluator of FIRE succeeded."""
+    pooled: list[float] = []
+    for arms in found.values():
+        runs = arms.get("fire", {})
+        seeds = sorted(runs.keys() & arms.get("pbt", {}).keys())
+        differences, spread = tables.paired(arms, FIGURES["mean action"], "fire", "pbt")
+        pairs = zip(seeds, differences, strict=True)
+        pooled += [d / spread for seed, d in pairs if runs[seed]["evolution"]["evaluator_successes"]]
+    return tables.difference("mean action, where FIRE acted", "all, in standard deviations", pooled)
+
+
 def plot(rows: Sequence[dict[str, Any]]) -> None:
     """Put the tables into docs/evidence.md at their marks, and draw the figures."""
     from rl_evidence_figures import write_figures
@@ -100,7 +112,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     evidence.put_tables(
         {
             "rl results": tables.results(found, FIGURES),
-            "rl differences": tables.differences(found, FIGURES, TESTED),
+            "rl differences": [*tables.differences(found, FIGURES, TESTED), where_it_acted(found)],
             "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
             "rl odds": evidence_odds.table(found | beside, lived),

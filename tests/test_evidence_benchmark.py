@@ -50,14 +50,14 @@ def test_tables_of_the_same_rows() -> None:
     task, other, pooled = tables.differences(
         tables.group([*ROWS, *({**r, "task": "u"} for r in ROWS)]), FIGURES, ("score",)
     )[2:]
-    assert task.startswith("| score | t | 2 | +3.50 | 0.500 | ")  # two pairs: one of four signs is as extreme, twice
-    assert other.startswith("| score | u | 2 | +3.50 | 0.500 | ")
+    assert task.startswith("| score | t | 2 of 2 | +3.50 | 0.500 | ")  # one of four signs is as extreme, twice
+    assert other.startswith("| score | u | 2 of 2 | +3.50 | 0.500 | ")
     spread = 4.25**0.5
-    assert pooled.startswith(f"| score | all, in standard deviations | 4 | {3.5 / spread:+.2f} ")
+    assert pooled.startswith(f"| score | all, in standard deviations | 4 of 4 | {3.5 / spread:+.2f} ")
     assert tables.differences(tables.group(ROWS), FIGURES, ("score",))[2:] == [task]  # one task is no pool
     pair = [{**r, "task": "v"} for r in (ROWS[0], ROWS[2])]  # a single one has no spread and pools nothing
     *_, first, third = tables.differences(tables.group([*ROWS, *pair]), FIGURES, ("score",))
-    assert third.startswith("| score | v | 1 | +2.00 | ")
+    assert third.startswith("| score | v | 1 of 1 | +2.00 | ")
     assert first == task
     rows = [{**r, "evaluators_share": 0.25, "evaluators_in_lineage": 0.2 * r["seed"]} for r in ROWS]
     acted = tables.evolution(tables.group(rows))[2:]
@@ -157,6 +157,15 @@ def test_the_defaults_beside_what_was_tuned() -> None:
     rows[-1]["members"] = [{"mean": value} for value in (1, 4, 2, 3, 1.4)]
     lines = module("rl_evidence").defaults(module("evidence_tables").group(rows))
     assert lines[2:] == ["| t | 1, 1, 2, 3, 4 | 3 | - | 7 | - |"]
+
+
+def test_pairs_in_which_no_evaluator_succeeded_are_left_out_where_fire_acted() -> None:
+    scores = {"fire": [1.0, 4.0, 9.0], "pbt": [5.0, 2.0, 5.0]}
+    rows = [row(arm, seed, 0.0, winner={"mean": v}) for arm, some in scores.items() for seed, v in enumerate(some)]
+    line = module("rl_evidence").where_it_acted(module("evidence_tables").group(rows))  # seed 0 had no success
+    spread = ((49 / 3 + 3) / 2) ** 0.5  # of all three pairs
+    assert line.startswith("| mean action, where FIRE acted | all, in standard deviations | 2 of 2 | ")
+    assert f"| {3 / spread:+.2f} " in line
 
 
 def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
