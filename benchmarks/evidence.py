@@ -75,13 +75,18 @@ def run_missing(
         print(f"{describe(row)}   {(time.monotonic() - begun) / 60:.1f} min", flush=True)
 
 
-def put_tables(tables: Mapping[str, Sequence[str]], page: Path) -> None:
-    """Print the tables and put each into the document at its mark."""
-    text = page.read_text()
+def put_tables(tables: Mapping[str, Sequence[str]], *pages: Path) -> None:
+    """Print the tables and put each into the documents at its marks."""
     for name, lines in tables.items():
         print(f"\n{name}\n" + "\n".join(lines))
-        begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
-        before, marked, after = text.partition(begin)
-        if marked:
-            text = before + begin + "\n".join(lines) + "\n" + end + after.partition(end)[2]
-    page.write_text(text)
+    for page in pages:
+        text = page.read_text()
+        for name, lines in tables.items():
+            text = _at_mark(text, name, lines)
+        page.write_text(text)
+
+
+def _at_mark(text: str, name: str, lines: Sequence[str]) -> str:
+    begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+    before, marked, after = text.partition(begin)
+    return before + begin + "\n".join(lines) + "\n" + end + after.partition(end)[2] if marked else text

@@ -55,7 +55,7 @@ def differences(
 ) -> list[str]:
     """``ours`` minus ``theirs``, paired by seed, and pooled over tasks on normalised scores."""
     columns = (
-        "figure", "task", f"{ours} ahead", f"{ours} minus {theirs}", "p",
+        "figure", "task", f"{ours} minus {theirs}", f"{ours} ahead", "p",
         "smallest difference that could have been found",
     )  # fmt: skip
     lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
@@ -83,10 +83,16 @@ def paired(arms: Mapping[str, Mapping[int, Row]], figure: Figure, ours: str, the
 
 def difference(figure: str, task: str, d: Sequence[float]) -> str:
     """The line of paired differences."""
-    found = statistics.paired(d, np.zeros(len(d)))
     least = f"{smallest(d):.3g}" if len(d) > 1 else "-"
-    ahead = f"{sum(one > 0 for one in d)} of {len(d)}"
-    return f"| {figure} | {task} | {ahead} | {show(found.mean, sign=True)} | {found.p_value:.3f} | {least} |"
+    return f"| {figure} | {task} | {compared(d)} | {least} |"
+
+
+def compared(d: Sequence[float]) -> str:
+    """Three cells: the mean of paired differences, how many are above 0, p of the permutation test; - without any."""
+    if not d:
+        return "- | - | -"
+    found = statistics.paired(d, np.zeros(len(d)))
+    return f"{show(found.mean, sign=True)} | {sum(one > 0 for one in d)} of {len(d)} | {found.p_value:.3f}"
 
 
 def smallest(differences: Sequence[float]) -> float:

@@ -4,7 +4,7 @@
     python benchmarks/rl_evidence.py --goal              more seeds than the least
     python benchmarks/rl_evidence.py --groups extra      other arms: fire_lean, larger populations, rivals, switches
     python benchmarks/rl_evidence.py --list              what is there and what is missing; runs nothing
-    python benchmarks/rl_evidence.py --plot              tables and figures of docs/evidence.md, from the results alone
+    python benchmarks/rl_evidence.py --plot              tables and figures of docs/evidence*.md, from the results alone
     python benchmarks/rl_evidence.py --quick             one short pair on InvertedPendulum, kept nowhere; two minutes
 
 Every finished run is one line of the results file and never computed again; a run that was interrupted goes on from its
@@ -35,7 +35,7 @@ from firerl.learners import find_learner
 from firerl.seeding import Purpose, integer_seed
 
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
-PAGE = evidence.DOCS / "evidence.md"
+PAGES = [evidence.DOCS / f"{name}.md" for name in ("evidence", "evidence-rl")]
 EPISODES = 50
 FIGURES: dict[str, Figure] = {
     "mean action": lambda row: row["winner"]["mean"],
@@ -47,8 +47,9 @@ FIGURES: dict[str, Figure] = {
     "retrace": lambda row: float(np.median([r["mean"] for r in row["retraces"]])) if row.get("retraces") else None,
 }
 TESTED = ("mean action", "sampled", "best, mean of run", "retrace")  # fire against pbt
-BESIDE = (  # fire minus pbt: rivals with less of a search, and reasons
-    ("fire", "random"), ("pbt", "random"), ("fire", "pbt 8"), ("fire, learning rate", "pbt, learning rate"),
+BESIDE = (  # rivals with less of a search, and reasons
+    ("fire", "random"), ("pbt", "random"), ("fire", "pbt 8"), ("pbt", "pbt 8"),
+    ("fire, learning rate", "pbt, learning rate"),
 )  # fmt: skip
 
 
@@ -90,6 +91,23 @@ def defaults(found: tables.Found) -> list[str]:
     return lines
 
 
+def answer(found: tables.Found) -> list[str]:
+    """The winners' returns with the mean action in three comparisons: every task, and all in standard deviations."""
+    pairs = (("fire", "pbt"), ("fire", "random"), ("pbt", "random"))
+    lines = ["| task | " + " | ".join(f"{ours} minus {theirs} | {ours} ahead | p" for ours, theirs in pairs) + " |"]
+    lines.append("|---|" + "--:|" * 3 * len(pairs))
+    pooled: list[list[float]] = [[] for _ in pairs]
+    for task, arms in found.items():
+        cells = []
+        for (ours, theirs), every in zip(pairs, pooled, strict=True):
+            differences, spread = tables.paired(arms, FIGURES["mean action"], ours, theirs)
+            every += [d / spread for d in differences]
+            cells.append(tables.compared(differences))
+        lines.append(f"| {task} | {' | '.join(cells)} |")
+    lines.append(f"| all, in standard deviations | {' | '.join(map(tables.compared, pooled))} |")
+    return lines
+
+
 def where_it_acted(found: tables.Found) -> str:
     """The pooled difference over those pairs in which an evaluator of FIRE succeeded."""
     pooled: list[float] = []
@@ -103,7 +121,7 @@ def where_it_acted(found: tables.Found) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the tables into docs/evidence.md at their marks, and draw the figures."""
+    """Put the tables into docs/evidence.md and docs/evidence-rl.md at their marks, and draw the figures."""
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
@@ -111,6 +129,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     beside = tables.group(read(evidence.HERE / "results" / "images_evidence.jsonl"))  # where FIRE wins
     evidence.put_tables(
         {
+            "rl answer": answer(found),
             "rl results": tables.results(found, FIGURES),
             "rl differences": [*tables.differences(found, FIGURES, TESTED), where_it_acted(found)],
             "rl defaults": defaults(found),
@@ -124,7 +143,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
                 for ours, theirs in BESIDE
             },
         },
-        PAGE,
+        *PAGES,
     )
     print("\n".join(map(str, write_figures(found))))
 

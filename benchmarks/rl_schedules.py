@@ -29,13 +29,14 @@ from evidence_runs import commit, processor, run_or_resume, versions
 from results_file import append, read
 from rl_evidence_grid import SPACE, TASKS, Task
 
-from firerl.insight.statistics import paired
+from firerl.insight.statistics import Paired, paired
 
 HERE = Path(__file__).resolve().parent
 EVIDENCE = HERE / "results" / "rl_evidence.jsonl"
 NETWORKS = 6
 CUT = 4.0
-CUTS = (0.25, 0.5, 0.75, None)  # at which part of the run; None: never
+LATEST = 0.75
+CUTS = (0.25, 0.5, LATEST, None)  # at which part of the run; None: never
 Values = dict[str, float]
 Row = dict[str, Any]
 
@@ -111,21 +112,34 @@ def compute(schedule: Schedule, work: Path, processes: int | None) -> Row:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Every schedule: its end, and against *never* right after the cut and at the end, paired by network."""
-    lines = ["| task | cut | end | minus never, right after the cut | minus never, at the end | p |"]
-    lines.append("|---|---|--:|--:|--:|--:|")
-    never = {row["task"]: row for row in rows if row["cut"] is None}
+    """Every schedule: its end, what the cut gained at once, and the end against *never* and the latest cut; paired by
+    network."""
+    columns = (
+        "task", "cut", "end", "minus never, right after the cut", "minus never, at the end", "p",
+        f"minus {cut_name(LATEST)}, at the end", "p",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(columns)} |", "|---|---|" + "--:|" * (len(columns) - 2)]
+    curves = {(row["task"], row["cut"]): row["curves"] for row in rows}
     for row in rows:
-        ends = [curve[-1] for curve in row["curves"]]
-        cells = ["", "", ""]
-        if row["cut"] is not None and row["task"] in never:
-            other = never[row["task"]]["curves"]
+        task, cut = row["task"], row["cut"]
+        cells = [f"{np.mean([curve[-1] for curve in row['curves']]):,.0f}", "", "", "", "", ""]
+        if cut is not None and (task, None) in curves:
             after = row["cut_step"] // row["interval"]  # the index of the first interval after the cut
-            now = paired([curve[after] for curve in row["curves"]], [curve[after] for curve in other])
-            last = paired(ends, [curve[-1] for curve in other])
-            cells = [tables.show(now.mean, sign=True), tables.show(last.mean, sign=True), f"{last.p_value:.3f}"]
-        lines.append(f"| {row['task']} | {cut_name(row['cut'])} | {np.mean(ends):,.0f} | {' | '.join(cells)} |")
+            cells[1] = tables.show(_minus(row["curves"], curves[task, None], after).mean, sign=True)
+            cells[2:4] = _cells(_minus(row["curves"], curves[task, None], -1))
+        if cut != LATEST and (task, LATEST) in curves:
+            cells[4:6] = _cells(_minus(row["curves"], curves[task, LATEST], -1))
+        lines.append(f"| {task} | {cut_name(cut)} | {' | '.join(cells)} |")
     return lines
+
+
+def _minus(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]], index: int) -> Paired:
+    """The difference in one interval, network by network."""
+    return paired([curve[index] for curve in ours], [curve[index] for curve in theirs])
+
+
+def _cells(found: Paired) -> list[str]:
+    return [tables.show(found.mean, sign=True), f"{found.p_value:.3f}"]
 
 
 def wanted(names: Sequence[str], rows: Sequence[Row]) -> list[Schedule]:

@@ -50,14 +50,14 @@ def test_tables_of_the_same_rows() -> None:
     task, other, pooled = tables.differences(
         tables.group([*ROWS, *({**r, "task": "u"} for r in ROWS)]), FIGURES, ("score",)
     )[2:]
-    assert task.startswith("| score | t | 2 of 2 | +3.50 | 0.500 | ")  # one of four signs is as extreme, twice
-    assert other.startswith("| score | u | 2 of 2 | +3.50 | 0.500 | ")
+    assert task.startswith("| score | t | +3.50 | 2 of 2 | 0.500 | ")  # one of four signs is as extreme, twice
+    assert other.startswith("| score | u | +3.50 | 2 of 2 | 0.500 | ")
     spread = 4.25**0.5
-    assert pooled.startswith(f"| score | all, in standard deviations | 4 of 4 | {3.5 / spread:+.2f} ")
+    assert pooled.startswith(f"| score | all, in standard deviations | {3.5 / spread:+.2f} ")
     assert tables.differences(tables.group(ROWS), FIGURES, ("score",))[2:] == [task]  # one task is no pool
     pair = [{**r, "task": "v"} for r in (ROWS[0], ROWS[2])]  # a single one has no spread and pools nothing
     *_, first, third = tables.differences(tables.group([*ROWS, *pair]), FIGURES, ("score",))
-    assert third.startswith("| score | v | 1 of 1 | +2.00 | ")
+    assert third.startswith("| score | v | +2.00 | 1 of 1 | ")
     assert first == task
     rows = [{**r, "evaluators_share": 0.25, "evaluators_in_lineage": 0.2 * r["seed"]} for r in ROWS]
     acted = tables.evolution(tables.group(rows))[2:]
@@ -164,8 +164,16 @@ def test_pairs_in_which_no_evaluator_succeeded_are_left_out_where_fire_acted() -
     rows = [row(arm, seed, 0.0, winner={"mean": v}) for arm, some in scores.items() for seed, v in enumerate(some)]
     line = module("rl_evidence").where_it_acted(module("evidence_tables").group(rows))  # seed 0 had no success
     spread = ((49 / 3 + 3) / 2) ** 0.5  # of all three pairs
-    assert line.startswith("| mean action, where FIRE acted | all, in standard deviations | 2 of 2 | ")
-    assert f"| {3 / spread:+.2f} " in line
+    start = f"| mean action, where FIRE acted | all, in standard deviations | {3 / spread:+.2f} | 2 of 2 | "
+    assert line.startswith(start)
+
+
+def test_the_answer_has_every_task_and_all_of_them() -> None:
+    scores = {"fire": [1.0, 4.0], "pbt": [5.0, 2.0]}  # no random search yet
+    rows = [row(arm, seed, 0.0, winner={"mean": v}) for arm, some in scores.items() for seed, v in enumerate(some)]
+    task, pooled = module("rl_evidence").answer(module("evidence_tables").group(rows))[2:]
+    assert task == "| t | -1.00 | 1 of 2 | 1.000 | - | - | - | - | - | - |"
+    assert pooled == f"| all, in standard deviations | {-1 / 4.5**0.5:+.2f} | 1 of 2 | 1.000 | - | - | - | - | - | - |"
 
 
 def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
@@ -254,6 +262,8 @@ def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
 def test_what_a_cut_gains_at_once_and_at_the_end() -> None:
     early = {"task": "t", "cut": 0.25, "cut_step": 20, "interval": 10, "curves": [[1, 2, 9, 5], [1, 2, 7, 6]]}
     never = {"task": "t", "cut": None, "cut_step": 40, "interval": 10, "curves": [[1, 2, 3, 8], [1, 2, 4, 8]]}
-    first, second = module("rl_schedules").table([early, never])[2:]
-    assert first == "| t | at 0.25 | 6 | +4.50 | -2.50 | 0.500 |"
-    assert second == "| t | never | 8 |  |  |  |"
+    late = {**early, "cut": 0.75, "cut_step": 30, "curves": [[1, 2, 3, 9], [1, 2, 4, 8]]}
+    first, second, third = module("rl_schedules").table([early, late, never])[2:]
+    assert first == "| t | at 0.25 | 6 | +4.50 | -2.50 | 0.500 | -3.00 | 0.500 |"
+    assert second == "| t | at 0.75 | 8 | +0.50 | +0.50 | 1.000 |  |  |"
+    assert third == "| t | never | 8 |  |  |  | -0.50 | 1.000 |"
