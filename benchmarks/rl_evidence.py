@@ -26,6 +26,7 @@ import evidence_odds
 import evidence_tables as tables
 import numpy as np
 import rl_evidence_grid as grid
+import rl_schedules
 from evidence_runs import run_cell
 from evidence_tables import Figure
 from results_file import read
@@ -136,6 +137,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "rl evolution": tables.evolution(found),
             "rl odds": evidence_odds.table(found | beside, lived),
             "rl odds mended": evidence_odds.mending(found | beside, lived),
+            "rl schedules": rl_schedules.table(rl_schedules.kept([*TASKS])),
             "rl leaders": evidence_leaders.table(lived),
             "rl promotions": evidence_leaders.promotions_table(lived),
             **{

@@ -2,13 +2,14 @@
 
     python benchmarks/rl_schedules.py                what results/rl_schedules.jsonl lacks; half an hour on two cores
     python benchmarks/rl_schedules.py --tasks Ant    one task
-    python benchmarks/rl_schedules.py --plot         the table of docs/evidence.md, from that file alone
+    python benchmarks/rl_schedules.py --list         the table of what is there; runs nothing
     python benchmarks/rl_schedules.py --quick        one task for a moment, kept nowhere
 
 The hyperparameters are those of PBT's winner of seed 0 half-way through its run, so that a rate is asked about in the
 place where the search is. Its learning rate at a quarter of the run is the low one, four times that the high one; six
 networks begin with the high rate and are cut to the low one at a quarter, a half, three quarters of the run, or never.
-With one seed two schedules give the same numbers up to the first cut. An interrupted run goes on. Last line: JSON.
+With one seed two schedules give the same numbers up to the first cut. An interrupted run goes on. ``rl_evidence.py
+--plot`` puts the table into docs/evidence.md. Last line: JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from rl_evidence_grid import SPACE, TASKS, Task
 from firerl.insight.statistics import Paired, paired
 
 HERE = Path(__file__).resolve().parent
-EVIDENCE = HERE / "results" / "rl_evidence.jsonl"
+EVIDENCE, RESULTS = (HERE / "results" / f"{name}.jsonl" for name in ("rl_evidence", "rl_schedules"))
 NETWORKS = 6
 CUT = 4.0
 LATEST = 0.75
@@ -148,6 +149,12 @@ def wanted(names: Sequence[str], rows: Sequence[Row]) -> list[Schedule]:
     return [s for name in names if name in winners for s in schedules(name, TASKS[name], winners[name])]
 
 
+def kept(names: Sequence[str], results: Path = RESULTS) -> list[Row]:
+    """The rows of these tasks that are there, in the order of the table."""
+    there = evidence.load(results)
+    return [there[s.key()] for s in wanted(names, read(EVIDENCE)) if s.key() in there]
+
+
 def quick() -> list[Row]:
     """One schedule of a short task, twice: up to the cut both are the same."""
     TASKS["InvertedPendulum"] = task = Task(16_000, 1_000, 4_000, 8_000, 3, 1, 1)
@@ -165,21 +172,17 @@ def main() -> None:
     if given.quick:
         rows = quick()
     else:
-        found = wanted(given.tasks, read(EVIDENCE))
         there = evidence.load(given.results)
-        for schedule in [] if given.plot or given.list else found:
-            if schedule.key() not in there:
+        for schedule in wanted(given.tasks, read(EVIDENCE)):
+            if schedule.key() not in there and not (given.plot or given.list):
                 append(given.results, compute(schedule, given.work, given.processes))
-        there = evidence.load(given.results)
-        rows = [there[s.key()] for s in found if s.key() in there]
-    lines = table(rows)
+        rows = kept(given.tasks, given.results)
+    ends = {f"{row['task']} {cut_name(row['cut'])}": np.mean([curve[-1] for curve in row["curves"]]) for row in rows}
     if given.plot:
-        evidence.put_tables({"rl schedules": lines}, evidence.DOCS / "evidence.md")
+        evidence.put_tables({"rl schedules": table(rows)}, evidence.DOCS / "evidence.md")
     else:
-        print("\n".join(lines))
-    print(
-        json.dumps({f"{row['task']} {cut_name(row['cut'])}": np.mean([c[-1] for c in row["curves"]]) for row in rows})
-    )
+        print("\n".join(table(rows)))
+    print(json.dumps(ends))
 
 
 if __name__ == "__main__":
