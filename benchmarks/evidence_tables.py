@@ -62,23 +62,29 @@ def differences(
     for figure in tested:
         pooled: list[list[float]] = []  # by task
         for task, arms in found.items():
-            pairs, spread = paired(arms, figures[figure], ours, theirs)
+            pairs, normalised = paired(arms, figures[figure], ours, theirs)
             if not pairs:
                 continue
-            if len(pairs) > 1:  # one pair has no spread
-                pooled.append([d / spread for d in pairs])
+            if normalised:
+                pooled.append(normalised)
             lines.append(difference(figure, task, pairs))
         if len(pooled) > 1:
             lines.append(difference(figure, "all, in standard deviations", [d for task in pooled for d in task]))
     return lines
 
 
-def paired(arms: Mapping[str, Mapping[int, Row]], figure: Figure, ours: str, theirs: str) -> tuple[list[float], float]:
-    """The differences by seed, and the standard deviation of the scores inside the two arms."""
+def paired(
+    arms: Mapping[str, Mapping[int, Row]], figure: Figure, ours: str, theirs: str
+) -> tuple[list[float], list[float]]:
+    """The differences by seed, and the same in standard deviations of the scores inside the two arms: [] for a single
+    pair, which has no spread."""
     x, y = (values(arms.get(arm, {}), figure) for arm in (ours, theirs))
     seeds = sorted(x.keys() & y.keys())
-    inside = [np.var([v[seed] for seed in seeds], ddof=1) if len(seeds) > 1 else 0.0 for v in (x, y)]
-    return [x[seed] - y[seed] for seed in seeds], math.sqrt(np.mean(inside)) or 1.0
+    differences = [x[seed] - y[seed] for seed in seeds]
+    if len(seeds) < 2:
+        return differences, []
+    spread = math.sqrt(np.mean([np.var([v[seed] for seed in seeds], ddof=1) for v in (x, y)])) or 1.0
+    return differences, [d / spread for d in differences]
 
 
 def difference(figure: str, task: str, d: Sequence[float]) -> str:

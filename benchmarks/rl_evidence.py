@@ -101,8 +101,8 @@ def answer(found: tables.Found) -> list[str]:
     for task, arms in found.items():
         cells = []
         for (ours, theirs), every in zip(pairs, pooled, strict=True):
-            differences, spread = tables.paired(arms, FIGURES["mean action"], ours, theirs)
-            every += [d / spread for d in differences]
+            differences, normalised = tables.paired(arms, FIGURES["mean action"], ours, theirs)
+            every += normalised
             cells.append(tables.compared(differences))
         lines.append(f"| {task} | {' | '.join(cells)} |")
     lines.append(f"| all, in standard deviations | {' | '.join(map(tables.compared, pooled))} |")
@@ -115,9 +115,9 @@ def where_it_acted(found: tables.Found) -> str:
     for arms in found.values():
         runs = arms.get("fire", {})
         seeds = sorted(runs.keys() & arms.get("pbt", {}).keys())
-        differences, spread = tables.paired(arms, FIGURES["mean action"], "fire", "pbt")
-        pairs = zip(seeds, differences, strict=True)
-        pooled += [d / spread for seed, d in pairs if runs[seed]["evolution"]["evaluator_successes"]]
+        _, normalised = tables.paired(arms, FIGURES["mean action"], "fire", "pbt")
+        pairs = zip(seeds, normalised, strict=False)  # a single pair has no spread
+        pooled += [d for seed, d in pairs if runs[seed]["evolution"]["evaluator_successes"]]
     return tables.difference("mean action, where FIRE acted", "all, in standard deviations", pooled)
 
 

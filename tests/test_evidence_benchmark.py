@@ -40,9 +40,12 @@ FIGURES = {"score": lambda found: found["score"]}
 
 def test_pairs_are_those_seeds_that_both_arms_have() -> None:
     tables = module("evidence_tables")
-    differences, spread = tables.paired(tables.group(ROWS)["t"], FIGURES["score"], "fire", "pbt")
+    differences, normalised = tables.paired(tables.group(ROWS)["t"], FIGURES["score"], "fire", "pbt")
     assert differences == [2.0, 5.0]
-    assert spread == pytest.approx(((8.0 + 0.5) / 2) ** 0.5)  # variances 8 of 12, 16 and 0.5 of 10, 11
+    spread = ((8.0 + 0.5) / 2) ** 0.5  # variances 8 of 12, 16 and 0.5 of 10, 11
+    assert normalised == pytest.approx([2.0 / spread, 5.0 / spread])
+    alone = tables.group([ROWS[0], ROWS[2]])["t"]
+    assert tables.paired(alone, FIGURES["score"], "fire", "pbt") == ([2.0], [])
 
 
 def test_tables_of_the_same_rows() -> None:
