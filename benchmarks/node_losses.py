@@ -31,7 +31,7 @@ from typing import Any
 
 import results_file
 from faults import differences, hashes, outcome
-from node_losses_driver import MOMENTS, _children
+from node_losses_driver import MOMENTS, children_of
 
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "node_losses.jsonl"
@@ -73,7 +73,7 @@ class Nodes:
         """One node is told to go (SIGTERM), and is gone some seconds later."""
         node = self.others.pop()
         raylet = node.all_processes["raylet"][0].process.pid
-        below = _children(raylet)
+        below = children_of(raylet)
         for pid in [raylet, *below]:
             os.kill(pid, signal.SIGTERM)
         time.sleep(5)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from firerl import launch
 from firerl.engine.base import Advance, Transfer
 from firerl.engine.ray import RayEngine
@@ -53,11 +55,11 @@ class Killer:
     def kill(self, engine: RayEngine, worker: int | None = None) -> None:
         """The machine that hosts ``worker``; None: that of the last actor."""
         self.done = True
-        process = -1 if worker is None else engine._placement.process_of(worker)
+        process = -1 if worker is None else engine.placement.process_of(worker)
         raylet = self.raylets[process]
         if "raylet" not in Path(f"/proc/{raylet}/comm").read_text():
             raise RuntimeError(f"process {raylet} is no raylet")
-        for pid in [raylet, *_children(raylet)]:
+        for pid in [raylet, *children_of(raylet)]:
             os.kill(pid, signal.SIGKILL)
         print(f"node_losses: killed at: {self.moment}", flush=True)
 
@@ -69,7 +71,7 @@ def _parent(_: Any) -> int:
     return os.getppid()
 
 
-def _children(parent: int) -> list[int]:
+def children_of(parent: int) -> list[int]:
     """The processes that ``parent`` has started."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
@@ -84,12 +86,12 @@ def _children(parent: int) -> list[int]:
 
 def plant(killer: Killer) -> None:
     """Make engine and store pass by the killer."""
-    create, advance, ask = RayEngine.create, RayEngine.advance, RayEngine._ask
-    stream, save, transfer, commit = RayEngine._stream, RayEngine.save, RayEngine.transfer, Store.commit
+    create, advance, ask = RayEngine.create, RayEngine.advance, RayEngine.ask
+    stream, save, transfer, commit = RayEngine.stream, RayEngine.save, RayEngine.transfer, Store.commit
     engines: list[RayEngine] = []
 
     def on_create(self: RayEngine, orders: Any) -> None:
-        killer.raylets = self._ray.get([actor.__ray_call__.remote(_parent) for actor in self._actors])
+        killer.raylets = ray.get([actor.__ray_call__.remote(_parent) for actor in self.actors])
         if killer.is_now("before the learners are built"):
             killer.kill(self)
         create(self, orders)
@@ -116,7 +118,7 @@ def plant(killer: Killer) -> None:
             wanted, whose = INSIDE[killer.moment]
             moving = [order for mine in orders.values() for order in mine if order.moves and wanted(order)]
             if moving and killer.generation >= 1:
-                self._ray.wait(list(_weights(arguments)), num_returns=len(_weights(arguments)))  # the first half
+                ray.wait(list(_weights(arguments)), num_returns=len(_weights(arguments)))  # the first half
                 killer.kill(self, getattr(moving[0], whose))
         return ask(self, method, arguments, orders, timeout)
 
@@ -146,8 +148,8 @@ def plant(killer: Killer) -> None:
         transfer(self, orders)
 
     for owner, name, patched in (
-        (RayEngine, "create", on_create), (RayEngine, "advance", on_advance), (RayEngine, "_ask", on_ask),
-        (RayEngine, "_stream", on_stream), (RayEngine, "save", on_save), (RayEngine, "transfer", on_transfer),
+        (RayEngine, "create", on_create), (RayEngine, "advance", on_advance), (RayEngine, "ask", on_ask),
+        (RayEngine, "stream", on_stream), (RayEngine, "save", on_save), (RayEngine, "transfer", on_transfer),
         (Store, "commit", on_commit),
     ):  # fmt: skip
         setattr(owner, name, patched)

@@ -98,9 +98,9 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     from firerl.request import resolve
 
     one_thread()
-    inner, chance = compose._compose_groups, warning.chance
+    inner, chance = compose.compose_groups, warning.chance
     known = cache(lambda groups: inner(dict(groups)))
-    compose._compose_groups = lambda groups: deepcopy(known(tuple(sorted(groups.items()))))
+    compose.compose_groups = lambda groups: deepcopy(known(tuple(sorted(groups.items()))))
     warning.chance = cache(chance)
     keys = [(case, [argument.partition("=")[0] for argument in case.arguments]) for case in chosen]
     lines = {tuple(a for a, k in zip(c.arguments, key, strict=True) if k not in c.names) for c, key in keys}
@@ -114,7 +114,7 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
             exercise(resolve(compose.compose([f"{key}={value}" for key, value in LEARNERS[name].items()])))
         yield
     finally:
-        compose._compose_groups, warning.chance = inner, chance
+        compose.compose_groups, warning.chance = inner, chance
 
 
 def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Outcome:

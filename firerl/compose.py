@@ -47,10 +47,10 @@ def compose(arguments: Sequence[str] = (), settings: Mapping[str, Any] | None = 
     chosen.update(more_chosen)
     for group, value in chosen.items():
         _check_choice(group, value)
-    tree = _compose_groups(chosen)
+    tree = compose_groups(chosen)
     default_preset = (tree.get("learner") or {}).get("default_preset")
     if default_preset and "preset" not in chosen:
-        tree = _compose_groups({**chosen, "preset": default_preset})
+        tree = compose_groups({**chosen, "preset": default_preset})
     return _overlaid(_overlaid(tree, values), more_values)
 
 
@@ -126,7 +126,7 @@ def _check_choice(group: str, value: str) -> None:
         raise unknown(GROUPS[group], value, choices(group))
 
 
-def _compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
+def compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
     """Hydra's part: config.yaml with the chosen config of every group."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir

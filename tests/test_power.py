@@ -157,7 +157,7 @@ def test_every_change_is_a_run_that_launch_takes(monkeypatch: pytest.MonkeyPatch
             for change in [first, *extensions(first, free)]:
                 changes.setdefault(frozenset(change.text().split()), change)
     assert len(changes) > 50
-    monkeypatch.setattr(composing, "_compose_groups", cached(composing._compose_groups))
+    monkeypatch.setattr(composing, "compose_groups", cached(composing.compose_groups))
     for arguments, change in changes.items():
         made = settings_case(resolve(compose(["learner=quadratic", *arguments])))
         assert made is not None

@@ -40,7 +40,7 @@ def create(engine: Any, *acts: dict[str, Any]) -> None:
 
 
 def share(engine: Any, shared: dict[int, Share]) -> None:
-    engine._placement = replace(engine._placement, shared=shared)
+    engine.placement = replace(engine.placement, shared=shared)
 
 
 @pytest.mark.parametrize("engine", [4.0], indirect=True)

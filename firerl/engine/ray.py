@@ -70,9 +70,9 @@ class RayEngine:
         self.processes = ray_cluster.actor_count(options, processes, workers)
         if workers is not None:
             self.processes = min(self.processes, -(-workers // spec.stacked))
-        self._placement = Placement(self.processes, spec.stacked, tuple(alone))
+        self.placement = Placement(self.processes, spec.stacked, tuple(alone))
         self._balance = Balance(spec.chunk)
-        self._actors: list[Any] = []
+        self.actors: list[Any] = []
         self._under_way: dict[Any, Interval] = {}  # where nobody waits
         self._waited: dict[Any, float] = {}  # seconds for each of them
         self._looked = time.monotonic()  # when that was last counted
@@ -102,18 +102,18 @@ class RayEngine:
         for order in orders:
             if order.weights is not None and order.weights not in contents:
                 contents[order.weights] = self._ray.put(checkpoint.packed(order.weights))
-        split = self._placement.split(orders)
-        self._ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
+        split = self.placement.split(orders)
+        self.ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
 
     def load(self, orders: Sequence[Load]) -> None:
         for portion in _portions(orders):
-            split = self._placement.split(portion)
+            split = self.placement.split(portion)
             states = {p: [checkpoint.packed(order.path) for order in mine] for p, mine in split.items()}
-            self._ask("load", {p: (mine, *states[p]) for p, mine in split.items()}, split)
+            self.ask("load", {p: (mine, *states[p]) for p, mine in split.items()}, split)
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         self._balance.asked(orders)
-        started, homes = time.monotonic(), self._placement
+        started, homes = time.monotonic(), self.placement
         shared, whole = homes.split_shared(orders)
         left: dict[int, list[Advance]] = {}  # what each actor is at, then what it does next
         streams: dict[Any, int] = {}
@@ -123,7 +123,7 @@ class RayEngine:
 
         def ask(process: int, method: str, orders: Sequence[Advance], *arguments: Any) -> Any:
             left.setdefault(process, []).extend(orders)
-            stream = getattr(self._actors[process], method).options(num_returns="streaming").remote(*arguments)
+            stream = getattr(self.actors[process], method).options(num_returns="streaming").remote(*arguments)
             streams[stream] = process
             return stream
 
@@ -147,8 +147,8 @@ class RayEngine:
             beginning[begun] = order
         for process, mine in homes.split(whole).items():
             ask(process, "advance", mine, mine)
-        self._stream("advance", streams, hear, lambda process: left[process][:1])
-        self._placement = homes.gone_on(gone)
+        self.stream("advance", streams, hear, lambda process: left[process][:1])
+        self.placement = homes.gone_on(gone)
         self._balance.waited(time.monotonic() - started)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
@@ -156,19 +156,19 @@ class RayEngine:
         for batch in independent(orders):
             weights: dict[int, Any] = {}
             sources = sorted({order.source for order in batch if order.moves})
-            for process, mine in self._placement.split(sources, lambda worker: worker).items():
-                found = self._actors[process].weights.options(num_returns=len(mine)).remote(mine)
+            for process, mine in self.placement.split(sources, lambda worker: worker).items():
+                found = self.actors[process].weights.options(num_returns=len(mine)).remote(mine)
                 weights.update(zip(mine, found if len(mine) > 1 else [found], strict=True))
             asked: dict[int, tuple[Any, ...]] = {}
-            split = self._placement.split(batch, lambda order: order.target)
+            split = self.placement.split(batch, lambda order: order.target)
             for process, targets in split.items():
                 needed = sorted({order.source for order in targets if order.moves})
                 asked[process] = (targets, needed, *[weights[source] for source in needed])
-            self._ask("receive", asked, split)
+            self.ask("receive", asked, split)
 
     def weights(self, worker: int) -> Any:
-        process = self._placement.process_of(worker)
-        answer = self._ask("weights", {process: ([worker],)}, {process: []})
+        process = self.placement.process_of(worker)
+        answer = self.ask("weights", {process: ([worker],)}, {process: []})
         return unpack(worker, answer[process])
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
@@ -186,35 +186,35 @@ class RayEngine:
                 saved.append(writing.popleft()[1].result())
             writing.append((size, pool.submit(write, *state)))
 
-        split = list(self._placement.split(sorted(workers), lambda worker: worker).items())
+        split = list(self.placement.split(sorted(workers), lambda worker: worker).items())
         with ThreadPoolExecutor(_SAVING, "firerl-save") as pool:  # most of it is waiting for the disk
             for begin in range(0, len(split), _SAVING):
                 given = {"num_returns": "streaming", "_generator_backpressure_num_objects": _AHEAD}
                 streams = {
-                    self._actors[process].states.options(**given).remote(mine): process
+                    self.actors[process].states.options(**given).remote(mine): process
                     for process, mine in split[begin : begin + _SAVING]
                 }
-                self._stream("save", streams, hear, lambda _: [])
+                self.stream("save", streams, hear, lambda _: [])
             saved += [future.result() for _, future in writing]
         durable.sync(folder)
         return sorted(saved, key=lambda entry: entry.worker)
 
     def balance(self) -> int:
-        before, moved, begun = self._placement, 0, time.monotonic()
-        self._placement = self._balance.after(before)
-        for workers, old, new in trips(before, self._placement):
-            parcels = self._actors[old].give.remote(workers)
-            moved += self._ask("take", {new: (parcels,)}, {new: []})[new]
+        before, moved, begun = self.placement, 0, time.monotonic()
+        self.placement = self._balance.after(before)
+        for workers, old, new in trips(before, self.placement):
+            parcels = self.actors[old].give.remote(workers)
+            moved += self.ask("take", {new: (parcels,)}, {new: []})[new]
         self._balance.took(time.monotonic() - begun, moved)
         return moved
 
     def process_of(self, worker: int) -> int:
-        return self._placement.process_of(worker)
+        return self.placement.process_of(worker)
 
     def begin(self, order: Interval) -> None:
         process = self.process_of(order.advance.worker)
         contents = {path: checkpoint.packed(path) for path in _files_of(order)}
-        reference = self._actors[process].interval.remote(order, contents)
+        reference = self.actors[process].interval.remote(order, contents)
         self._under_way[reference], self._waited[reference] = order, 0.0
 
     def next(self) -> Done:
@@ -245,9 +245,9 @@ class RayEngine:
     def close(self) -> None:
         self._closed = True
         if self._ray.is_initialized():
-            for actor in self._actors:
+            for actor in self.actors:
                 self._ray.kill(actor, no_restart=True)
-        self._actors = []
+        self.actors = []
 
     def __enter__(self) -> RayEngine:
         return self
@@ -258,14 +258,14 @@ class RayEngine:
     def _start(self, sent: bytes) -> None:
         options = {"num_cpus": self._options.cpus_per_actor, "num_gpus": self._options.gpus_per_actor}
         kind = self._ray.remote(**options, max_restarts=0)(Workers)
-        count = self._placement.all_processes
-        self._actors = [kind.remote() for _ in range(self.processes)]
+        count = self.placement.all_processes
+        self.actors = [kind.remote() for _ in range(self.processes)]
         # Those that are alone come besides: a core more each would have to be there.
-        self._actors += [kind.options(num_cpus=0).remote() for _ in range(count - self.processes)]
+        self.actors += [kind.options(num_cpus=0).remote() for _ in range(count - self.processes)]
         spec, paths = self._ray.put(sent), [str(Path(path).resolve()) for path in sys.path]
         seconds = None if self._options.wait_for_resources else max(self._timeout or 0.0, _START_SECONDS)
-        asked = {process: (spec, self._placement.stands_for(process), paths) for process in range(count)}
-        nodes = self._ask("start", asked, {}, seconds)
+        asked = {process: (spec, self.placement.stands_for(process), paths) for process in range(count)}
+        nodes = self.ask("start", asked, {}, seconds)
         here = Node("", firerl.__version__, platform.python_version())
         for node in nodes.values():
             if (node.firerl, node.python) != (here.firerl, here.python):
@@ -274,7 +274,7 @@ class RayEngine:
                     f"{here.firerl} and Python {here.python}: they must be the same"
                 )
 
-    def _ask(
+    def ask(
         self,
         method: str,
         arguments: Mapping[int, tuple[Any, ...]],
@@ -284,7 +284,7 @@ class RayEngine:
         """Call a method of these actors; ``orders`` are those of each, for blame."""
         if self._closed:
             raise RuntimeError("this engine is closed: start a new one")
-        asked = {getattr(self._actors[p], method).remote(*given): p for p, given in arguments.items()}
+        asked = {getattr(self.actors[p], method).remote(*given): p for p, given in arguments.items()}
         answers: dict[int, Any] = {}
         errors: dict[int, Exception] = {}
         begun, limit = time.monotonic(), timeout or self._timeout
@@ -305,7 +305,7 @@ class RayEngine:
             raise errors[min(errors)]
         return answers
 
-    def _stream(
+    def stream(
         self,
         method: str,
         streams: dict[Any, int],
@@ -363,7 +363,7 @@ class RayEngine:
         if method == "start":
             return SettingError(
                 f"engine=ray: actor {process} has not started within {limit:g} s; the cluster may have no room for "
-                f"{ray_cluster.asked(self._options, self._placement.all_processes)} besides what else runs there"
+                f"{ray_cluster.asked(self._options, self.placement.all_processes)} besides what else runs there"
             )
         return self._blamed(method, process, f"actor {process} has not answered for {limit:g} s: it hangs", orders)
 
@@ -371,13 +371,13 @@ class RayEngine:
         self, method: str, process: int, text: str, orders: Sequence[Any], memory: bool = True
     ) -> MachineFailure:
         """The failure of an actor, with whom it may have come of: the first that has not reported."""
-        moving = bool(self._placement.moved or self._placement.shared)
+        moving = bool(self.placement.moved or self.placement.shared)
         if not memory:
             return MachineFailure(text, moving=moving)
         suspects = [order.target if isinstance(order, Transfer) else order.worker for order in orders]
         alone = process >= self.processes
         if alone:
-            suspects = [self._placement.alone[process - self.processes]]
+            suspects = [self.placement.alone[process - self.processes]]
         workers = f" ({method} of worker {', '.join(map(str, suspects))})" if suspects else ""
         return MachineFailure(
             text + workers, process=process, call=method, suspects=suspects, alone=alone, moving=moving
