@@ -99,7 +99,7 @@ def tell_result(run: Any, run_dir: Path, folder: Path, result: Mapping[str, Any]
     from firerl import report
 
     tables = {"lineage": lineage(result), "evolution": evolution(run_dir)}
-    shown = {name: wandb.Table(columns=columns, data=rows) for name, (columns, rows) in tables.items()}
+    shown = {name: wandb.Table(columns=list(columns), data=rows) for name, (columns, rows) in tables.items()}
     run.log(shown, step=result["steps"])
     run.summary.update({key: result[key] for key in ("worker", "objective", "steps", "hash", "stopped", "fresh")})
     page = folder / report.NAME
