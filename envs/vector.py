@@ -87,9 +87,8 @@ def _unversioned(spec: Any) -> str:
 
 
 def env_seeds(seed: int, num_envs: int) -> list[int | None]:
-    """One independent 63-bit seed for each environment."""
-    drawn = np.random.SeedSequence(seed).generate_state(num_envs, np.uint64)
-    return [int(value >> np.uint64(1)) for value in drawn]
+    """One independent seed for each environment, below 2^32: an environment may hand it on to ``np.random.seed``."""
+    return [int(value) for value in np.random.SeedSequence(seed).generate_state(num_envs, np.uint32)]
 
 
 def make(name: str, num_envs: int, seed: int, **kwargs: Any) -> VectorEnv:

@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     RETRACE = 8  # a fresh network trained with a found schedule
     REPORT = 9  # figures about the winner on data that the search did not see
     SPEED = 10  # how fast a worker is on simulated hardware; no part of a result
+    GLOBAL = 11  # the global generators of a learner's process, while it computes
 
 
 def _sequence(seed: int, purpose: Purpose, worker: int, step: int) -> np.random.SeedSequence:
@@ -37,5 +38,5 @@ def generator(seed: int, purpose: Purpose, worker: int = 0, step: int = 0) -> np
 
 
 def integer_seed(seed: int, purpose: Purpose, worker: int = 0, step: int = 0) -> int:
-    """A 63-bit seed for a library that wants an integer (torch, Gymnasium)."""
-    return int(_sequence(seed, purpose, worker, step).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """A seed below 2^32 for a library that wants an integer: numpy's legacy seeding and many others take no more."""
+    return int(_sequence(seed, purpose, worker, step).generate_state(1, np.uint32)[0])
