@@ -108,7 +108,8 @@ class Learner:
         It takes a batch in the task's own units (observations, images), [B, *module.input_shape] of
         ``module.input_dtype``, to actions or logits, [B, ...]: normalising and rescaling are inside. On the CPU, and
         without environments or data: ``weights`` are one half of ``state()``, ``facts`` come from ``facts_of``.
-        ``module.names`` are the names of its input and its output, such as ("observations", "actions").
+        ``module.names`` are the names of its input and its output, such as ("observations", "actions"). Optional:
+        ``module.classes`` (what each logit stands for) and ``module.input_range`` (lowest and highest input).
 
         Where the module has ``act(batch, generator)``, from array to array, ``load_policy`` calls that instead, with a
         torch.Generator to sample actions from, or None. Without it there is nothing to sample.

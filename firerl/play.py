@@ -113,9 +113,11 @@ def _weights_of_a_file(network: Network) -> Iterator[None]:
 
 def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> None:
     if not callable(getattr(learner, "episodes", None)):
-        print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
         if arguments.video:
             raise FirerlError(f"learner {network.learner} has no episodes: there is nothing to film")
+        print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}", flush=True)
+        for name, value in learner.report(arguments.seed).items():
+            print(f"report({arguments.seed}): {name} = {value}, on data that the search did not see")
         print(f"learner {network.learner} has no episodes to play")
         return
     if arguments.video:

@@ -26,12 +26,14 @@ HOLDS = ("task", "learner", "settings", "weights", "network_step", "objective")
 class Policy:
     """A trained network, from one input or a batch of them to actions (of a classifier: logits).
 
-    ``task``, ``network_step`` and ``objective`` say where it comes from; ``module`` is the network, for torch.
+    ``task``, ``network_step`` and ``objective`` say where it comes from; ``module`` is the network, for torch;
+    ``classes`` are the names that a classifier's logits stand for, else ().
     """
 
     def __init__(self, module: Any, best: Mapping[str, Any], generator: torch.Generator | None = None):
         self.module = module.eval().requires_grad_(False)
         self.input_shape: tuple[int, ...] = tuple(module.input_shape)
+        self.classes: tuple[str, ...] = tuple(getattr(module, "classes", ()))
         self.task: str = best["task"]
         self.network_step: int = best["network_step"]
         self.objective: float | None = best["objective"]

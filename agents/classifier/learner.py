@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from firerl.agents.classifier import networks
+from firerl.agents.classifier import networks, policy
 from firerl.agents.classifier import settings as classifier_settings
 from firerl.envs import images
 from firerl.errors import FirerlError
@@ -64,6 +64,14 @@ class Classifier(Learner):
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         return str(settings["data"]["name"])
+
+    @classmethod
+    def facts_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return policy.facts_of(images.load(settings["data"]))
+
+    @classmethod
+    def module_of(cls, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> policy.Images:
+        return policy.module_of(settings, weights, facts)
 
     @classmethod
     def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Stack:

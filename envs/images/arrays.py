@@ -37,6 +37,8 @@ class ArrayData:
         self.count = len(train.labels)
         self.shift = shift
         self.mean, self.deviation = float(train.images.mean()), float(train.images.std())
+        self.pixels = Scale((self.mean,), (self.deviation,))
+        self.classes = tuple(map(str, range(classes)))
         margin = ((0, 0), (shift, shift), (shift, shift))
         self._padded, self._labels = np.pad(train.images, margin, mode="edge"), train.labels
 

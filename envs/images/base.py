@@ -18,7 +18,7 @@ class Shape(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """What makes pixels of 0 to 1 to numbers of mean 0 and variance 1, by channel."""
+    """What makes pixels to numbers of mean 0 and variance 1, by channel; of 0 to 1 where nothing else is said."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
@@ -41,6 +41,8 @@ class ImageData(Protocol):
 
     shape: Shape
     count: int  # training images
+    classes: tuple[str, ...]  # names, by label
+    pixels: Scale  # what normalises pixels of 0 to 255
     scale: Scale | None  # of uint8 images; None: they are normalised already
     draws: int  # uniform numbers that the augmentation of one training image takes
     max_broken: int  # unreadable images that a learner may meet before it fails

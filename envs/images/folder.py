@@ -140,6 +140,8 @@ class FolderData:
         self.settings = settings
         self._train, self._val, _ = listings(settings.root)
         self.shape = Shape(3, settings.size, len(self._train.classes))
+        self.classes = self._train.classes
+        self.pixels = Scale(*(tuple(255 * value for value in values) for values in SCALE))
         self.count = len(self._train.paths)
         chosen = stratified(self._val.labels, settings.objective, SPLIT_SEED)
         rest = np.setdiff1d(np.arange(len(self._val.paths)), chosen)
