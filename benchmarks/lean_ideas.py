@@ -148,7 +148,7 @@ class Ideas:
         )  # ties count for neither
         ratio = np.sum(pairs > 0) * math.log(WIN / 0.5) + np.sum(pairs < 0) * math.log((1 - WIN) / 0.5)
         p = self.settings.significance
-        difference = best_score_diff(eta, rho)
+        difference = best_score_diff(eta, rho, self.settings.min_points)
         who = (evaluator.id, evaluation.parent, child.id, evaluator.step)
         if ratio >= math.log((1 - MISSED) / p) and difference > 0:
             return Promote(*who, evaluator.network_step, shared.length, difference, p)
@@ -216,6 +216,7 @@ def _curves(points: Mapping[int, tuple[float, ...]]) -> dict[int, Curve]:
 def _relative(by_id: Mapping[int, Curve]) -> dict[int, float]:
     """Each curve's mean best_score_diff against the others; a single one is 0."""
     return {
-        id: sum(best_score_diff(curve, other) for m, other in by_id.items() if m != id) / max(1, len(by_id) - 1)
+        id: sum(best_score_diff(curve, other, curves.MIN_POINTS) for m, other in by_id.items() if m != id)
+        / max(1, len(by_id) - 1)
         for id, curve in by_id.items()
     }

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 Curve = NDArray[np.float64]
 
 GRID = 24  # values of each of the Gaussian process's two hyperparameters
-MIN_POINTS = 4  # shorter curves are their own smooth curve
+MIN_POINTS = 4  # shorter curves are their own smooth curve, and shorter overlaps say nothing
 _VARIANCES = np.geomspace(0.01, 10.0, GRID)  # of the noise, in units of the curve's variance
 
 
@@ -44,8 +45,9 @@ def smooth(y: ArrayLike) -> Curve:
         return y.copy()
     exponent = int(np.frexp(np.abs(y).max())[1])
     unit = np.ldexp(y, -exponent)  # a power of two, so nothing is rounded: squares of huge objectives must not overflow
-    mean, deviation = unit.mean(), unit.std()
-    z = (unit - mean) / deviation
+    rise = unit - unit[0]  # what a constant added to the curve does not change
+    mean, deviation = rise.mean(), rise.std()
+    z = (rise - mean) / deviation
 
     kernels = _kernels(len(y))
     q = z @ kernels.basis  # [R]
@@ -57,7 +59,7 @@ def smooth(y: ArrayLike) -> Curve:
 
     part = slice(kernels.starts[scale], kernels.starts[scale + 1])
     posterior = kernels.basis[:, part] @ (q[part] * kernels.shrink[variance, part])
-    return np.ldexp(mean + deviation * posterior, exponent)
+    return np.ldexp(unit[0] + (mean + deviation * posterior), exponent)
 
 
 def overlap(smooth_f: ArrayLike, smooth_g: ArrayLike) -> Overlap | None:
@@ -77,23 +79,33 @@ def overlap(smooth_f: ArrayLike, smooth_g: ArrayLike) -> Overlap | None:
 
 
 def best_score_diff(
-    f: ArrayLike, g: ArrayLike, *, smooth_f: ArrayLike | None = None, smooth_g: ArrayLike | None = None
+    f: ArrayLike,
+    g: ArrayLike,
+    *,
+    smooth_f: ArrayLike | None = None,
+    smooth_g: ArrayLike | None = None,
+    min_points: int = MIN_POINTS,
 ) -> float:
     """How much better the best of f is than the best of g in their overlap, on the smooth curves.
 
     Antisymmetric where the curves overlap. Without overlap, and f wholly above g: the largest difference (at least 0)
-    that f shifted down can have, over the offsets that make the curves overlap. Otherwise 0: nothing is known.
-    Smooth curves that are given are not computed again.
+    that f shifted down can have, over the offsets that make the curves overlap on at least ``min_points`` points.
+    Otherwise 0: nothing is known. In steps of 2^-30 of the larger range, about 9 digits, so that what would be 0 but
+    for rounding is 0, wherever the curves lie. Smooth curves that are given are not computed again.
     """
     f, g = _smoothed(f, smooth_f), _smoothed(g, smooth_g)
     shared = overlap(f, g)
     if shared is not None:
         in_f, in_g = _inside(f, g, shared)
-        return float(in_f.max() - in_g.max())
-    return max(0.0, _largest_shifted_diff(_Best(f), _Best(g))) if _wholly_above(f, g) else 0.0
+        difference = in_f.max() - in_g.max()
+    elif _wholly_above(f, g):
+        difference = max(0.0, _largest_shifted_diff(_Best(f), _Best(g), min_points))
+    else:
+        return 0.0
+    return float(_rounded(difference, max(np.ptp(f), np.ptp(g))))
 
 
-def best_score_diffs(smooth_curves: Sequence[Curve]) -> NDArray[np.float64]:
+def best_score_diffs(smooth_curves: Sequence[Curve], min_points: int = MIN_POINTS) -> NDArray[np.float64]:
     """best_score_diff of all pairs of smooth curves, to the last bit: [N, N], f in rows, g in columns, 0 with itself.
 
     No curve may be empty. Costs O(N) vector operations.
@@ -113,8 +125,15 @@ def best_score_diffs(smooth_curves: Sequence[Curve]) -> NDArray[np.float64]:
         apart = others[~overlaps]
         above = apart[curves.lowest[apart] > lower.running[-1]]
         if len(above):
-            diffs[above, i] = np.maximum(0.0, curves.largest_shifted_diffs(above, lower))
-    return diffs
+            diffs[above, i] = np.maximum(0.0, curves.largest_shifted_diffs(above, lower, min_points))
+    ranges = np.array([np.ptp(y) for y in smooth_curves])
+    return _rounded(diffs, np.maximum(ranges[:, None], ranges))
+
+
+def _rounded(difference: Any, scale: Any) -> Any:
+    """Differences in steps of 2^-30 of ``scale``, rounded up to a power of two."""
+    digits = 30 - np.frexp(scale)[1]
+    return np.ldexp(np.rint(np.ldexp(difference, digits)), -digits)
 
 
 def binom_test(
@@ -211,23 +230,28 @@ class _Best:
         return np.stack(rows)
 
 
-def _largest_shifted_diff(f: _Best, g: _Best) -> float:
-    """The largest best_score_diff(f - c, g) over all offsets c at which the two overlap, f wholly above g.
+def _largest_shifted_diff(f: _Best, g: _Best, min_points: int) -> float:
+    """The largest best_score_diff(f - c, g) over all offsets c at which the two overlap on enough points, f wholly
+    above g; -inf where no offset lets them.
 
     Where the overlap starts changes only as c passes a *record*, a value above all before it; between two such offsets
     the difference falls with c, so its supremum lies at the smallest, and finitely many offsets are looked at:
     c = f[0] - g[j] starts g's part at its record j; c just above (f's record before i) - g[0] starts f's part at its
     record i. The latter is a limit: taken as the value that the difference comes arbitrarily near to. A part that
     starts in f jumps over g's start by up to one evaluation's gain, which counts for f, as in any overlap.
+
+    Each curve's gain is a difference of its own values, so that the offset leaves no rounding behind: that of an f
+    which never rises is exactly 0.
     """
     j = g.records
     lengths = np.minimum(len(f.y), len(g.y) - j)
-    starts_in_g = f.running[lengths - 1] - (f.y[0] - g.y[j]) - g.inside(j, lengths)
+    starts_in_g = (f.running[lengths - 1] - f.y[0]) - (g.inside(j, lengths) - g.y[j])
+    largest = starts_in_g.max(initial=-np.inf, where=lengths >= min_points)
 
     before, i = f.records[:-1], f.records[1:]
     lengths = np.minimum(len(f.y) - i, len(g.y))
-    starts_in_f = f.inside(i, lengths) - (f.y[before] - g.y[0]) - g.running[lengths - 1]
-    return float(max(starts_in_g.max(), starts_in_f.max(initial=-np.inf)))
+    starts_in_f = (f.inside(i, lengths) - f.y[before]) - (g.running[lengths - 1] - g.y[0])
+    return float(starts_in_f.max(initial=largest, where=lengths >= min_points))
 
 
 class _Bests:
@@ -258,24 +282,24 @@ class _Bests:
         before = np.concatenate([one.y[one.records[:-1]] for one in self.each])
         return whose, index, before
 
-    def largest_shifted_diffs(self, above: NDArray[np.intp], g: _Best) -> Curve:
+    def largest_shifted_diffs(self, above: NDArray[np.intp], g: _Best, min_points: int) -> Curve:
         """``_largest_shifted_diff`` of each of the curves ``above`` [k], which all lie wholly above g."""
         j = g.records
         lengths = np.minimum(self.lengths[above][:, None], len(g.y) - j)  # [k, records of g]
-        shifts = self.starts[above][:, None] - g.y[j]
-        starts_in_g = self.running[above[:, None], lengths - 1] - shifts - g.inside(j, lengths)
+        gains = self.running[above[:, None], lengths - 1] - self.starts[above][:, None]
+        starts_in_g = gains - (g.inside(j, lengths) - g.y[j])
         largest = np.full(len(self.each), -np.inf)
-        largest[above] = starts_in_g.max(axis=1)
+        largest[above] = starts_in_g.max(axis=1, initial=-np.inf, where=lengths >= min_points)
 
         is_above = np.zeros(len(self.each), dtype=bool)
         is_above[above] = True
         whose, index, before = self._steps
-        these = is_above[whose]
-        whose, index, before = whose[these], index[these], before[these]
         lengths = np.minimum(self.lengths[whose] - index, len(g.y))
+        these = is_above[whose] & (lengths >= min_points)
+        whose, index, before, lengths = whose[these], index[these], before[these], lengths[these]
         power = np.frexp(lengths)[1] - 1
         inside = np.maximum(self._powers[whose, power, index], self._powers[whose, power, index + lengths - 2**power])
-        np.maximum.at(largest, whose, inside - (before - g.y[0]) - g.running[lengths - 1])
+        np.maximum.at(largest, whose, (inside - before) - (g.running[lengths - 1] - g.y[0]))
         return largest[above]
 
 

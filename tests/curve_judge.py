@@ -56,13 +56,20 @@ def difference_inside(f: np.ndarray, g: np.ndarray) -> float | None:
     return max(f[i : i + length]) - max(g[j : j + length])
 
 
-def largest_shifted_difference(f: np.ndarray, g: np.ndarray) -> float:
-    """Over f - c: each c that lays a value of f on one of g, a bit more, a bit less, and 50 between; at least 0."""
+def largest_shifted_difference(f: np.ndarray, g: np.ndarray, min_points: int = 4) -> float:
+    """Over f - c: each c that lays a value of f on one of g, a bit more, a bit less, and 50 between; at least 0.
+
+    Offsets that leave fewer than ``min_points`` in the overlap do not count.
+    """
     step = 1e-6
     aligned = np.unique(np.subtract.outer(f, g))
-    offsets = np.concatenate([aligned, aligned + step, aligned - step, np.linspace(aligned[0], aligned[-1], 50)])
-    found = [difference_inside(f - offset, g) for offset in offsets]
-    return max(0.0, *(difference for difference in found if difference is not None))
+    best = 0.0
+    for offset in [*aligned, *(aligned + step), *(aligned - step), *np.linspace(aligned[0], aligned[-1], 50)]:
+        shared = overlap(f - offset, g)
+        if shared and shared[2] >= min_points:
+            i, j, length = shared
+            best = max(best, max(f[i : i + length]) - offset - max(g[j : j + length]))
+    return best if best > 1e-9 * max(np.ptp(f), np.ptp(g)) else 0.0  # f - c + c is not f: a difference of rounding
 
 
 def best_score_diff(f: np.ndarray, g: np.ndarray) -> float:

@@ -20,9 +20,9 @@ finite = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
 noisy = st.lists(finite, min_size=1, max_size=30).map(np.array)
 
 
-def diff(f: object, g: object) -> float:
+def diff(f: object, g: object, min_points: int = 4) -> float:
     """best_score_diff of curves that count as smooth."""
-    return best_score_diff(f, g, smooth_f=f, smooth_g=g)  # type: ignore[arg-type]
+    return best_score_diff(f, g, smooth_f=f, smooth_g=g, min_points=min_points)  # type: ignore[arg-type]
 
 
 def sign(f: object, g: object) -> float:
@@ -175,7 +175,7 @@ def test_best_score_diff_by_hand(f: list[float], g: list[float], expected: float
     assert diff(g, f) == -expected
 
 
-SHIFTED = [
+SHIFTED = [  # overlaps of one point count
     # f falls, g is one point at 0: offset 5 lays f's start on it, 0 - 0
     ([5, 4, 3], [0], 0),
     # g rises by 1, f by 3: offset 10 lays start on start, [0, 3, 6] - [0, 1, 2]. Just above offset 13, f's part starts
@@ -197,8 +197,32 @@ SHIFTED = [
 
 @pytest.mark.parametrize(("f", "g", "expected"), SHIFTED)
 def test_a_curve_wholly_above_is_shifted_down(f: list[float], g: list[float], expected: float) -> None:
-    assert diff(f, g) == expected
-    assert diff(g, f) == 0  # wholly below: nothing is known
+    assert diff(f, g, min_points=1) == expected
+    assert diff(g, f, min_points=1) == 0  # wholly below: nothing is known
+
+
+FOUR_POINTS = [
+    # f rises a hundredth as fast as g. On one point each step would count; start on start it is .05 - 5, and with f's
+    # start on g's record 2 it is .03 - 3
+    ([9, 9.01, 9.02, 9.03, 9.04, 9.05], [0, 1, 2, 3, 4, 5], 0),
+    # start on start 8 - 4; just above offset 20 f's part starts at 2 and goes on from its start: 8 - 0 - 3
+    ([20, 22, 24, 26, 28], [0, 1, 2, 3, 4], 5),
+    # the same, but that g ends after three points
+    ([20, 22, 24, 26, 28], [0, 1, 2], 0),
+    # f has three points
+    ([20, 22, 24], [0, 1, 2, 3, 4], 0),
+    # g's rise is over after two points: f's start on g's record 3 at index 1 leaves [0, 0, 0, 1] beside [3, 3, 3, 3]
+    ([9, 9, 9, 10], [0, 3, 3, 3, 3], 1),
+    # one g shorter, and that is too few: start on start, [0, 0, 0, 1] - [0, 3, 3, 3]
+    ([9, 9, 9, 10], [0, 3, 3, 3], 0),
+]
+
+
+@pytest.mark.parametrize(("f", "g", "expected"), FOUR_POINTS)
+def test_offsets_leave_at_least_four_points(f: list[float], g: list[float], expected: float) -> None:
+    assert diff(f, g) == pytest.approx(expected, abs=1e-7)
+    assert (diff(f, g) > 0) == (expected > 0)
+    assert diff(g, f) == 0
 
 
 def test_neither_overlap_nor_wholly_above_is_zero() -> None:
@@ -207,10 +231,19 @@ def test_neither_overlap_nor_wholly_above_is_zero() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(levels, levels)
-def test_the_shift_finds_what_a_dense_search_finds(f: np.ndarray, g: np.ndarray) -> None:
+@given(levels, levels, st.integers(1, 5))
+def test_the_shift_finds_what_a_dense_search_finds(f: np.ndarray, g: np.ndarray, min_points: int) -> None:
     f = f + 20  # wholly above
-    assert diff(f, g) == pytest.approx(judge.largest_shifted_difference(f, g), abs=2e-6)
+    expected = judge.largest_shifted_difference(f, g, min_points)
+    assert diff(f, g, min_points) == pytest.approx(expected, abs=2e-6)
+
+
+@given(levels, levels, st.integers(1, 5))
+def test_more_points_are_never_easier(f: np.ndarray, g: np.ndarray, min_points: int) -> None:
+    """Above the other a curve loses offsets; where the two overlap the number decides nothing."""
+    assert diff(f, g, min_points + 1) <= diff(f, g, min_points) or overlap(f, g) is not None
+    if overlap(f, g) is not None:
+        assert diff(f, g, min_points) == diff(f, g, 1)
 
 
 @given(noisy, noisy)
@@ -222,11 +255,53 @@ def test_best_score_diff_is_antisymmetric_where_curves_overlap(f: np.ndarray, g:
         assert 0 in (diff(f, g), diff(g, f))
 
 
-@given(st.lists(levels | noisy, max_size=6), st.lists(st.sampled_from([0, 0, 20, 2000]), min_size=6, max_size=6))
-def test_all_pairs_at_once_are_each_pair_to_the_last_bit(some: list[np.ndarray], heights: list[int]) -> None:
+@given(
+    st.lists(levels | noisy, max_size=6),
+    st.lists(st.sampled_from([0, 0, 20, 2000]), min_size=6, max_size=6),
+    st.integers(1, 5),
+)
+def test_all_pairs_at_once_are_each_pair_to_the_last_bit(
+    some: list[np.ndarray], heights: list[int], min_points: int
+) -> None:
     some = [y + height for y, height in zip(some, heights, strict=False)]
-    expected = [[0.0 if f is g else diff(f, g) for g in some] for f in some]
-    assert np.array_equal(best_score_diffs(some), np.reshape(expected, (len(some), len(some))))
+    expected = [[0.0 if f is g else diff(f, g, min_points) for g in some] for f in some]
+    assert np.array_equal(best_score_diffs(some, min_points), np.reshape(expected, (len(some), len(some))))
+
+
+# On a grid of 2^-10 sums and multiples by powers of two are exact, so the curves themselves are moved without rounding
+dyadic = st.lists(st.integers(-4096, 4096), min_size=1, max_size=14).map(lambda ys: np.array(ys) / 1024)
+offsets = st.integers(-(2**20), 2**20).map(float)
+
+
+@settings(max_examples=150, deadline=None)
+@given(dyadic, dyadic, offsets, st.integers(-40, 40), st.sampled_from([0, 0, 9]))
+def test_where_and_in_what_unit_curves_are_measured_decides_nothing(
+    f: np.ndarray, g: np.ndarray, offset: float, power: int, height: int
+) -> None:
+    """The difference of the smooth curves is the same under an offset, and exactly 2^k times it in another unit."""
+    f, unit = f + height, 2.0**power
+    assert best_score_diff(unit * f, unit * g) == unit * best_score_diff(f, g)
+    assert binom_test(unit * f, unit * g) == binom_test(f, g)
+    step = 2.0**-28 * max(np.ptp(smooth(f)), np.ptp(smooth(g)))  # of the rounding; what was 0 stays exactly 0
+    moved = best_score_diff(f + offset, g + offset)
+    assert moved == pytest.approx(best_score_diff(f, g), abs=step)
+    assert (moved > 0) == (best_score_diff(f, g) > 0)
+    assert binom_test(f + offset, g + offset) == binom_test(f, g)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(5, 25), st.integers(5, 25), st.integers(0, 10**6), st.floats(-1e6, 1e6))
+def test_an_evaluator_above_its_child_that_only_falls_is_never_better(n: int, m: int, seed: int, offset: float) -> None:
+    draws = np.random.default_rng(seed)
+    f, g = 50 - np.sort(draws.exponential(size=n)), draws.normal(size=m)
+    assert diff(np.array(f) + offset, g + offset) == 0
+    assert best_score_diffs([f + offset, g + offset]).max() == 0
+
+
+@given(dyadic, st.integers(20, 2000), offsets)
+def test_a_curve_that_never_rises_is_no_better_than_itself_moved_up(y: np.ndarray, height: int, offset: float) -> None:
+    falling = offset - np.maximum.accumulate(y)
+    assert diff(falling + height, falling) == 0
 
 
 def test_smooth_curves_are_computed_when_not_given() -> None:

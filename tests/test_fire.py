@@ -257,7 +257,7 @@ def expected_verdict(t: Transition, evaluator: Worker, child: Worker) -> set[str
     points = shared.length if shared else len(eta)
     if points < s.min_points and not over:
         return {None}
-    better = curves.best_score_diff(evaluator.curve, child.curve) > 0
+    better = curves.best_score_diff(evaluator.curve, child.curve, min_points=s.min_points) > 0
     p_value = curves.binom_test(evaluator.curve, child.curve)
     least = 1 if shared else least_points(s.significance)
     if better and p_value < s.significance and points >= least:
@@ -287,7 +287,7 @@ def check_verdicts(t: Transition) -> None:
         if child.id in promoted and promoted[child.id].worker != evaluator.id:
             assert evaluator.id not in given  # goes on
             if expected == {"success"}:
-                difference = curves.best_score_diff(evaluator.curve, child.curve)
+                difference = curves.best_score_diff(evaluator.curve, child.curve, min_points=t.settings.min_points)
                 assert difference <= promoted[child.id].best_score_diff
         else:
             assert given.get(evaluator.id) in expected

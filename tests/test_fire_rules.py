@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -204,6 +205,59 @@ def test_only_where_curves_stand_to_each_other_counts(f: np.ndarray, g: np.ndarr
     assert moved == best_score_diff(f, g, **given_smooth)
     above = [f + 101 + height for height in (0, abs(shift))]
     assert len({best_score_diff(high, g, smooth_f=high, smooth_g=g) for high in above}) == 1
+
+
+def judged(
+    eta: np.ndarray, rho: np.ndarray, elapsed: int, unit: float, offset: float
+) -> Promote | StopEvaluator | None:
+    """The verdict on two curves in another unit, from another zero; its difference in the old unit."""
+    evaluator = busy(1, 2, 2, 0, (unit * eta + offset).tolist(), started=NOW - elapsed, step=NOW)
+    child = member(0, curve=(unit * rho + offset).tolist())
+    made = evaluators.smoothed([evaluator, child])
+    found = evaluators.verdict(fire.Settings(max_eval_steps=360), evaluator, made[1], made[0], child)
+    if found is None or found.best_score_diff is None:
+        return found
+    return replace(found, best_score_diff=round(found.best_score_diff / unit, 6) + 0.0)
+
+
+# On this grid sums with whole numbers and products with powers of two are exact: nothing but the place changes.
+grid = st.lists(st.integers(-4096, 4096), min_size=2, max_size=20).map(lambda ys: np.array(ys) / 1024)
+
+
+@given(
+    grid, grid, st.sampled_from([0, 0, -9, 9]), st.integers(10, 400), st.integers(-9, 9), st.integers(-(2**17), 2**17)
+)
+@quickly
+def test_a_verdict_is_the_same_in_any_unit_and_from_any_zero(
+    eta: np.ndarray, rho: np.ndarray, height: int, elapsed: int, power: int, offset: int
+) -> None:
+    found = judged(eta + height, rho, elapsed, 1.0, 0)
+    assert judged(eta + height, rho, elapsed, 2.0**power, 0) == found
+    assert judged(eta + height, rho, elapsed, 1.0, offset) == found
+
+
+@given(st.integers(7, 20), st.integers(4, 20), st.integers(0, 2**32), st.integers(-(2**30), 2**30))
+@quickly
+def test_an_evaluator_far_above_that_only_falls_is_never_promoted(n: int, m: int, seed: int, offset: int) -> None:
+    """Nor one that falls so evenly that its smooth curve never rises: what it gains is exactly nothing."""
+    draws = np.random.default_rng(seed)
+    eta, rho = 100 - 3.0 * np.arange(n), draws.integers(-4096, 4096, m) / 1024
+    assert (np.diff(smooth(eta)) < 0).all()
+    assert not isinstance(judged(eta, rho, 300, 1.0, offset), Promote)
+
+
+@given(st.lists(grid, min_size=2, max_size=7), st.integers(-9, 9), st.integers(-(2**17), 2**17))
+@quickly
+def test_parents_rank_the_same_in_any_unit_and_from_any_zero(some: list[np.ndarray], power: int, offset: int) -> None:
+    def ranks(unit: float, offset: float) -> list[list[bool]]:
+        workers = [busy(20 + i, 2, i, 9, (unit * y + offset).tolist()) for i, y in enumerate(some)]
+        made = evaluators.smoothed(workers)
+        found = evaluators.improvement_fitness({w.id: w for w in workers}, made, 4)
+        values = list(found.values())
+        return [[a < b for b in values] for a in values]
+
+    assert ranks(2.0**power, 0) == ranks(1.0, 0)
+    assert ranks(1.0, offset) == ranks(1.0, 0)
 
 
 @given(noisy, noisy)

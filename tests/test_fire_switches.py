@@ -186,12 +186,13 @@ def test_more_time_takes_stops_away_alone(case: Case, other: int) -> None:
 
 @given(cases(), st.integers(1, 4))
 @any_case
-def test_min_points_only_delays(case: Case, other: int) -> None:
+def test_where_curves_overlap_min_points_only_delays(case: Case, other: int) -> None:
     shared = case.overlap()
     points = shared.length if shared else len(case.eta)
     verdict = case.verdict(min_points=other)
-    if points >= max(other, case.settings.min_points):
-        assert verdict == case.verdict()
+    apart = not shared and other > case.settings.min_points  # offsets are then held to more points: seldom better
+    if points >= max(other, case.settings.min_points) and not apart:
+        assert verdict == case.verdict() or (not shared and isinstance(verdict, Promote))
     elif points < other and case.elapsed < case.settings.max_eval_steps:
         assert verdict is None
 

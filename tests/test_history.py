@@ -109,7 +109,7 @@ def test_the_curves_of_a_verdict_give_its_numbers(scenario: Scenario) -> None:
         if m.best_score_diff is None:
             continue
         eta, rho = np.array(m.eta), np.array(m.rho)
-        assert curves.best_score_diff(eta, rho) == m.best_score_diff
+        assert curves.best_score_diff(eta, rho, min_points=scenario.settings.min_points) == m.best_score_diff
         assert curves.binom_test(eta, rho) == m.p_value
 
 

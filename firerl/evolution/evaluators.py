@@ -33,7 +33,7 @@ class EvaluatorSettings:
 
     max_eval_steps: int = setting(7200, "an evaluator's time", "steps", minimum=1)
     significance: float = setting(0.01, "p of the sign test below which an evaluator succeeds", above=0, below=1)
-    min_points: int = setting(4, "fewest points that a verdict is given on", "evaluations", minimum=1)
+    min_points: int = setting(4, "fewest points that curves are compared on", "evaluations", minimum=1)
     min_steps_before_eval: int = setting(0, "no parent is evaluated before", "steps", minimum=0)
     smoothing: str = setting(
         "gp", "of curves: gp (Gaussian process), mean (running, 5 points), none", choices=[*SMOOTH]
@@ -73,9 +73,9 @@ def _smoothed(points: bytes, smoothing: str) -> Curve:
     return Curve(raw, SMOOTH[smoothing](raw))
 
 
-def best_score_diff(f: Curve, g: Curve) -> float:
-    """How much better f's best is than g's, where they overlap."""
-    return curves.best_score_diff(f.raw, g.raw, smooth_f=f.smooth, smooth_g=g.smooth)
+def best_score_diff(f: Curve, g: Curve, min_points: int) -> float:
+    """How much better f's best is than g's, where they overlap or can be made to on ``min_points``."""
+    return curves.best_score_diff(f.raw, g.raw, smooth_f=f.smooth, smooth_g=g.smooth, min_points=min_points)
 
 
 def least_points(significance: float) -> int:
@@ -98,7 +98,7 @@ def improvement_fitness(workers: Workers, made: Mapping[int, Curve], min_points:
             current.setdefault(worker.population, {})[worker.evaluation.parent] = made[worker.id]
     fitness: dict[int, float | None] = {}
     for by_parent in current.values():
-        diffs = curves.best_score_diffs([curve.smooth for curve in by_parent.values()])
+        diffs = curves.best_score_diffs([curve.smooth for curve in by_parent.values()], min_points)
         fitness.update(zip(by_parent, (sum(row, 0.0) for row in diffs.tolist()), strict=True))
     return fitness
 
@@ -117,7 +117,7 @@ def verdict(
     points = shared.length if shared else len(eta.raw)
     if child.failed or (points < settings.min_points and elapsed < settings.max_eval_steps):
         return None
-    difference = best_score_diff(eta, rho)
+    difference = best_score_diff(eta, rho, settings.min_points)
     p_value = curves.binom_test(eta.raw, rho.raw, smooth_f=eta.smooth, smooth_g=rho.smooth)
     success = _succeeds(settings, shared is not None, points, difference, p_value)
     who = (evaluator.id, evaluation.parent, child.id, evaluator.step)

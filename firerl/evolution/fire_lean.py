@@ -64,13 +64,13 @@ def parent_fitness(
             own.setdefault(w.population, {})[w.id] = curves.smooth(w.curve[-recent:])
     fitness: dict[int, float | None] = {}
     for population in sorted(seen.keys() | own.keys()):
-        by_evaluators, by_themselves = (relative(kind.get(population, {})) for kind in (seen, own))
+        by_evaluators, by_themselves = (relative(kind.get(population, {}), min_points) for kind in (seen, own))
         for id in sorted(by_evaluators.keys() | by_themselves.keys()):
             fitness[id] = by_evaluators.get(id, 0.0) + prior * by_themselves.get(id, 0.0)
     return fitness
 
 
-def relative(group: Curves) -> dict[int, float]:
+def relative(group: Curves, min_points: int) -> dict[int, float]:
     """Each curve's mean best_score_diff against the others; a single one is 0."""
-    diffs = curves.best_score_diffs(list(group.values())) if group else np.zeros((0, 0))
+    diffs = curves.best_score_diffs(list(group.values()), min_points) if group else np.zeros((0, 0))
     return {id: sum(row, 0.0) / max(1, len(group) - 1) for id, row in zip(group, diffs.tolist(), strict=True)}
