@@ -34,6 +34,7 @@ class Update:
         self.value = Layers(self.nets.value.trunk, [self.nets.value.last])
         self.optimiser = torch.optim.Adam(self.parameter_groups(), eps=self.adam_eps, fused=True)
         self.take_hyperparameters()
+        self.explained = torch.zeros(())  # share of the variance of the last unroll's returns that the value foresaw
         self._actor: Actor | None = None  # None once its policy or its normaliser has changed
 
     # ---- what an algorithm brings
@@ -110,6 +111,7 @@ class Update:
         returns = lambda_returns(
             rewards, values, next_values, terminated, truncated, self.settings["discount"], self.settings["gae_lambda"]
         )
+        self.explained = 1.0 - (returns - values).var() / returns.var().clamp_min(1e-12)
         nets.popart.update(returns, nets.value.last)
         return (returns - values).flatten(), nets.popart.normalise(returns).flatten()
 
@@ -132,7 +134,7 @@ class Update:
         self.nets.normaliser.update(unroll.raw.flatten(0, 1).to(self.device))
         self.end()
         self._actor = None
-        return self._metrics(torch.stack(numbers).mean(0))
+        return {**self._metrics(torch.stack(numbers).mean(0)), "explained_variance": float(self.explained)}
 
     def _step(self) -> None:
         """Clip each network's gradients to their norm, then Adam on all."""
