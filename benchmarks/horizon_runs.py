@@ -21,7 +21,7 @@ MARKS = (100_000, 200_000, 400_000, 600_000, 1_000_000, 1_200_000, 1_600_000, 2_
 PLAYED = 1_000_000  # steps between two evaluations of the mean action; one at the end besides
 COLUMNS = (
     "scale", "kl_mu", "kl_sigma", "approx_kl", "eta", "alpha_mu", "alpha_sigma", "explained_variance", "value_loss",
-    "entropy", "learning_rate", "clip_fraction",
+    "entropy", "rate", "clip_fraction",
 )  # fmt: skip
 Row = dict[str, Any]
 

@@ -11,10 +11,10 @@ from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.networks import Actor
 
 
-@pytest.mark.parametrize("env", ["Hopper", "CartPole-v1"])
+@pytest.mark.parametrize(("env", "activation"), [("Hopper", "tanh"), ("Hopper", "elu"), ("CartPole-v1", "tanh")])
 @pytest.mark.parametrize("kind", AGENTS.values())
-def test_layers_and_actor_compute_what_the_modules_say(kind: type[ActorCritic], env: str):
-    one = learner(kind, env)
+def test_layers_and_actor_compute_what_the_modules_say(kind: type[ActorCritic], env: str, activation: str):
+    one = learner(kind, env, activation=activation)
     one.train(2 * UNIT)
     update, raw = one.update, np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
     for network in (update.policy, update.value):  # the same memory

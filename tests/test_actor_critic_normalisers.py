@@ -11,7 +11,7 @@ from firerl.agents.actor_critic.normalisers import ObservationNormaliser, PopArt
 
 
 def test_popart_keeps_the_values_and_normalises_the_targets():
-    value, popart = Value(3, [8], torch.Generator().manual_seed(0)), PopArt(0.1)
+    value, popart = Value(3, [8], "tanh", torch.Generator().manual_seed(0)), PopArt(0.1)
     states, returns = torch.randn(20, 3), 100 + 30 * torch.randn(500)
     for _ in range(3):
         before = popart.denormalise(value(states))

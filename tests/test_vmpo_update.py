@@ -64,9 +64,14 @@ def whole_kl(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> to
 
 
 @pytest.mark.parametrize("env", ["InvertedPendulum", "Hopper", "CartPole-v1"])
-@pytest.mark.parametrize(("entropy_cost", "control_variate"), [(0.0, False), (0.3, False), (0.0, True)])
-def test_gradients_in_closed_form_are_those_of_autograd(env: str, entropy_cost: float, control_variate: bool):
-    one = learner(env, entropy_cost=entropy_cost, control_variate=control_variate)
+@pytest.mark.parametrize(
+    ("entropy_cost", "control_variate", "activation"),
+    [(0.0, False, "tanh"), (0.3, False, "tanh"), (0.0, True, "tanh"), (0.0, False, "elu")],
+)
+def test_gradients_in_closed_form_are_those_of_autograd(
+    env: str, entropy_cost: float, control_variate: bool, activation: str
+):
+    one = learner(env, entropy_cost=entropy_cost, control_variate=control_variate, activation=activation)
     samples, update = minibatch(one), one.update
     assert len(samples[0]) == 80
     numbers = update.gradients(*samples)

@@ -14,16 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from firerl.agents.actor_critic.activations import ACTIVATIONS, activation_of
 from firerl.agents.actor_critic.distributions import Array, Categorical, Gaussian, Head, Parameters, linear
 from firerl.agents.actor_critic.normalisers import ObservationNormaliser, PopArt
 from firerl.envs import EnvSpec
 
 
-def trunk(inputs: int, hidden: Sequence[int], generator: torch.Generator) -> nn.Sequential:
-    """Tanh layers."""
+def trunk(inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator) -> nn.Sequential:
+    """Linear layers, each with its activation."""
     layers: list[nn.Module] = []
     for outputs in hidden:
-        layers += [linear(inputs, outputs, math.sqrt(2.0), generator), nn.Tanh()]
+        layers += [linear(inputs, outputs, math.sqrt(2.0), generator), ACTIVATIONS[activation].module()]
         inputs = outputs
     return nn.Sequential(*layers)
 
@@ -50,14 +51,14 @@ class Layer(NamedTuple):
 
 
 class Layers:
-    """The tanh layers and linear outputs of a network, forward and backward without autograd.
+    """The hidden layers and linear outputs of a network, forward and backward without autograd.
 
     The network's parameters become views of ``flat``, their gradients lie in ``flat.grad``: one tensor each to clip
     and to give to Adam.
     """
 
     def __init__(self, trunk: nn.Sequential, outputs: Sequence[nn.Linear]):
-        hidden = linears(trunk)
+        hidden, self.activation = linears(trunk), activation_of(trunk[-1])
         parameters = [p for layer in (*hidden, *outputs) for p in (layer.weight, layer.bias)]
         sizes = [p.numel() for p in parameters]
         self.flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]), requires_grad=False)
@@ -74,7 +75,7 @@ class Layers:
         """[B, I] -> the outputs [B, O], and what ``backward`` needs: each layer's inputs."""
         inputs = [observations]
         for layer in self.hidden:
-            inputs.append(_tanh_(layer.forward(inputs[-1])))
+            inputs.append(self.activation(layer.forward(inputs[-1])))
         return [layer.forward(inputs[-1]) for layer in self.outputs], inputs
 
     def backward(self, gradients: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
@@ -85,27 +86,18 @@ class Layers:
         for layer, gradient in zip(self.outputs, gradients, strict=True):
             layer.backward(gradient, inputs[-1])
         for number in reversed(range(len(self.hidden))):
-            layer, gradient = self.hidden[number], torch.ops.aten.tanh_backward(below, inputs[number + 1])
+            layer, gradient = self.hidden[number], self.activation.backward(below, inputs[number + 1])
             layer.backward(gradient, inputs[number])
             if number:
                 below = torch.mm(gradient, layer.weight)
 
 
-def _tanh_(values: Tensor) -> Tensor:
-    """In place. numpy's is up to seven times as fast as torch's on a CPU."""
-    if values.is_cpu:
-        array = values.numpy()
-        np.tanh(array, out=array)
-        return values
-    return values.tanh_()
-
-
 class Policy(nn.Module):
     """Normalised observations [B, O] -> the parameters of the action distribution."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], head: Head, generator: torch.Generator):
+    def __init__(self, inputs: int, hidden: Sequence[int], activation: str, head: Head, generator: torch.Generator):
         super().__init__()
-        self.trunk = trunk(inputs, hidden, generator)
+        self.trunk = trunk(inputs, hidden, activation, generator)
         self.head = head
 
     def forward(self, observations: Tensor) -> Parameters:
@@ -115,9 +107,9 @@ class Policy(nn.Module):
 class Value(nn.Module):
     """Normalised observations [B, O] -> normalised values [B]."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], generator: torch.Generator):
+    def __init__(self, inputs: int, hidden: Sequence[int], activation: str, generator: torch.Generator):
         super().__init__()
-        self.trunk = trunk(inputs, hidden, generator)
+        self.trunk = trunk(inputs, hidden, activation, generator)
         self.last = linear(hidden[-1], 1, 1.0, generator)
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -138,7 +130,7 @@ class Networks(nn.Module):
             self.target = _policy(settings, spec, generator)
             self.target.load_state_dict(self.policy.state_dict())
             self.target.requires_grad_(False)
-        self.value = Value(spec.observation_size, settings["hidden"], generator)
+        self.value = Value(spec.observation_size, settings["hidden"], settings["activation"], generator)
         self.normaliser = ObservationNormaliser(spec.observation_size, settings["observation_clip"])
         self.popart = PopArt(settings["value_rate"])
 
@@ -156,7 +148,7 @@ def _policy(settings: Mapping[str, Any], spec: EnvSpec, generator: torch.Generat
     else:
         scales = settings["init_scale"], settings["min_scale"]
         head = Gaussian(width, spec.action_size, *scales, generator)
-    return Policy(spec.observation_size, settings["hidden"], head, generator)
+    return Policy(spec.observation_size, settings["hidden"], settings["activation"], head, generator)
 
 
 class Actor:
@@ -167,6 +159,7 @@ class Actor:
 
     def __init__(self, policy: Policy, normaliser: ObservationNormaliser):
         self.head, self.clip = policy.head, normaliser.clip
+        self.activation_ = activation_of(policy.trunk[-1]).array_
         self.mean, self.factor = normaliser.mean.cpu().numpy().copy(), normaliser.factor().cpu().numpy()
         self.hidden, self.outputs = (
             [(layer.weight.detach().t(), layer.bias.detach().cpu().numpy()) for layer in layers]
@@ -183,7 +176,7 @@ class Actor:
         for weight, bias in self.hidden:
             features = _product(features, weight)
             features += bias
-            np.tanh(features, out=features)
+            self.activation_(features)
         outputs = [_product(features, weight) + bias for weight, bias in self.outputs]
         return observations, *self.head.act(outputs, noise)
 

@@ -9,6 +9,8 @@ from numbers import Real
 from typing import Any
 
 from firerl import envs
+from firerl.agents.actor_critic.activations import ACTIVATIONS
+from firerl.agents.actor_critic.schedule import SCHEDULES
 from firerl.errors import SettingError, unknown
 from firerl.learner import check_multiple
 
@@ -27,12 +29,16 @@ class Settings:
     observation_clip: float = 10.0  # largest normalised observation, in standard deviations
 
     # learning
-    hidden: tuple[int, ...] = (64, 64)  # width of each tanh layer, the same for policy and value
+    hidden: tuple[int, ...] = (64, 64)  # width of each layer, the same for policy and value
+    activation: str = "tanh"  # after each layer: tanh | elu
     epochs: int = 4  # passes over an unroll
     minibatches: int = 4  # gradient steps in a pass
     discount: float = 0.99  # of one step
     gae_lambda: float = 0.95  # of the lambda-returns
-    learning_rate: float = 1e-3  # Adam, networks
+    learning_rate: float = 1e-3  # Adam, networks; where ``schedule`` begins
+    schedule: str = "fixed"  # of the rate: fixed | linear (to a hundredth) | kl (follows ``target_kl``)
+    schedule_steps: int | None = None  # linear: environment steps until the rate is at its lowest
+    target_kl: float = 0.01  # kl: how far an unroll shall move the policy, in nats
     entropy_cost: float = 0.0  # weight of the policy's entropy, in nats
     max_grad_norm: float = 1.0  # of policy and of value, each
     value_rate: float = 0.05  # share of the newest unroll in the running scale of value targets
@@ -44,15 +50,18 @@ class Settings:
     eval_interval: int | None = None  # steps between evaluations; None: two updates
 
 
+_OPEN = ("eval_interval", "schedule_steps")  # may be None, and are steps of a run, with no largest
+_CHOICES = {"activation": tuple(ACTIVATIONS), "schedule": SCHEDULES, "objective_policy": ("sample", "mean")}
 MOST = 1_000_000  # of whole numbers: what would never come to its end is a slip of the finger
 WIDEST = 65_536
 _INTEGERS = {  # smallest allowed
     "num_envs": 1, "unroll": 1, "epochs": 1, "minibatches": 1, "objective_episodes": 1, "eval_interval": 1,
+    "schedule_steps": 1,
 }  # fmt: skip
 _NUMBERS: dict[str, tuple[float | None, float]] = {  # (lowest, highest) allowed; None: just above zero
     "init_scale": (None, 10.0), "min_scale": (None, 1.0), "observation_clip": (None, math.inf),
     "discount": (0.0, 1.0), "gae_lambda": (0.0, 1.0), "learning_rate": (0.0, 1.0), "entropy_cost": (0.0, 100.0),
-    "max_grad_norm": (None, math.inf), "value_rate": (None, 1.0),
+    "max_grad_norm": (None, math.inf), "value_rate": (None, 1.0), "target_kl": (None, 100.0),
 }  # fmt: skip
 
 
@@ -82,12 +91,15 @@ class Table:
         env = _env(given.get("env", self.defaults["env"]), self.defaults["env"]["name"])
         settings = {**self.defaults, **self.tasks.get(envs.base_name(env["name"]), {}), **given, "env": env}
         for name in (*self.integers, *self.numbers):
-            if not (name == "eval_interval" and settings[name] is None):
+            if not (name in _OPEN and settings[name] is None):
                 settings[name] = self.check_value("learner", name, settings[name])
         for name, default in self.defaults.items():
             if isinstance(default, bool) and not isinstance(settings[name], bool):
                 raise SettingError(f"learner.{name}={settings[name]!r}: allowed is true or false")
         settings["hidden"] = _hidden(settings["hidden"])
+        for name, choices in _CHOICES.items():
+            if settings[name] not in choices:
+                raise unknown(f"learner.{name}", settings[name], choices)
         _check_objective(settings)
         _check_relations(settings)
         return settings
@@ -101,7 +113,7 @@ class Table:
             whole = int(float(value))
             if whole < self.integers[name]:
                 raise SettingError(f"{label}: the smallest allowed is {self.integers[name]}")
-            if whole > MOST and name != "eval_interval":
+            if whole > MOST and name not in _OPEN:
                 raise SettingError(f"{label}: the largest allowed is {MOST}")
             return whole
         if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
@@ -144,8 +156,6 @@ def _check_objective(settings: Mapping[str, Any]) -> None:
         isinstance(objective, str) and objective.startswith("info:") and len(objective) > len("info:")
     ):
         raise unknown("learner.objective", objective, ["training", "fresh", "info:<key>"])
-    if settings["objective_policy"] not in ("sample", "mean"):
-        raise unknown("learner.objective_policy", settings["objective_policy"], ["sample", "mean"])
 
 
 def _check_relations(settings: Mapping[str, Any]) -> None:
@@ -162,5 +172,7 @@ def _check_relations(settings: Mapping[str, Any]) -> None:
         raise SettingError(
             f"learner.min_scale={settings['min_scale']} must be below learner.init_scale={settings['init_scale']}"
         )
+    if settings["schedule"] == "linear" and settings["schedule_steps"] is None:
+        raise SettingError("learner.schedule='linear' needs learner.schedule_steps, the steps that the rate falls over")
     if settings["eval_interval"] is not None:
         check_multiple("learner.eval_interval", settings["eval_interval"], batch, "num_envs x unroll")

@@ -12,6 +12,7 @@ from firerl.agents.actor_critic.distributions import Array
 from firerl.agents.actor_critic.networks import Actor, Layers, Networks
 from firerl.agents.actor_critic.returns import lambda_returns
 from firerl.agents.actor_critic.rollout import Act, Unroll
+from firerl.agents.actor_critic.schedule import Schedule
 from firerl.envs import EnvSpec
 
 
@@ -24,6 +25,7 @@ class Update:
 
     algorithm = ""  # its name, for errors
     adam_eps = 1e-8
+    kls: tuple[str, ...] = ()  # which of ``names`` make up KL(pi_old || pi), for ``schedule`` "kl"
 
     def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int, device: torch.device):
         self.settings = dict(settings)  # hyperparameters are written over it
@@ -33,6 +35,7 @@ class Update:
         self.policy = Layers(self.nets.policy.trunk, self.head.layers())
         self.value = Layers(self.nets.value.trunk, [self.nets.value.last])
         self.optimiser = torch.optim.Adam(self.parameter_groups(), eps=self.adam_eps, fused=True)
+        self.schedule = Schedule()
         self.take_hyperparameters()
         self.explained = torch.zeros(())  # share of the variance of the last unroll's returns that the value foresaw
         self._actor: Actor | None = None  # None once its policy or its normaliser has changed
@@ -62,7 +65,7 @@ class Update:
 
     def take_hyperparameters(self) -> None:
         """Hyperparameters may have changed in ``settings`` since the last unroll."""
-        self.optimiser.param_groups[0]["lr"] = self.settings["learning_rate"]
+        self.optimiser.param_groups[0]["lr"] = self.settings["learning_rate"] * self.schedule.factor
 
     def end(self) -> None:
         """The gradient steps of an unroll are done, and the statistics of observations have taken it in."""
@@ -71,11 +74,13 @@ class Update:
         return {
             "networks": {name: tensor.detach().cpu().clone() for name, tensor in self.nets.state_dict().items()},
             "optimiser": optimiser_state(self.optimiser, 0),
+            "schedule": self.schedule.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.nets.load_state_dict(state["networks"])  # copies into the tensors that are there
         load_optimiser(self.optimiser, 0, state["optimiser"])
+        self.schedule.load(state["schedule"])
         self._actor = None
 
     # ---- what all share
@@ -134,7 +139,12 @@ class Update:
         self.nets.normaliser.update(unroll.raw.flatten(0, 1).to(self.device))
         self.end()
         self._actor = None
-        return {**self._metrics(torch.stack(numbers).mean(0)), "explained_variance": float(self.explained)}
+        metrics = self._metrics(torch.stack(numbers).mean(0))
+        last = torch.stack(numbers[-self.settings["minibatches"] :]).mean(0).tolist()
+        kl = sum(number for name, number in zip(self.names(), last, strict=True) if name in self.kls)
+        rate = self.settings["learning_rate"] * self.schedule.factor
+        self.schedule.move(self.settings, len(batch[0]), kl)
+        return {**metrics, "explained_variance": float(self.explained), "rate": rate}
 
     def _step(self) -> None:
         """Clip each network's gradients to their norm, then Adam on all."""

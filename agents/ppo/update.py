@@ -15,6 +15,7 @@ class Update(update.Update):
 
     algorithm = "PPO"
     adam_eps = 1e-5
+    kls = ("approx_kl",)
 
     def samples(self, unroll: Unroll) -> list[Tensor]:
         """Observations, actions, their old log-probabilities, advantages, value targets."""

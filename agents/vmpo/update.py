@@ -38,6 +38,7 @@ class Update(update.Update):
 
     def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int, device: torch.device):
         super().__init__(settings, spec, seed, device)
+        self.kls = tuple(f"kl_{kind}" for kind in kl_names(self.head))
         self.unrolls = 0  # since the target policy was last replaced
 
     def networks(self, spec: EnvSpec, seed: int) -> Networks:
@@ -95,9 +96,8 @@ class Update(update.Update):
         return torch.cat([torch.stack([loss, loss_v]), numbers, multipliers])
 
     def names(self) -> list[str]:
-        kinds = kl_names(self.head)
-        kls, alphas = [f"kl_{kind}" for kind in kinds], [f"alpha_{kind}" for kind in kinds]
-        return ["loss", "value_loss", "policy_loss", "entropy", self.head.width_name, *kls, "eta", *alphas]
+        alphas = [f"alpha_{kind}" for kind in kl_names(self.head)]
+        return ["loss", "value_loss", "policy_loss", "entropy", self.head.width_name, *self.kls, "eta", *alphas]
 
     def end(self) -> None:
         """Replace the target policy after its period."""
