@@ -84,3 +84,30 @@ def test_what_is_searched_by_default_may_change_while_it_trains(kind: type[Actor
     assert set(kind.space) <= set(kind.table.tunable) <= set(kind.settings)
     for task in kind.table.tasks:
         kind.resolve({"env": task})
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+@pytest.mark.parametrize("batch", [{"num_envs": 64}, {"num_envs": 64, "unroll": 64}, {"unroll": 7}, {"num_envs": 1}])
+def test_what_nobody_gave_follows_from_what_is_given(kind: type[ActorCritic], batch: dict):
+    for task in [*kind.table.tasks, "CartPole-v1"]:
+        usual, complete = kind.resolve({"env": task}), kind.resolve({"env": task, **batch})
+        assert kind.resolve(complete) == complete
+        unit = kind.granularity_of(complete)
+        assert unit % complete["minibatches"] == 0
+        assert usual["minibatches"] / 2 <= complete["minibatches"] <= 2 * usual["minibatches"]
+        assert kind.eval_interval_of(complete) % unit == 0
+        if usual["eval_interval"] is not None and unit < usual["eval_interval"]:
+            assert abs(complete["eval_interval"] - usual["eval_interval"]) <= unit / 2
+
+
+def test_what_is_given_never_changes():
+    assert VMPO.resolve({"env": "Ant", "num_envs": 64, "eval_interval": 32_000})["eval_interval"] == 32_000
+    for given, words in (
+        ({"eval_interval": 4000}, "learner.eval_interval=4000 is no multiple of num_envs x unroll=16000"),
+        ({"minibatches": 7}, "learner.minibatches=7 does not divide num_envs x unroll = 16000 into equal parts"),
+    ):
+        with pytest.raises(SettingError) as caught:
+            VMPO.resolve({"env": "Ant", "num_envs": 64, **given})
+        assert words in str(caught.value)
+    with pytest.raises(SettingError, match="two samples or more"):  # there is nothing to follow
+        VMPO.resolve({"env": "Ant", "num_envs": 1, "unroll": 1})

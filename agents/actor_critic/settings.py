@@ -97,6 +97,7 @@ class Table:
             if isinstance(default, bool) and not isinstance(settings[name], bool):
                 raise SettingError(f"learner.{name}={settings[name]!r}: allowed is true or false")
         settings["hidden"] = _hidden(settings["hidden"])
+        settings |= _following(settings, given)
         for name, choices in _CHOICES.items():
             if settings[name] not in choices:
                 raise unknown(f"learner.{name}", settings[name], choices)
@@ -158,15 +159,33 @@ def _check_objective(settings: Mapping[str, Any]) -> None:
         raise unknown("learner.objective", objective, ["training", "fresh", "info:<key>"])
 
 
+def _following(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a task's own settings become where they do not fit the batch that is asked for; never what is given."""
+    batch, changed = settings["num_envs"] * settings["unroll"], {}
+    if "minibatches" not in given:
+        changed["minibatches"] = _nearest_parts(batch, settings["minibatches"])[0]
+    if "eval_interval" not in given and settings["eval_interval"] is not None:
+        changed["eval_interval"] = max(round(settings["eval_interval"] / batch), 1) * batch
+    return changed
+
+
+def _nearest_parts(batch: int, parts: int) -> list[int]:
+    """The one or two numbers nearest to ``parts``, the nearest first, of equal parts of two samples or more."""
+    most = max(batch // 2, 1)
+    below = (n for n in range(min(parts, most), 0, -1) if batch % n == 0)
+    above = (n for n in range(parts + 1, min(2 * parts, most) + 1) if batch % n == 0)
+    found = [*([next(below)]), *([n] if (n := next(above, None)) else [])]
+    return sorted(found, key=lambda n: abs(n - parts))
+
+
 def _check_relations(settings: Mapping[str, Any]) -> None:
     batch = settings["num_envs"] * settings["unroll"]
     parts = settings["minibatches"]
     if batch % parts or batch // parts < 2:
-        fits = [n for n in range(1, batch // 2 + 1) if batch % n == 0] or [1]
-        near = sorted(sorted(fits, key=lambda n: abs(n - parts))[:2])
+        near = " or ".join(map(str, sorted(_nearest_parts(batch, parts))))
         raise SettingError(
             f"learner.minibatches={parts} does not divide num_envs x unroll = {batch} into equal parts of two "
-            f"samples or more: the nearest are {' and '.join(map(str, near))}"
+            f"samples or more: try {near}"
         )
     if settings["min_scale"] >= settings["init_scale"]:
         raise SettingError(

@@ -1,0 +1,228 @@
+"""What an agent's settings give over millions of steps: one factor at a time, judged by late returns.
+
+    python benchmarks/horizon.py                       every run that is missing; a day; goes on where it was killed
+    python benchmarks/horizon.py --table               the tables alone, from benchmarks/results/horizon.jsonl
+    python benchmarks/horizon.py --quick               half a minute: 28,000 steps of Hopper in two parts; keeps none
+    chrt -i 0 nice -n 19 python benchmarks/horizon.py --processes 2       takes only time that nobody else wants
+    python benchmarks/horizon.py --tasks Humanoid --names walks "kl rate" --seeds 100 101 --steps 4000000
+
+Choosing by returns after 400,000 steps is greedy: what wins early may never walk. So nothing is dropped here before a
+million steps, and no run below two million chooses a default of Humanoid. Seeds are 100 and up: those below are for
+reports. Every finished run is a line of the results, with its complete settings, its commit, and curves of the return,
+the scale of exploration, KL, eta, alphas and explained variance. A training return is the mean over the episodes that
+ended in the 50,000 steps before; the mean action plays 20 whole fresh episodes every million steps and at the end. A
+run that was killed goes on from its last state under ``--work``, and so does a longer one; one that is there is never
+computed again.
+
+The last line is JSON: for each task and name the median over seeds of the mean action's return at the last step that
+all its seeds have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import horizon_runs
+import numpy as np
+from horizon_runs import Row, label, training_return
+from results_file import append, read
+from training_runs import AGENTS, settings_of
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "horizon.jsonl"
+MARKS = (100_000, 200_000, 400_000, 600_000, 1_000_000, 1_200_000, 1_600_000, 2_000_000, 3_000_000, 4_000_000)
+SHOWN = ("return", "length", "scale", "kl_mu", "kl_sigma", "eta", "alpha_mu", "alpha_sigma", "explained_variance")
+
+WALKS: dict[str, Any] = {  # the first that walked: what each factor is changed from
+    "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
+    "init_scale": 1.0, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 1e-4,
+}  # fmt: skip
+BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete, so that they stay what they were
+    "num_envs": 20, "unroll": 50, "hidden": [128, 128], "epochs": 4, "minibatches": 4, "learning_rate": 3e-4,
+    "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3,
+}  # fmt: skip
+FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
+    "walks": {},
+    "kl rate": {"schedule": "kl", "target_kl": 0.02},
+    "linear rate": {"schedule": "linear", "schedule_steps": 4_000_000},
+    "elu": {"activation": "elu"},
+    "wide": {"hidden": [512, 256, 128]},
+    "256-256": {"hidden": [256, 256]},
+    "128-128": {"hidden": [128, 128]},
+    "batch of 20 x 50": {"num_envs": 20, "unroll": 50},
+    "epochs 10": {"epochs": 10},
+    "8 minibatches": {"minibatches": 8},
+    "lambda .9": {"gae_lambda": 0.9},
+    "discount .98": {"discount": 0.98},
+    "eps_eta .3": {"eps_eta": 0.3},
+    "eps_eta .03": {"eps_eta": 0.03},
+    "mean's bound .05": {"eps_alpha_mu": 0.05},
+    "scale's bound 5e-4": {"eps_alpha_sigma": 5e-4},
+    "scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
+    "first scale .7": {"init_scale": 0.7},
+    "no control variate": {"control_variate": False},
+}
+PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the batch of WALKS
+    "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
+    "init_scale": 1.0, "entropy_cost": 0.0, "max_grad_norm": 1.0,
+}  # fmt: skip
+NARROW = {"init_scale": 0.3, "eps_alpha_sigma": 3e-4}
+Arm = tuple[str, dict[str, Any]]
+STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most telling first
+    "Humanoid": {
+        "before": ("vmpo", BEFORE),
+        **{name: ("vmpo", {**WALKS, **change}) for name, change in FACTORS.items()},
+        "ppo": ("ppo_firerl", PPO),
+        "ppo, kl rate": ("ppo_firerl", {**PPO, "schedule": "kl", "target_kl": 0.01}),
+    },
+    **{
+        task: {
+            "walks": ("vmpo", WALKS),
+            "walks, narrow": ("vmpo", {**WALKS, **NARROW}),
+            "ppo": ("ppo_firerl", PPO),
+            "ppo, narrow": ("ppo_firerl", {**PPO, "init_scale": 0.3}),
+        }
+        for task in ("HalfCheetah", "Walker2d", "Hopper", "Ant")
+    },
+}
+
+
+def jobs(tasks: Iterable[str], names: Sequence[str], seeds: Iterable[int], steps: int) -> list[Row]:
+    """Seed by seed; all names where none are given."""
+    return [
+        {"task": task, "name": name, "arm": arm, "seed": seed, "steps": steps, "given": given}
+        for seed in seeds
+        for task in tasks
+        for name, (arm, given) in STUDY[task].items()
+        if not names or name in names
+    ]
+
+
+def key(run: Row) -> str:
+    """What makes two runs the same: of a job, or of a row. A setting that a row does not know stood at its default."""
+    settings = {**AGENTS[run["arm"]].settings, **(run["settings"] if "settings" in run else settings_of(run))}
+    return json.dumps([settings, *(run[name] for name in ("arm", "task", "seed"))], sort_keys=True, default=list)
+
+
+def longest(rows: Iterable[Row]) -> dict[str, Row]:
+    """Of the runs that are the same but for their length."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row["steps"] >= best.get(key(row), {"steps": 0})["steps"]:
+            best[key(row)] = row
+    return best
+
+
+def run_all(wanted: Sequence[Row], results: Path, work: Path, processes: int) -> None:
+    """Run what is missing; each finished run is a line at once."""
+    there = longest(read(results))
+    left = [job for job in wanted if there.get(key(job), {"steps": 0})["steps"] < job["steps"]]
+    tell(f"{len(wanted) - len(left)} of {len(wanted)} runs are there already")
+    begun = time.time()
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
+        for number, row in enumerate(pool.imap_unordered(partial(horizon_runs.run, work=work, tell=tell), left), 1):
+            append(results, row)
+            ahead = (time.time() - begun) / number * (len(left) - number) / 60
+            tell(f"{number} of {len(left)}: {label(row)} ended at {row['played'][-1]['return']}; {ahead:.0f} min to go")
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def groups(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Runs of the same task and name, by seed."""
+    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in sorted(longest(rows).values(), key=lambda row: (row["task"], row["seed"])):
+        found[row["task"], row["name"]].append(row)
+    return found
+
+
+def returns_table(rows: Iterable[Row]) -> list[str]:
+    """Training returns at the marks, a line a run, and the mean action's."""
+    heads = [f"{mark / 1e6:g}M" for mark in MARKS]
+    lines = [f"| task | settings | seed | {' | '.join(heads)} | mean action | s |", "|---|---|--:|" + "--:|" * 12]
+    for (task, name), some in groups(rows).items():
+        for row in some:
+            values = [training_return(row, mark) for mark in MARKS]
+            cells = [f"{value:,.0f}" if value is not None else "" for value in values]
+            played = ", ".join(f"{p['return']:,.0f} @{p['steps'] / 1e6:.2g}M" for p in row["played"])
+            lines.append(f"| {task} | {name} | {row['seed']} | {' | '.join(cells)} | {played} | {row['seconds']:,} |")
+    return lines
+
+
+def curve_table(row: Row, every: int = 200_000) -> list[str]:
+    """What a run's numbers were on the way."""
+    shown = [name for name in SHOWN if any(name in point for point in row["curve"])]
+    lines = [f"{label(row)}", f"| steps | {' | '.join(shown)} |", "|--:|" + "--:|" * len(shown)]
+    before = 0
+    for point in row["curve"]:
+        if horizon_runs.passes(before, point["steps"], every):
+            cells = [f"{point[name]:.4g}" if name in point else "" for name in shown]
+            lines.append(f"| {point['steps']:,} | {' | '.join(cells)} |")
+        before = point["steps"]
+    return lines
+
+
+def summary(rows: Iterable[Row]) -> dict[str, float]:
+    """<task> <name> <millions of steps>M: the mean action's return where all seeds have played, median over them."""
+    figures = {}
+    for (task, name), some in groups(rows).items():
+        marks = [{round(p["steps"] / 1e6, 1): p["return"] for p in row["played"]} for row in some]
+        common = set.intersection(*map(set, marks))
+        if common:
+            last = max(common)
+            figures[f"{task} {name} {last:g}M"] = round(float(np.median([mark[last] for mark in marks])), 1)
+    return figures
+
+
+def quick() -> list[Row]:
+    """A run, and the same for longer, which goes on from there."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder) / "horizon.jsonl"
+        for steps in (12_000, 28_000):
+            run_all(jobs(["Hopper"], ["walks"], [100], steps), results, Path(folder), 1)
+        return read(results)
+
+
+def main() -> None:
+    """Run what is missing, print the tables and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="28,000 steps of Hopper; keeps no results")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    parser.add_argument("--curves", action="store_true", help="a table of every run's curves besides")
+    parser.add_argument("--tasks", nargs="+", choices=STUDY, default=list(STUDY))
+    parser.add_argument("--names", nargs="+", default=[], help="settings of the study; all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[100, 101, 102], help="100 and up")
+    parser.add_argument("--steps", type=int, default=2_000_000)
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, one core each")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="a file of JSON lines")
+    parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "horizon", help="states of unfinished runs")
+    options = parser.parse_args()
+    if any(seed < 100 for seed in options.seeds):
+        parser.error("--seeds: seeds below 100 are for reports, not for choosing")
+    known = {name for task in options.tasks for name in STUDY[task]}
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"--names: {', '.join(unknown)} is none of {', '.join(sorted(known))}")
+    wanted = jobs(options.tasks, options.names, options.seeds, options.steps)
+    if not (options.quick or options.table):
+        run_all(wanted, options.results, options.work, options.processes)
+    rows = quick() if options.quick else read(options.results)
+    print("\n".join(returns_table(rows)))
+    for row in longest(rows).values() if options.curves else ():
+        print("\n" + "\n".join(curve_table(row)))
+    print(json.dumps(summary(rows)))
+
+
+if __name__ == "__main__":
+    main()
