@@ -74,7 +74,14 @@ def test_actions_stay_within_bounds_that_are_finite(tmp_path: Path) -> None:
     from firerl.envs import EnvSpec
 
     spec = EnvSpec("t", "t-v0", 2, False, 3, 0, (-1.0, -np.inf, 2.0), (3.0, 0.5, np.inf), None)
-    settings = {"hidden": [4], "init_scale": 0.3, "min_scale": 0.01, "observation_clip": 10.0, "value_rate": 0.1}
+    settings = {
+        "hidden": [4],
+        "activation": "tanh",
+        "init_scale": 0.3,
+        "min_scale": 0.01,
+        "observation_clip": 10.0,
+        "value_rate": 0.1,
+    }
     nets = Networks(settings, spec, 0)
     nets.policy.head.mean.weight.data *= 1000
     module = ActingModule(nets.policy, nets.normaliser, spec)
