@@ -18,10 +18,10 @@ from typing import Any, cast
 
 from firerl import origins
 from firerl.clock import Clock
-from firerl.controller import Controller, advance, creates, no_verdict, obituary
+from firerl.controller import Controller, advance, creates, obituary, sorted_out
 from firerl.engine.base import AsynchronousEngine, Create, Done, Engine, Interval, Load, MachineFailure, Saved
-from firerl.engine.suspects import DIED, Suspects
-from firerl.errors import FirerlError, PopulationDied
+from firerl.engine.suspects import Suspects
+from firerl.errors import PopulationDied, SettingError
 from firerl.evolution.population import Report, State, Worker, extinct, member_steps
 from firerl.origins import Origin, Place
 from firerl.progress import Round
@@ -79,9 +79,10 @@ class AsyncController(Controller):
         step = state.workers[outcome.worker].step + self.setup.eval_interval
         report = Report(outcome.worker, step, outcome.objective, outcome.metrics, outcome.failure)
         state, decisions = self.algorithm.decide(self.setup, self.settings, state, [report])
-        if extinct(state) and report.failure == DIED:
-            raise FirerlError(no_verdict(step, [report]))
-        return state, Point([report], decisions)
+        point = Point([report], decisions)
+        if extinct(state):
+            self._check_final(max(member_steps(state)) >= self.setup.ready_interval, [point])
+        return state, point
 
     def spent(self, seconds: float) -> None:
         """So much of the run's time has been committed."""
@@ -115,7 +116,10 @@ class _Session:
         """The members' learners, and their states in files: they may be copied before they report."""
         members = creates(self.config, self.store, self.generation.state)
         self.engine.create(self.controller.suspects.marked(members, 0))
-        saved = self.engine.save(self.store.checkpoints, "g000000", [order.worker for order in members])
+        answers = self.engine.save(self.store.checkpoints, "g000000", [order.worker for order in members])
+        saved, failed = sorted_out(answers)  # who has failed is built again, and then fails by a report
+        if failed and not saved:
+            raise SettingError(f"the state of worker {min(failed)} cannot be saved: {failed[min(failed)].told}")
         self.files = {s.name: _file(Place(s.worker, 0), s) for s in saved}
         self.there = {s.worker for s in saved}
 
@@ -172,7 +176,7 @@ class _Session:
         self._commit(done.saved, state, point)
         self.clock.add("save", self.engine.now() - decided)
         if extinct(state):
-            raise PopulationDied(obituary(state, [point]))
+            raise PopulationDied(obituary([point]))
         self._tell(state, point)
 
     def _commit(self, saved: Saved | None, state: State, point: Point) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from firerl import results
 from firerl.clock import Clock
 from firerl.config import RunConfig, setup_of, window_of
-from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Transfer
+from firerl.engine.base import Advance, Create, Engine, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.suspects import DIED, Suspects
-from firerl.errors import FirerlError, PopulationDied
+from firerl.errors import FirerlError, PopulationDied, SettingError
 from firerl.evolution import find
 from firerl.evolution.population import (
     Copy,
@@ -131,18 +132,22 @@ class Controller:
         while True:
             clock.begin_round()
             reports = self._advance(engine, state, clock)
+            self.step = step = max(report.step for report in reports)
+            saved: list[Saved] = []
+            if ready := step % self.setup.ready_interval == 0:
+                with clock.part("save"):
+                    saved, reports = self._save(engine, generation, state, reports)
             with clock.part("decide"):
                 state, decisions = self.algorithm.decide(self.setup, self.settings, state, reports)
             points.append(Point(reports, decisions))
-            self.step = step = max(report.step for report in reports)
             died = extinct(state)
-            if died and (killers := [r for p in points for r in p.reports if r.failure == DIED]):
-                raise FirerlError(no_verdict(step, killers))
-            if ready := died or step % self.setup.ready_interval == 0:
-                with clock.part("save"):
-                    generation = self._commit(engine, generation, step, points, state, clock)
             if died:
-                raise PopulationDied(obituary(state, points))
+                self._check_final(generation.number > 0, points)
+            if ready or died:
+                with clock.part("save"):
+                    generation = self._commit(generation, step, points, state, saved, clock)
+            if died:
+                raise PopulationDied(obituary(points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
                 if ready and step < self.config.steps:
@@ -171,19 +176,70 @@ class Controller:
 
     def _note_failure(self, outcome: Outcome, state: State) -> None:
         if outcome.failure is not None:
+            who = f"worker {outcome.worker}"
             step = state.workers[outcome.worker].step
-            self.store.log_failure(f"worker {outcome.worker} after step {step}: {outcome.traceback}")
-            self.observer.note(f"worker {outcome.worker} failed after step {step}: {outcome.failure}")
+            self.store.log_failure(f"{who} after step {step}: {outcome.traceback}")
+            log = self.store.run_dir / "failures.log"
+            self.observer.note(f"{who} failed after step {step}: {outcome.told or outcome.failure}; see {log}")
+
+    def _save(
+        self, engine: Engine, previous: Generation, state: State, reports: Sequence[Report]
+    ) -> tuple[list[Saved], list[Report]]:
+        """The states in files, and the reports: who cannot be saved has failed at this point.
+
+        Raises SettingError where nobody can be saved: no result of evolution, but a learner to be mended.
+        """
+        self.store.make_room()
+        prefix = f"g{previous.number + 1:06d}"
+        saved, failed = sorted_out(engine.save(self.store.checkpoints, prefix, [w.id for w in state.workers]))
+        reporting = {report.worker for report in reports}
+        if idle := failed.keys() - reporting:  # evaluators: what they are is of no use any more, but have a stream
+            engine.create([self._anew(worker, state) for worker in sorted(idle)])
+            again, still = sorted_out(engine.save(self.store.checkpoints, prefix, sorted(idle)))
+            saved, failed = [*saved, *again], {**{w: o for w, o in failed.items() if w not in idle}, **still}
+        if failed and (not saved or failed.keys() - reporting):
+            raise SettingError(f"the state of worker {min(failed)} cannot be saved: {failed[min(failed)].told}")
+        for outcome in failed.values():
+            self._note_failure(outcome, state)
+        told = [
+            replace(r, objective=None, metrics={}, failure=failed[r.worker].failure) if r.worker in failed else r
+            for r in reports
+        ]
+        return saved, told
+
+    def _anew(self, worker: int, state: State) -> Create:
+        seed = integer_seed(self.setup.seed, Purpose.LEARNER, worker, self.step)
+        return Create(worker, state.workers[0].hyperparameters, seed)
 
     def _commit(
-        self, engine: Engine, previous: Generation, step: int, points: Sequence[Point], state: State, clock: Clock
+        self,
+        previous: Generation,
+        step: int,
+        points: Sequence[Point],
+        state: State,
+        saved: Sequence[Saved],
+        clock: Clock,
     ) -> Generation:
-        number = previous.number + 1
-        self.store.make_room()
-        saved = engine.save(self.store.checkpoints, f"g{number:06d}", [w.id for w in state.workers])
-        files = {s.worker: File(s.worker, number, s.name, s.size, s.sha256) for s in saved}
+        files = {s.worker: File(s.worker, previous.number + 1, s.name, s.size, s.sha256) for s in saved}
         best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)
         return self.store.commit(previous, step, points, state, list(files.values()), best, clock.since_last())
+
+    def _check_final(self, begun: bool, points: Sequence[Point]) -> None:
+        """Raise where a dead population is no generation: a resume must be able to leave each.
+
+        Where processes die or learners raise, what they stand on may be to blame, data or a machine; before the first
+        ready (not ``begun``) nothing is final.
+        """
+        last = points[-1].reports
+        step = max(report.step for report in last)
+        if killers := [r for p in points for r in p.reports if r.failure == DIED]:
+            raise FirerlError(no_verdict(step, killers))
+        kinds = {report.failure for report in last} - {None}
+        if begun and kinds <= {"NaN", "infinity"}:
+            return
+        told = obituary(points)
+        self.store.note(f"not committed: {told}")
+        raise PopulationDied(f"{told}. That is not kept: a resume tries again from the last generation")
 
     def _stopped(self, generation: Generation) -> str:
         """Why the run ends with this generation; "" if it goes on."""
@@ -287,7 +343,13 @@ def no_verdict(step: int, killers: Sequence[Report]) -> str:
     )
 
 
-def obituary(state: State, points: Sequence[Point]) -> str:
+def sorted_out(answers: Sequence[Saved | Outcome]) -> tuple[list[Saved], dict[int, Outcome]]:
+    """What an engine's ``save`` has returned: the files, and by worker who has failed."""
+    failed = {answer.worker: answer for answer in answers if isinstance(answer, Outcome)}
+    return [answer for answer in answers if isinstance(answer, Saved)], failed
+
+
+def obituary(points: Sequence[Point]) -> str:
     last = [r for r in points[-1].reports if r.failure is not None]
     kinds = ", ".join(sorted({str(r.failure) for r in last})) or "failures"
     return f"no healthy member is left in P1 at step {points[-1].reports[0].step} ({kinds}); see failures.log"

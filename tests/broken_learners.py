@@ -238,3 +238,38 @@ class Lacks(Learner):
     def set_hyperparameters(self, values: Any) -> None: ...
     def train(self, steps: int) -> Any: ...
     def state(self) -> Any: ...
+
+
+class RefusesLargeSeeds(Good):
+    """As libraries do that take C's int."""
+
+    def __init__(self, settings: Any, hyperparameters: Any, seed: int, device: str):
+        if seed >= 2**31:
+            raise ValueError("a seed above 2^31")
+        super().__init__(settings, hyperparameters, seed, device)
+
+
+class SeedsLegacyGenerators(Good):
+    """With the seeds that it is given."""
+
+    def __init__(self, settings: Any, hyperparameters: Any, seed: int, device: str):
+        super().__init__(settings, hyperparameters, seed, device)
+        np.random.seed(seed)  # noqa: NPY002
+
+    def evaluate(self, seed: int) -> float:
+        np.random.seed(seed)  # noqa: NPY002
+        return super().evaluate(seed)
+
+
+class NoFloats(Good):
+    """Weights of which none can be NaN."""
+
+    def state(self) -> dict[str, Any]:
+        state = super().state()
+        return {
+            "weights": {name: value.tolist() for name, value in state["weights"].items()},
+            "stream": state["stream"],
+        }
+
+    def load(self, weights: Any = None, stream: Any = None) -> None:
+        super().load(weights and {name: np.array(value) for name, value in weights.items()}, stream)

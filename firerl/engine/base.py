@@ -95,6 +95,7 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     failure: str | None = None  # the exception's type, "NaN", "infinity" or "died"
     traceback: str | None = None  # for people; not part of the journal
+    told: str = ""  # the failure in one line, for people
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     begun_seconds: float = 0.0  # of train_seconds, in the process that has begun an interval for another to finish
@@ -188,8 +189,10 @@ class Engine(Protocol):
     def weights(self, worker: int) -> Any:
         """The weights half of a worker's state, on the CPU."""
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        """Write both halves of the named workers' states to ``<folder>/<prefix>-w<worker>.pt``, durably."""
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
+        """Write the named workers' states to ``<folder>/<prefix>-w<worker>.pt``, durably; by worker id.
+
+        One whose state cannot be saved has failed: in its place comes an Outcome that tells it."""
 
     def balance(self) -> int:
         """Move workers to other processes, or let two share one, where the speeds that were measured since the last

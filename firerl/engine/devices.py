@@ -125,17 +125,18 @@ def prepare(device: str, deterministic: bool) -> None:
         raise SettingError(f"engine.devices: {device} does not work here: {' '.join(str(error).split())}") from error
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device's memory was too small, in the words of PyTorch, cuBLAS or cuDNN."""
+def is_out_of_memory(error: BaseException, said: str) -> bool:
+    """Whether a device's memory was too small, in the words of PyTorch, cuBLAS or cuDNN; ``said`` is its text."""
     import torch
 
-    alloc_failed = isinstance(error, RuntimeError) and "STATUS_ALLOC_FAILED" in str(error)
+    alloc_failed = isinstance(error, RuntimeError) and "STATUS_ALLOC_FAILED" in said
     return alloc_failed or isinstance(error, torch.OutOfMemoryError)
 
 
-def is_broken(error: BaseException) -> bool:
-    """Whether CUDA failed in a way after which nothing works in this process, whoever is to blame."""
-    return isinstance(error, RuntimeError) and str(error).startswith("CUDA error")
+def is_broken(error: BaseException, said: str) -> bool:
+    """Whether CUDA failed in a way after which nothing works in this process, whoever is to blame; ``said`` is its
+    text."""
+    return isinstance(error, RuntimeError) and said.startswith("CUDA error")
 
 
 def memory_advice(built: int, settings: Mapping[str, Any]) -> str:

@@ -11,11 +11,12 @@ from typing import IO, Any
 
 from firerl.engine import chunks
 from firerl.engine.base import Advance, LearnerSpec
-from firerl.engine.failures import raise_if_the_machine_failed
-from firerl.learner import Learner, Stack
+from firerl.engine.failures import Failure, failure_of, raise_if_the_machine_failed
+from firerl.engine.global_generators import Isolated
+from firerl.learner import Stack
 from firerl.storage import checkpoint
 
-Dump = Callable[[int], bytes]  # the state of a worker
+Dump = Callable[[int], bytes | Failure]  # the state of a worker
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Trained:
 class Groups:
     """The groups of one process; ``LearnerSpec.stacked`` says how many workers with consecutive ids each has.
 
-    A group computes all its slots whoever trains, so that what becomes of a worker does not depend on the others.
+    A group computes all its slots whoever trains, so that what becomes of a worker does not depend on the others. What
+    it draws from global generators comes from those of the first that trains.
     """
 
     spec: LearnerSpec
@@ -45,7 +47,7 @@ class Groups:
             split.setdefault((order.worker // self.spec.stacked, order.steps), []).append(order)
         yield from split.values()
 
-    def train(self, orders: Sequence[Advance], learners: Mapping[int, Learner], dump: Dump) -> dict[int, Trained]:
+    def train(self, orders: Sequence[Advance], learners: Mapping[int, Isolated], dump: Dump) -> dict[int, Trained]:
         """Train the workers of these orders that have a learner. {}: each is as before, to train for itself.
 
         That is where the group raises: only so it shows whose exception it is. Their states wait in a file meanwhile,
@@ -53,26 +55,31 @@ class Groups:
         """
         size, steps = self.spec.stacked, orders[0].steps
         group = orders[0].worker // size
-        workers = sorted(order.worker for order in orders if order.worker in learners)
-        if not workers:
-            return {}
-        members = [learners[w] if w in workers else None for w in range(group * size, (group + 1) * size)]
+        slots = range(group * size, (group + 1) * size)
         with TemporaryFile(prefix="firerl-group-") as before:
-            lengths = {worker: before.write(dump(worker)) for worker in workers}
+            lengths = {}
+            for worker in sorted(order.worker for order in orders if order.worker in learners):
+                if not isinstance(state := dump(worker), Failure):
+                    lengths[worker] = before.write(state)
+            if not (workers := list(lengths)):
+                return {}
+            members = [learners[w].learner if w in workers else None for w in slots]
             begun = time.perf_counter()
             try:
-                parts, failed = _train(self._stack(group), members, chunks.sizes(steps, self.spec.chunk))
-            except (Exception, SystemExit) as error:
+                with learners[workers[0]].together():
+                    parts, failed = _train(self._stack(group), members, chunks.sizes(steps, self.spec.chunk))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # anybody's code
                 raise_if_the_machine_failed(error, f"the group of workers {workers}", self.device)
                 self._stacks.pop(group, None)
-                told = " ".join(f"{type(error).__name__}: {error}".split())
+                told = failure_of(error).line
                 warnings.warn(
-                    f"workers {workers} trained as one and raised {told:.200}: each trains for itself", stacklevel=2
+                    f"workers {workers} trained as one and raised {told}: each trains for itself", stacklevel=2
                 )
                 return _put_back(before, lengths, learners)
         share = (time.perf_counter() - begun) / len(workers)
-        slots = {worker: worker - group * size for worker in workers}
-        return {worker: Trained(parts[slot], failed.get(slot), share) for worker, slot in slots.items()}
+        return {w: Trained(parts[slot], failed.get(slot), share) for slot, w in enumerate(slots) if w in workers}
 
     def leave(self, worker: int) -> None:
         """The group of ``worker`` trains in another process from now on."""
@@ -106,14 +113,16 @@ def _train(
     return parts, failed
 
 
-def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[int, Learner]) -> dict[int, Trained]:
+def _put_back(before: IO[bytes], lengths: Mapping[int, int], learners: Mapping[int, Isolated]) -> dict[int, Trained]:
     """Give every worker its state again; one that does not take it has failed."""
     failed = {}
     before.seek(0)
     for worker, length in lengths.items():
         try:
             learners[worker].load(**checkpoint.loads(before.read(length)))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # anybody's code
             raise_if_the_machine_failed(error, f"worker {worker}")
             failed[worker] = Trained((), error, 0.0)
     return failed

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import isfinite, isnan
 from pathlib import Path
 from typing import Any
@@ -29,57 +28,29 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
-from firerl.engine.failures import raise_if_the_machine_failed
+from firerl.engine.failures import Failure, cause_of, failure_of, raise_if_the_machine_failed
+from firerl.engine.global_generators import Isolated
 from firerl.engine.groups import Groups, Trained
+from firerl.engine.parcels import Begun, Parcel
 from firerl.engine.placement import device_of
 from firerl.engine.returned import metrics_of, objective_of
 from firerl.engine.roster import Roster
 from firerl.engine.suspects import DIED
 from firerl.engine.threads import one_thread
 from firerl.errors import RunFolderError, SettingError
-from firerl.learner import Learner
 from firerl.storage import checkpoint, durable, files
 
 NEXT = "next"  # how the file of a report begins that no commit knows yet
 Read = Callable[[Path], Any]  # the contents of a checkpoint
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A learner's own failure, as its Outcome tells it."""
-
-    kind: str  # the exception's type, "NaN", "infinity" or "died"
-    text: str  # the traceback
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A worker on its way to another process: both halves of its state as a checkpoint's bytes, and what to build its
-    learner with; or the failure that it has yet to tell."""
-
-    worker: int
-    state: bytes | Failure
-    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Begun:
-    """A worker on its way to the process that finishes its interval, and what its first chunks have given."""
-
-    parcel: Parcel | None  # None: it stays where it is, since it cannot be packed in the middle of an interval
-    parts: Sequence[tuple[int, chunks.Metrics]]  # of each chunk: steps, metrics
-    train_seconds: float
-    pack_seconds: float
-
-
 class Host:
     """Learners by worker, on one device. Its methods are an engine's, for the workers that live here.
 
-    Whatever a learner raises in its own call is that learner's failure (but KeyboardInterrupt is the user's, and
-    MachineError, lack of memory and a broken device are the machine's: MachineFailure). The learner is dropped, and its
-    next Advance tells the failure. Where a learner's ``state()`` is the trouble the run cannot be saved, which is a
-    SettingError.
+    Whatever a learner raises in its own call is that learner's failure, also where its state cannot be saved (but
+    KeyboardInterrupt is the user's, and MachineError, lack of memory, a broken device, and data that is out of reach
+    while learners are built are the machine's: MachineFailure). The learner is dropped, and its next Advance tells the
+    failure.
 
     ``at_work`` hears which workers are computed from now on: who was at work when the process died.
     """
@@ -98,6 +69,7 @@ class Host:
         on_gpu = devices.type_of(self._device) != "cpu"
         self._learners = Roster(self._construct, self._pack, spec.workers_per_device, collect=on_gpu)
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
+        self._buildable: tuple[Mapping[str, Any], int] | None = None  # what a learner has been built with
         self._groups = Groups(spec, self._device)
         one_thread()
         devices.prepare(self._device, spec.deterministic)
@@ -107,13 +79,13 @@ class Host:
         for order in orders:
             self._at_work([order.worker])
             if order.died is not None:
-                self._fail(order.worker, Failure(DIED, order.died))
+                self._fail(order.worker, _died(order.died))
                 continue
             weights = None if order.weights is None else read(order.weights)
             self._build(order.worker, order.hyperparameters, order.seed)
             if weights is not None and order.worker not in self._failures:
                 learner = self._learner(order.worker)
-                with self._own_call(order.worker):
+                with self._own_call(order.worker, building=True):
                     learner.load(weights=weights)
                     learner.set_hyperparameters(dict(order.hyperparameters))  # as after every copy of weights
 
@@ -123,7 +95,7 @@ class Host:
         for order in orders:
             self._at_work([order.worker])
             state = read(order.path)
-            if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
+            if not isinstance(state, dict) or set(state) | {"globals"} != {"weights", "stream", "globals"}:
                 raise RunFolderError(f"checkpoint {order.path} does not hold a learner's weights and stream")
             self._build(order.worker, order.hyperparameters, order.seed)
             if order.worker not in self._failures:
@@ -135,7 +107,7 @@ class Host:
         """Train and evaluate, one worker or group after the other; what came of each at its end."""
         for order in orders:
             if order.died is not None:
-                self._fail(order.worker, Failure(DIED, order.died))
+                self._fail(order.worker, _died(order.died))
         orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
             self._at_work([order.worker for order in together])
@@ -150,10 +122,7 @@ class Host:
         start = time.perf_counter()
         parts = self._first_chunks(order, count)  # whose reference to the learner has gone when it is given away
         trained = time.perf_counter()
-        try:
-            [parcel] = self.give([order.worker])
-        except SettingError:  # at the end of its interval it may be another one, or may have failed
-            return Begun(None, parts, trained - start, 0.0)
+        [parcel] = self.give([order.worker])
         return Begun(parcel, parts, trained - start, time.perf_counter() - trained)
 
     def _first_chunks(self, order: Advance, count: int) -> list[tuple[int, chunks.Metrics]]:
@@ -177,8 +146,9 @@ class Host:
     def interval(self, order: Interval) -> Done:
         """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
         outcome = self.become_and_advance(order)
-        saved = self.save(order.folder, NEXT, [order.advance.worker])
-        return Done(outcome, saved[0] if saved else None)
+        for saved in self.save(order.folder, NEXT, [order.advance.worker]):
+            return Done(outcome, saved) if isinstance(saved, Saved) else Done(saved, None)
+        return Done(outcome, None)
 
     def become_and_advance(self, order: Interval, read: Read = checkpoint.read) -> Outcome:
         """An interval but for the saving. Raises as ``create`` and ``load``."""
@@ -217,7 +187,7 @@ class Host:
         for order, weights in orders:
             self._at_work([order.target])
             if order.died is not None:
-                self._fail(order.target, Failure(DIED, order.died))
+                self._fail(order.target, _died(order.died))
                 continue
             if isinstance(weights, Failure):
                 self._fail(order.target, weights)
@@ -227,19 +197,21 @@ class Host:
             if order.target not in self._failures:
                 learner = self._learner(order.target)
                 received = None if weights is None else checkpoint.loads(weights)
-                with self._own_call(order.target):
+                with self._own_call(order.target, building=True):
                     if order.moves:
                         learner.load(weights=received)
                     # After load, since the donor's optimiser may have brought the donor's learning rate.
                     learner.set_hyperparameters(dict(order.hyperparameters))
                     self._learners.retuned(order.target, order.hyperparameters)
 
-    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """Both halves of the states of those of ``workers`` that have a learner, as a checkpoint's bytes."""
+    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes | Outcome]]:
+        """The whole states of those of ``workers`` that have a learner, as a checkpoint's bytes, or what tells that
+        this one has failed at it."""
         for worker in workers:
             if worker in self._learners:
                 self._at_work([worker])
-                yield worker, self._dump(worker)
+                state = self._dump(worker)
+                yield worker, self._tell_failure(worker) if isinstance(state, Failure) else state
 
     def give(self, workers: Sequence[int]) -> list[Parcel]:
         """Those of ``workers`` that have a learner, or a failure to tell; here they are forgotten."""
@@ -250,8 +222,10 @@ class Host:
             if worker in self._failures:
                 parcels.append(Parcel(worker, self._failures.pop(worker)))
             elif worker in self._learners:
-                parcels.append(Parcel(worker, self._dump(worker), *self._learners.recipe(worker)))
+                recipe = self._learners.recipe(worker)
+                parcels.append(Parcel(worker, self._dump(worker), *recipe))
                 self._learners.drop(worker, collect=True)
+                self._failures.pop(worker, None)
         return parcels
 
     def take(self, parcels: Sequence[Parcel]) -> None:
@@ -267,10 +241,14 @@ class Host:
                     self._learner(parcel.worker).load(**checkpoint.loads(parcel.state))
             self._check_loaded(parcel.worker)
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        """Write the states of those of ``workers`` that have a learner. Raises OSError where the disk fails."""
-        saved = []
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
+        """Write the states of those of ``workers`` that have a learner; who fails at it is told. Raises OSError where
+        the disk fails."""
+        saved: list[Saved | Outcome] = []
         for worker, data in self.states(workers):
+            if isinstance(data, Outcome):
+                saved.append(data)
+                continue
             name = f"{prefix}-w{worker}.pt"
             if self._durable:
                 files.write(folder / name, data)
@@ -283,13 +261,28 @@ class Host:
         self._failures.pop(worker, None)
         self._learners.drop(worker)
         self._learners.make_room()
-        with self._own_call(worker):
+        with self._own_call(worker, building=True):
             self._learners.add(worker, hyperparameters, seed)
+            self._buildable = (hyperparameters, seed)
+        if worker in self._failures and self._buildable is not None:
+            self._check_surroundings(worker)
 
-    def _construct(self, hyperparameters: Mapping[str, Any], seed: int) -> Learner:
+    def _check_surroundings(self, worker: int) -> None:
+        """Raise MachineFailure where a learner cannot be built any more that could be before: then ``worker`` has met
+        the same (data that is out of reach, say), and is not to blame."""
+        values, seed = self._buildable  # type: ignore[misc]
+        try:
+            self._construct(values, seed)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # anybody's code
+            self._buildable = None
+            raise MachineFailure(f"no learner can be built any more: {failure_of(error).line}") from error
+
+    def _construct(self, hyperparameters: Mapping[str, Any], seed: int) -> Isolated:
         # Each learner owns its settings: one that changes them must not change its neighbour's.
         settings = copy.deepcopy(dict(self._spec.settings))
-        return self._spec.learner(settings, dict(hyperparameters), seed, self._device)
+        return Isolated(self._spec.learner, settings, dict(hyperparameters), seed, self._device)
 
     def _train_as_one(self, orders: Sequence[Advance]) -> dict[int, Trained]:
         return self._groups.train(orders, self._learners.all_built(), self._dump)
@@ -319,11 +312,15 @@ class Host:
                         evaluate_seconds=time.perf_counter() - start,
                     )
                 kind = "NaN" if isnan(objective) else "infinity"
-                self._fail(order.worker, Failure(kind, f"evaluate() returned {objective} after train() gave {metrics}"))
-        failure = self._failures.pop(order.worker)
-        return Outcome(order.worker, failure=failure.kind, traceback=failure.text)
+                text = f"evaluate() returned {objective} after train() gave {metrics}"
+                self._fail(order.worker, Failure(kind, text))
+        return self._tell_failure(order.worker)
 
-    def _learner(self, worker: int) -> Learner:
+    def _tell_failure(self, worker: int) -> Outcome:
+        failure = self._failures.pop(worker)
+        return Outcome(worker, failure=failure.kind, traceback=failure.text, told=failure.line)
+
+    def _learner(self, worker: int) -> Isolated:
         if worker not in self._learners:
             raise RuntimeError(f"worker {worker} has no learner")
         if self._learners.waits(worker):
@@ -336,60 +333,56 @@ class Host:
     def _check_loaded(self, worker: int) -> None:
         """Raise MachineFailure where a learner did not take its own state back, SettingError where it says why."""
         if failure := self._failures.pop(worker, None):
-            last = failure.text.splitlines()[-1]
             if failure.kind == SettingError.__name__:  # data that is not here, say: a person can mend that
-                raise SettingError(last.partition(": ")[2])
+                raise SettingError(failure.message)
             # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
-            raise MachineFailure(f"worker {worker} cannot be loaded again: {last}")
+            raise MachineFailure(f"worker {worker} cannot be loaded again: {failure.line}")
 
     def _fail(self, worker: int, failure: Failure) -> None:
         self._learners.drop(worker)
         self._failures[worker] = failure
 
     @contextlib.contextmanager
-    def _own_call(self, worker: int) -> Iterator[None]:
-        """Make what a learner raises inside its failure."""
+    def _own_call(self, worker: int, building: bool = False) -> Iterator[None]:
+        """Make what a learner raises inside its failure; while it is ``building`` itself the system's errors are the
+        machine's."""
         try:
             yield
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # anybody's code
             self._raise_if_the_machine_failed(error, worker)
-            self._fail(worker, Failure(type(error).__name__, "".join(traceback.format_exception(error))))
+            if building and (cause := cause_of(error, OSError)):
+                raise MachineFailure(f"worker {worker} cannot be built: {failure_of(cause).line}") from error
+            self._fail(worker, failure_of(error))
 
-    def _dump(self, worker: int, half: str | None = None) -> bytes:
-        """The bytes of a learner's state, or of one half of it."""
+    def _dump(self, worker: int, half: str | None = None) -> bytes | Failure:
+        """The bytes of a learner's state, or of one half of it; the failure of one that cannot be saved."""
         packed = self._learners.packed(worker)
         if packed is None:
-            return self._pack(worker, self._learner(worker), half)
+            packed = self._pack(worker, self._learner(worker), half)
+            return self._failures[worker] if packed is None else packed
         return checkpoint.dumps(checkpoint.loads(packed)[half]) if half else packed
 
-    def _pack(self, worker: int, learner: Learner, half: str | None = None) -> bytes:
-        """The same of a learner that is built."""
-        try:
+    def _pack(self, worker: int, learner: Isolated, half: str | None = None) -> bytes | None:
+        """The same of a learner that is built; None: it has failed at it."""
+        with self._own_call(worker):
             state = learner.state()
-            if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
-                raise SettingError("it returned no dict with just 'weights' and 'stream'")
             if half:
-                return checkpoint.dumps(state[half], f"state[{half!r}]")
-            return checkpoint.dumps({"weights": state["weights"], "stream": state["stream"]})
-        except (Exception, SystemExit) as error:
-            self._raise_if_the_machine_failed(error, worker)
-            kind = "" if isinstance(error, SettingError) else f"{type(error).__name__}: "
-            text = f"{type(learner).__name__}.state() of worker {worker} cannot be saved: {kind}{error}"
-            raise SettingError(text) from error
+                return checkpoint.dumps(state[half], f"state()[{half!r}]")
+            return checkpoint.dumps(state, "state()")
+        return None
 
     def _raise_if_the_machine_failed(self, error: BaseException, worker: int) -> None:
         advice = devices.memory_advice(self._learners.built, self._spec.settings)
         raise_if_the_machine_failed(error, f"worker {worker}", self._device, advice)
 
 
-def unpack(worker: int, weights: bytes | Failure) -> Any:
-    """The weights that ``Host.weights`` packed. Raises RuntimeError for a worker whose learner has failed."""
-    if isinstance(weights, Failure):
-        raise RuntimeError(f"worker {worker} has no weights: its learner failed with {weights.kind}")
-    return checkpoint.loads(weights)
+def _died(text: str) -> Failure:
+    return Failure(DIED, text, text)
 
 
-def _train(learner: Learner, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
+def _train(learner: Isolated, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
     """Train chunks of so many steps; what each has given."""
     return [(steps, metrics_of(learner.train(steps))) for steps in sizes]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from firerl.engine.base import Advance, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
-from firerl.engine.host import Host, unpack
+from firerl.engine.host import Host
+from firerl.engine.parcels import unpack
 
 
 class InlineEngine:
@@ -48,7 +49,7 @@ class InlineEngine:
     def weights(self, worker: int) -> Any:
         return unpack(worker, self._host.weights([worker])[worker])
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
         return self._host.save(folder, prefix, sorted(workers))
 
     def balance(self) -> int:

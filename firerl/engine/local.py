@@ -37,8 +37,8 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
-from firerl.engine.host import Begun, unpack
 from firerl.engine.local_process import serve
+from firerl.engine.parcels import Begun, unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
 from firerl.engine.threads import ONE_THREAD
@@ -132,7 +132,7 @@ class LocalEngine:
         process = self._placement.process_of(worker)
         return unpack(worker, self._ask({process: ("weights", [worker])})[process][worker])
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
         answers = self._ask({p: ("save", folder, prefix, mine) for p, mine in self._split_workers(workers).items()})
         return sorted((saved for answer in answers.values() for saved in answer), key=lambda saved: saved.worker)
 

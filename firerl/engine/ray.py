@@ -31,7 +31,8 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
-from firerl.engine.host import NEXT, unpack
+from firerl.engine.host import NEXT
+from firerl.engine.parcels import unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.ray_actor import Node, Workers
 from firerl.engine.ray_cluster import RayOptions
@@ -171,8 +172,8 @@ class RayEngine:
         answer = self.ask("weights", {process: ([worker],)}, {process: []})
         return unpack(worker, answer[process])
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        saved: list[Saved] = []
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
+        saved: list[Saved | Outcome] = []
         writing: deque[tuple[int, Future[Saved]]] = deque()
 
         def write(worker: int, data: bytes, digest: str) -> Saved:
@@ -180,7 +181,10 @@ class RayEngine:
             files.write(folder / name, data, sync=False)
             return Saved(worker, name, len(data), digest)
 
-        def hear(_: Any, __: int, state: tuple[int, bytes, str]) -> None:
+        def hear(_: Any, __: int, state: Outcome | tuple[int, bytes, str]) -> None:
+            if isinstance(state, Outcome):
+                saved.append(state)
+                return
             size = len(state[1])
             while writing and sum(before for before, _ in writing) + size > _FLIGHT:
                 saved.append(writing.popleft()[1].result())

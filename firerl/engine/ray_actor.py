@@ -14,7 +14,9 @@ import dill
 
 import firerl
 from firerl.engine.base import Advance, Create, Interval, Load, Outcome, Transfer
-from firerl.engine.host import Begun, Failure, Host, Parcel
+from firerl.engine.failures import Failure
+from firerl.engine.host import Host
+from firerl.engine.parcels import Begun, Parcel
 from firerl.errors import SettingError
 from firerl.storage import checkpoint, files
 
@@ -81,8 +83,9 @@ class Workers:
     def interval(self, order: Interval, contents: Mapping[Path, bytes]) -> tuple[Outcome, bytes | None]:
         """As Host.interval, with the contents of the files that ``order`` names, and the state in place of its file."""
         outcome = self._host.become_and_advance(order, lambda path: checkpoint.unpacked(contents[path], path))
-        state = next(self._host.states([order.advance.worker]), None)
-        return outcome, None if state is None else state[1]
+        for _, state in self._host.states([order.advance.worker]):
+            return (state, None) if isinstance(state, Outcome) else (outcome, state)
+        return outcome, None
 
     def weights(self, workers: Sequence[int]) -> Any:
         """Of each worker as Host.receive takes them; one by itself, since each goes its own way."""
@@ -103,7 +106,7 @@ class Workers:
         self._host.take(parcels)
         return len(parcels)
 
-    def states(self, workers: Sequence[int]) -> Iterator[tuple[int, bytes, str]]:
+    def states(self, workers: Sequence[int]) -> Iterator[Outcome | tuple[int, bytes, str]]:
         """As Host.states, each with its digest."""
         for worker, data in self._host.states(workers):
-            yield worker, data, files.digest(data)
+            yield data if isinstance(data, Outcome) else (worker, data, files.digest(data))

@@ -7,12 +7,29 @@ from typing import Any
 
 import numpy as np
 
+from firerl.engine.failures import clean
 
-def metrics_of(returned: Any) -> dict[str, float]:
-    """What ``train`` returned. Raises TypeError unless it is a mapping of real numbers."""
+MOST_METRICS = 10_000
+MOST_NAME = 200  # characters
+
+
+def metrics_of(returned: Any, call: str = "train()") -> dict[str, float]:
+    """What ``call`` returned. Raises TypeError unless it is a mapping of real numbers, ValueError where it has more
+    names, or longer ones, than a journal takes."""
     if not isinstance(returned, Mapping):
-        raise TypeError(f"train() returned {_show(returned)}; it must return a dict of metrics, {{}} if there are none")
-    return {str(name): _real(value, f"the metric {name!r} of train()") for name, value in returned.items()}
+        raise TypeError(f"{call} returned {_show(returned)}; it must return a dict of metrics, {{}} if there are none")
+    if len(returned) > MOST_METRICS:
+        raise ValueError(f"{call} returned {len(returned):,} metrics; it may return {MOST_METRICS:,}")
+    return {_name(name, call): _real(value, f"the metric {name!r:.80} of {call}") for name, value in returned.items()}
+
+
+def _name(name: Any, call: str) -> str:
+    text = str.__str__(str(name))  # a plain one, whatever its class
+    if len(text) > MOST_NAME:
+        raise ValueError(
+            f"{call} returned a metric whose name has {len(text):,} characters; it may have {MOST_NAME}: {text:.40}..."
+        )
+    return clean(text)
 
 
 def objective_of(returned: Any) -> float | None:

@@ -6,10 +6,10 @@ import gc
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from firerl.learner import Learner
+from firerl.engine.global_generators import Isolated
 from firerl.storage import checkpoint
 
-Build = Callable[[Mapping[str, Any], int], Learner]  # hyperparameters, seed
+Build = Callable[[Mapping[str, Any], int], Isolated]  # hyperparameters, seed
 
 
 class Roster:
@@ -23,13 +23,17 @@ class Roster:
     """
 
     def __init__(
-        self, build: Build, pack: Callable[[int, Learner], bytes], room: int | None = None, collect: bool = False
+        self,
+        build: Build,
+        pack: Callable[[int, Isolated], bytes | None],
+        room: int | None = None,
+        collect: bool = False,
     ):
         self._build = build
         self._pack = pack
         self._room = room
         self._collect = collect
-        self._built: dict[int, Learner] = {}  # the one used longest ago comes first
+        self._built: dict[int, Isolated] = {}  # the one used longest ago comes first
         self._waiting: dict[int, bytes] = {}
         self._recipes: dict[int, tuple[Mapping[str, Any], int]] = {}  # what to build each with
 
@@ -42,7 +46,7 @@ class Roster:
         """How many learners are built."""
         return len(self._built)
 
-    def all_built(self) -> Mapping[int, Learner]:
+    def all_built(self) -> Mapping[int, Isolated]:
         """The learners that are built, by worker."""
         return self._built
 
@@ -60,7 +64,7 @@ class Roster:
         self._built[worker] = self._build(hyperparameters, seed)
         self._recipes[worker] = (hyperparameters, seed)
 
-    def get(self, worker: int) -> Learner:
+    def get(self, worker: int) -> Isolated:
         """The worker's learner, which must be built."""
         self._built[worker] = learner = self._built.pop(worker)  # to the end: used last
         return learner
@@ -88,10 +92,14 @@ class Roster:
             gc.collect()
 
     def make_room(self) -> None:
-        """Let learners wait until one more may be built. Raises what ``pack`` raises."""
+        """Let learners wait until one more may be built; of one that cannot be packed nothing stays.
+
+        Raises what ``pack`` raises."""
         while self._room is not None and len(self._built) >= self._room:
             worker = next(iter(self._built))
-            self._waiting[worker] = self._pack(worker, self._built[worker])
-            del self._built[worker]
+            state = self._pack(worker, self._built[worker])
+            self._built.pop(worker, None)
+            if state is not None:
+                self._waiting[worker] = state
             if self._collect:
                 gc.collect()

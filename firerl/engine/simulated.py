@@ -22,7 +22,8 @@ from typing import Any
 
 from firerl.engine.balance import MOVE_SECONDS, Balance
 from firerl.engine.base import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
-from firerl.engine.host import Host, unpack
+from firerl.engine.host import Host
+from firerl.engine.parcels import unpack
 from firerl.engine.placement import Placement, Share, trips
 from firerl.engine.sharing import Trip, ends
 from firerl.seeding import Purpose, generator
@@ -110,8 +111,8 @@ class SimulatedEngine:
     def weights(self, worker: int) -> Any:
         return unpack(worker, self._host.weights([worker])[worker])
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        saved: list[Saved] = []
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
+        saved: list[Saved | Outcome] = []
         with self._busy() as busy:
             for worker in sorted(workers):
                 begun = perf_counter()

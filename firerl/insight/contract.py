@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, LearnerSpec, Load
+from firerl.engine.base import Advance, LearnerSpec, Load, Saved
+from firerl.engine.failures import failure_of
 from firerl.engine.threads import one_thread
 from firerl.errors import SettingError
 from firerl.insight import contract_texts
-from firerl.insight.global_random import Watch, scrambled
+from firerl.insight.global_random import Watched, scrambled
 from firerl.insight.states import Snapshot, arrays, difference, place, snapshot, spoilt
-from firerl.learner import Learner
-from firerl.space import Space
+from firerl.insight.subject import Costs, Subject
 from firerl.storage import checkpoint, files
 
-EVALUATE_SEED = 7
+EVALUATE_SEED = 4_000_000_007  # as large as those that runs hand out
 
 
 @dataclass(frozen=True)
@@ -34,49 +33,10 @@ class Finding:
     """What one check found."""
 
     check: str
-    passed: bool | None  # None: not tried, since another check failed
+    passed: bool | None  # None: not tried; the text says why
     text: str
     why: str = ""  # it matters
     mend: str = ""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Seconds of each call and bytes of each half, as measured once."""
-
-    build: float
-    train: float  # for ``steps``
-    steps: int
-    evaluate: float
-    state: float  # with its way into bytes
-    load: float  # with its way out of bytes
-    weights_bytes: int
-    stream_bytes: int
-
-
-@dataclass
-class Subject:
-    """The learner on trial. It trains ``first``, then ``second`` steps."""
-
-    learner: type[Learner]
-    settings: Mapping[str, Any]  # complete
-    space: Space
-    first: int
-    second: int
-    seed: int = 0
-    device: str = "cpu"
-    engine: str = "local"  # where a saved state is loaded; local: in a new process
-    known: dict[str, Any] = field(default_factory=dict)  # what earlier checks leave for later ones
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The middle of the space."""
-        return {d.name: d.draw(0.5) for d in self.space.dimensions}
-
-    def build(self, seed: int = 0, values: Mapping[str, Any] | None = None) -> Learner:
-        """A new learner; ``seed`` counts from the subject's."""
-        chosen = dict(self.values if values is None else values)
-        return self.learner(dict(self.settings), chosen, self.seed + seed, self.device)
 
 
 class Broken(Exception):
@@ -85,6 +45,10 @@ class Broken(Exception):
     def __init__(self, text: str, mend: str = ""):
         super().__init__(text)
         self.mend = mend
+
+
+class NotTried(Exception):
+    """This learner gives nothing to try here; the text says why."""
 
 
 def examine(subject: Subject) -> Iterator[Finding]:
@@ -109,16 +73,14 @@ def _tried(name: str, check: Callable[[Subject], str], subject: Subject) -> Find
             return Finding(name, True, check(subject))
     except Broken as broken:
         return Finding(name, False, str(broken), why, broken.mend or mend)
+    except NotTried as error:
+        return Finding(name, None, f"not tried: {error}")
     except SettingError as error:
         return Finding(name, False, str(error), why, mend)
-    except (Exception, SystemExit) as error:  # anybody's code
-        return Finding(name, False, _told(error), why, contract_texts.RAISED)
-
-
-def _told(error: BaseException) -> str:
-    """An exception in one line, with the place where it was raised."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno}, in {frame.name})"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # anybody's code
+        return Finding(name, False, failure_of(error).line, why, contract_texts.RAISED)
 
 
 # The checks, in their order. Each returns what it found right, or raises Broken.
@@ -151,7 +113,7 @@ def plain_state(subject: Subject) -> str:
     if found := difference(saved, snapshot(learner.state())):
         raise Broken(f"state() called twice gives two states: {found}")
     given = saved.whole()
-    other = subject.build(seed=1)
+    other = subject.build(1)
     other.load(**given)
     if found := difference(saved, snapshot(other.state())):
         raise Broken(f"after load(weights, stream), state() is another: {found}")
@@ -164,38 +126,38 @@ def plain_state(subject: Subject) -> str:
 
 def same_seed(subject: Subject) -> str:
     """Two learners of one seed agree, whatever else happens in the process."""
-    watch = Watch()
     began = time.perf_counter()
     with scrambled(1):
-        learner = watch.call("__init__", lambda: subject.build())
+        watched = learner = subject.build(kind=Watched)
         built = time.perf_counter()
-        metrics = [watch.call("train", lambda: learner.train(subject.first))]
+        metrics = [learner.train(subject.first)]
         first = snapshot(learner.state())
-        metrics.append(watch.call("train", lambda: learner.train(subject.second)))
+        metrics.append(learner.train(subject.second))
         trained = time.perf_counter()
         second = snapshot(learner.state())
         saved = time.perf_counter()
-        objective = watch.call("evaluate", lambda: learner.evaluate(EVALUATE_SEED))
+        objective = learner.evaluate(EVALUATE_SEED)
         evaluated = time.perf_counter()
         third = snapshot(learner.state())
-    learner = subject.build(seed=2)
+    learner = subject.build(2)
     loading = time.perf_counter()
     learner.load(**first.whole())
     costs = (built - began, trained - built, subject.first + subject.second, evaluated - saved, saved - trained)
     subject.known["costs"] = Costs(*costs, time.perf_counter() - loading, len(second.weights), len(second.stream))
     subject.known.update(first=first, second=second, third=third, metrics=metrics, objective=objective)
-    used = watch.used()
     for neighbour in (False, True):
         if found := _again(subject, neighbour):
-            mend = contract_texts.GLOBAL.format(used) if used else ""
-            if neighbour and not used:
+            mend = ""
+            if neighbour:
                 found += ", once another learner has been built and trained in the same process"
                 mend = contract_texts.SHARED
             raise Broken(f"the same seed gives another result: {found}", mend)
-    other = subject.build(seed=1)
+    other = subject.build(1)
     other.train(subject.first)
-    alike = "" if difference(first, snapshot(other.state())) else "; another seed gives the same, too"
-    return f"equal to the bit, whatever the global generators and other learners of the process do{alike}"
+    alike = "" if difference(first, snapshot(other.state()), "weights", "stream") else contract_texts.ALIKE
+    used = watched.used() if isinstance(watched, Watched) else ""
+    leans = contract_texts.LEANS.format(used) if used else ""
+    return f"equal to the bit, whatever the global generators and other learners of the process do{alike}{leans}"
 
 
 def _again(subject: Subject, neighbour: bool) -> str:
@@ -208,7 +170,7 @@ def _again(subject: Subject, neighbour: bool) -> str:
             return f"{found} after {subject.first} steps"
     with scrambled(3):
         if neighbour:
-            other = subject.build(seed=1)
+            other = subject.build(1)
             other.train(subject.first)
             other.evaluate(EVALUATE_SEED)
         metrics.append(learner.train(subject.second))
@@ -249,13 +211,17 @@ def resume(subject: Subject) -> str:
         files.write(folder / "state.pt", checkpoint.dumps(first.whole()))
         spec = LearnerSpec(subject.learner, subject.settings, (subject.device,))
         with closing(make_engine(subject.engine, spec, 1)) as engine:
-            engine.load([Load(0, subject.values, subject.seed + 1, folder / "state.pt")])
+            engine.load([Load(0, subject.values, subject.seed_of(1), folder / "state.pt")])
             order = Advance(0, subject.second, EVALUATE_SEED)
             (outcome,) = engine.advance([order], lambda _: None)
             if outcome.traceback and "evaluate() returned" not in outcome.traceback:
                 raise Broken(f"in a new process it fails: {outcome.traceback.strip().splitlines()[-1]}")
-            (saved,) = engine.save(folder, "resumed", [0]) if outcome.failure is None else (None,)
-        after = snapshot(checkpoint.read(folder / saved.name)) if saved else third
+            saved = engine.save(folder, "resumed", [0]) if outcome.failure is None else []
+        after = third
+        for answer in saved:
+            if not isinstance(answer, Saved):
+                raise Broken(f"in a new process its state cannot be saved: {answer.told}")
+            after = snapshot(checkpoint.read(folder / answer.name))
     if found := difference(third, after) or _objectives_differ(subject.known["objective"], outcome.objective):
         raise Broken(f"{what} goes on differently: {found}")
     return f"{what}: equal to the bit"
@@ -285,14 +251,14 @@ def evaluate(subject: Subject) -> str:
 def weights(subject: Subject) -> str:
     """The weights half alone makes another learner go on as its donor would."""
     first: Snapshot = subject.known["first"]
-    used, fresh = subject.build(seed=1), subject.build(seed=1)
+    used, fresh = subject.build(1), subject.build(1)
     used.train(subject.first)
     for one in (used, fresh):
         one.load(weights=first.half("weights"))
         if found := difference(first, snapshot(one.state()), "weights"):
             raise Broken(f"load(weights=...) without the stream does not bring {found}")
     for one in (used, fresh):
-        one.load(stream=first.half("stream"))
+        one.load(stream=first.half("stream"), globals=first.half("globals"))
         one.load(weights=first.half("weights"))
         one.train(subject.second)
     if found := difference(snapshot(used.state()), snapshot(fresh.state()), "weights"):
@@ -367,16 +333,18 @@ def nan(subject: Subject) -> str:
     learner.train(subject.first)
     first = snapshot(learner.state())
     if not arrays(first.half("weights")):
-        return "the weights hold no arrays of floats that could be NaN"
+        raise NotTried("the weights hold no arrays of floats that could be NaN")
     try:
         learner.load(weights=spoilt(first.half("weights")))
         direct = learner.evaluate(EVALUATE_SEED)
         learner.train(subject.first + subject.second)
         value = learner.evaluate(EVALUATE_SEED)
-    except Exception as error:  # that is one way to report it
-        return f"weights of NaN are a failure: {type(error).__name__}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # that is one way to report it
+        return f"weights of NaN are a failure: {failure_of(error).kind}"
     if value is None and subject.known.get("objective") is None:
-        return "nothing to report yet, with sound weights neither: check longer with eval_interval=<more>"
+        raise NotTried("nothing to report yet, with sound weights neither: check longer with eval_interval=<more>")
     if value is None:
         raise Broken("with weights of NaN, evaluate() has nothing to report after training")
     if abs(float(value)) < float("inf"):

@@ -46,7 +46,11 @@ TEXTS = {  # check -> why it matters, the usual mend
     ),
 }
 RAISED = "mend what raises; a run would count it as this learner's failure"
-GLOBAL = "a global generator is used ({}): draw from one that the learner makes from its seed and keeps in its stream"
+LEANS = (
+    "; it draws from global generators ({}): a run keeps them for each worker, but not what threads draw, nor those of "
+    "other libraries"
+)
+ALIKE = "; another seed gives the same, too"
 SHARED = (
     "keep nothing that changes in the class or in its module, and seed no global generator: another learner moves it"
 )

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-T = TypeVar("T")
-
-
-def _states() -> dict[str, Any]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - the very one
-    return {
-        "random": random.getstate(),
-        "numpy.random": (name, np.asarray(keys).tobytes(), *rest),
-        "torch": torch.get_rng_state().numpy().tobytes(),
-    }
+from firerl.engine.global_generators import Generators, Isolated
 
 
 @contextmanager
@@ -37,25 +27,23 @@ def scrambled(seed: int) -> Iterator[None]:
         torch.set_rng_state(torchs)
 
 
-class Watch:
-    """Sees which calls move a global generator."""
+class Watched(Isolated):
+    """A learner of which it is seen which calls draw from a global generator."""
 
-    def __init__(self) -> None:
-        self._moved: dict[str, list[str]] = {}
+    @contextmanager
+    def _live(self, call: str, generators: Generators, keep: bool = True) -> Iterator[None]:
+        before = generators.standing()
+        with super()._live(call, generators, keep):
+            yield
+        for name in generators.moved(before):
+            calls = self._seen().setdefault(name, [])
+            if call not in calls:
+                calls.append(call)
 
-    def call(self, name: str, function: Callable[[], T]) -> T:
-        """The function's result."""
-        before = _states()
-        result = function()
-        for generator, state in _states().items():
-            if state != before[generator]:
-                calls = self._moved.setdefault(generator, [])
-                if name not in calls:
-                    calls.append(name)
-        return result
+    def _seen(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = self.__dict__.setdefault("seen", {})
+        return found
 
     def used(self) -> str:
         """``numpy.random in train(), evaluate()``; "" for none."""
-        return "; ".join(
-            f"{generator} in {', '.join(f'{call}()' for call in calls)}" for generator, calls in self._moved.items()
-        )
+        return "; ".join(f"{name} in {', '.join(f'{c}()' for c in calls)}" for name, calls in self._seen().items())

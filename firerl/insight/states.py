@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from firerl.errors import SettingError
 from firerl.storage import checkpoint
+
+PARTS = ("weights", "stream", "globals")
 
 
 @dataclass(frozen=True)
@@ -19,27 +20,25 @@ class Snapshot:
 
     weights: bytes
     stream: bytes
+    globals: bytes  # the global generators as they stand for this learner
 
     def half(self, name: str) -> Any:
-        """A fresh copy of one half."""
+        """A fresh copy of one part."""
         return checkpoint.loads(getattr(self, name))
 
     def whole(self) -> dict[str, Any]:
-        """A fresh copy of both halves, as ``Learner.load`` takes them."""
-        return {"weights": self.half("weights"), "stream": self.half("stream")}
+        """A fresh copy of all parts, as ``Isolated.load`` takes them."""
+        return {part: self.half(part) for part in PARTS}
 
 
 def snapshot(state: Any) -> Snapshot:
-    """What ``Learner.state`` returned, frozen. Raises SettingError on what is no state, with the place."""
-    if not isinstance(state, dict) or set(state) != {"weights", "stream"}:
-        got = sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__
-        raise SettingError(f"state() must return a dict with just 'weights' and 'stream', it returned {got}")
-    return Snapshot(*(checkpoint.dumps(state[half], f"state()[{half!r}]") for half in ("weights", "stream")))
+    """What ``Isolated.state`` returned, frozen. Raises SettingError on what cannot be stored, with the place."""
+    return Snapshot(*(checkpoint.dumps(state[part], f"state()[{part!r}]") for part in PARTS))
 
 
-def difference(one: Snapshot, other: Snapshot, *halves: str) -> str:
-    """The first place where the named halves (both, if none is named) differ, "" if they are equal to the bit."""
-    for half in halves or ("weights", "stream"):
+def difference(one: Snapshot, other: Snapshot, *parts: str) -> str:
+    """The first place where the named parts (all, if none is named) differ, "" if they are equal to the bit."""
+    for half in parts or PARTS:
         if getattr(one, half) != getattr(other, half):
             return place(one.half(half), other.half(half), half) or f"{half}: the order of the entries"
     return ""
