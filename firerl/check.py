@@ -52,6 +52,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def check(learner: type[Learner], config: RunConfig) -> int:
     """Print what the checks find of this learner, with these settings; returns the exit code."""
+    from firerl.engine.descendants import contained
     from firerl.insight.contract import examine
 
     subject = subject_of(learner, config)
@@ -61,9 +62,10 @@ def check(learner: type[Learner], config: RunConfig) -> int:
     if subject.first + subject.second > config.eval_interval:
         print(f"eval_interval={config.eval_interval} is too short to check with: {LONGER}", flush=True)
     findings = []
-    for finding in examine(subject):
-        print("\n".join(lines(finding)), flush=True)
-        findings.append(finding)
+    with contained():
+        for finding in examine(subject):
+            print("\n".join(lines(finding)), flush=True)
+            findings.append(finding)
     if costs := subject.known.get("costs"):
         print("\n".join(cost_lines(costs, config)))
     print(verdict(findings))

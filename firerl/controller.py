@@ -74,7 +74,7 @@ class Controller:
                         generation = self._run_on(engine, generation)
                     finally:
                         engine.close()
-                return results.write(self.config, self.learner, self.store, generation, stopped)
+                return results.write(self.config, self.learner, self.store, generation, stopped, self.observer)
             except MachineFailure as failure:
                 if failure.moving:  # a process has no memory for one worker more, say, or a machine went
                     self.unbalanced, self.patience = self.patience, 4 * self.patience

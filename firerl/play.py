@@ -92,10 +92,17 @@ def _play(arguments: argparse.Namespace) -> None:
     if arguments.env:
         import_env(arguments.env)
     network = load(arguments.run_dir, arguments.best_ever)
-    learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
-    print(network.headline(), flush=True)
-    with _weights_of_a_file(network):
-        _episodes(arguments, network, learner)
+    from firerl.engine.descendants import contained
+    from firerl.engine.global_generators import Generators
+
+    with (
+        contained(),
+        Generators(arguments.seed).live(),
+    ):  # an environment that draws from them plays the same every time
+        learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
+        print(network.headline(), flush=True)
+        with _weights_of_a_file(network):
+            _episodes(arguments, network, learner)
 
 
 @contextmanager

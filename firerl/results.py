@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from firerl.config import RunConfig, window_of
-from firerl.engine import devices
+from firerl.engine.failures import failure_of
 from firerl.errors import RunFolderError
 from firerl.evolution import lineage, plain
 from firerl.evolution.population import Decision, State, counts, member_steps
 from firerl.evolution.winner import Leader, winner
+from firerl.fresh import Reporter
 from firerl.learner import Learner
-from firerl.seeding import Purpose, integer_seed
+from firerl.progress import Observer
 from firerl.storage.generation import Generation
 from firerl.store import Store
 
@@ -63,11 +63,17 @@ def told(config: RunConfig, initial: State, decisions: Sequence[Decision], gener
 
 
 def write(
-    config: RunConfig, learner: type[Learner], store: Store, generation: Generation, stopped: str
+    config: RunConfig,
+    learner: type[Learner],
+    store: Store,
+    generation: Generation,
+    stopped: str,
+    observer: Observer | None = None,
 ) -> dict[str, Any]:
     """Write ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and last ``result.json``; returns what the last holds.
 
-    A function of the journal and the checkpoints alone: it holds no times and no paths.
+    A function of the journal and the checkpoints alone: it holds no times and no paths. ``observer`` hears where the
+    learner has failed to tell its figures.
     """
     from firerl.storage import checkpoint  # loads torch, which whoever verifies a journal does not need
 
@@ -85,27 +91,18 @@ def write(
         )
         contents["best_ever.pt"] = checkpoint.dumps(ever)
     contents["schedule.yaml"] = yaml.safe_dump(found.schedule, sort_keys=False).encode()
-    result = {**found.result, "stopped": stopped, "fresh": fresh_figures(config, learner, best, store)}
-    contents["result.json"] = json.dumps(plain.encode(result), indent=1).encode()
-    store.write_results(contents)
-    return result
+    result = {**found.result, "stopped": stopped, "fresh": {}}
 
+    def written(fresh: Mapping[str, float]) -> dict[str, Any]:
+        result["fresh"] = dict(fresh)
+        store.write_results({**contents, "result.json": json.dumps(plain.encode(result), indent=1).encode()})
+        return result
 
-def fresh_figures(config: RunConfig, learner: type[Learner], best: dict[str, Any], store: Store) -> dict[str, float]:
-    """What the learner says of the winner's weights on data that the search did not see; {} if nothing.
-
-    A learner that fails here costs its figures, not the run: the traceback goes to ``failures.log``.
-    """
-    seed = integer_seed(config.seed, Purpose.REPORT)
-    try:
-        device = devices.of_run(config, learner)[0]
-        devices.prepare(device, config.engine.deterministic)
-        network = learner(config.settings, best["hyperparameters"], seed, device)
-        network.load(weights=best["weights"])
-        return {str(name): float(value) for name, value in network.report(seed).items()}
-    except Exception:  # anybody's code
-        store.log_failure(f"report() of the winner: {traceback.format_exc()}")
-        return {}
+    with Reporter(config, learner, store, observer) as reporter:
+        if not reporter.apart and not reporter.silent:
+            written({})  # in this process it may do what it likes, such as end it
+        fresh = reporter.figures(best["hyperparameters"], best["weights"])
+    return written(fresh)
 
 
 def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str, Any]:
@@ -116,8 +113,10 @@ def _facts(config: RunConfig, learner: type[Learner], store: Store) -> dict[str,
         facts = learner.facts_of(config.settings)
         checkpoint.dumps(facts, "facts_of()")
         return {"facts": facts}
-    except Exception:  # anybody's code
-        store.log_failure(f"facts_of() for the winner's policy: {traceback.format_exc()}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # anybody's code
+        store.log_failure(f"facts_of() for the winner's policy: {failure_of(error).text}")
         return {}
 
 

@@ -208,7 +208,7 @@ def _check_same(where: Path, config: RunConfig) -> None:
 
 def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Network]:
     """What became of every network; those reported on before are read from replay.json."""
-    from firerl.results import fresh_figures
+    from firerl.fresh import Reporter
     from firerl.store import Store
 
     if (where / FILE).is_file():
@@ -219,7 +219,7 @@ def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Ne
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise RunFolderError(f"{where / FILE} is damaged: {error}; remove it: it is written anew") from error
     networks = []
-    with Store.open(where) as store:
+    with Store.open(where) as store, Reporter(config, learner, store) as reporter:
         generation = store.last()
         failures = {r.worker: r.failure for point in store.journal().points() for r in point.reports if r.failure}
         for worker in generation.state.workers:
@@ -229,9 +229,8 @@ def _networks(where: Path, config: RunConfig, learner: type[Learner]) -> list[Ne
             if worker.id not in generation.files:
                 raise RunFolderError(f"{where} holds no checkpoint of worker {worker.id}")
             weights = weights_of(store.journal(), generation.files[worker.id].name)
-            best = {"hyperparameters": dict(worker.hyperparameters), "weights": weights}
             objective = objective_fitness(worker, int(config.algo.settings["fitness_window"]))
-            networks.append(Network(objective, fresh_figures(config, learner, best, store)))
+            networks.append(Network(objective, reporter.figures(worker.hyperparameters, weights)))
     return networks
 
 

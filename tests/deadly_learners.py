@@ -17,8 +17,8 @@ class died(Exception):
     """What a learner raises that fails as if it had killed its process."""
 
 
-class Killed(BaseException):
-    """Stands for the end of a process, where tests pretend to have some."""
+class Killed(KeyboardInterrupt):
+    """Stands for the end of a process, where tests pretend to have some: what no Host takes for a learner's failure."""
 
 
 class Deadly(Quadratic):

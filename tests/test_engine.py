@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import torch
 from learners_for_tests import Quiet, Walk
 
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Transfer
+from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.local import LocalEngine
 from firerl.engine.placement import Placement
 from firerl.engine.transfers import independent
@@ -184,16 +185,33 @@ def test_nothing_to_report_is_no_failure() -> None:
         assert (advance(engine, 0)[0].objective, advance(engine, 0)[0].failure) == (None, None)
 
 
-def test_a_state_that_cannot_be_saved_stops_the_run_and_leaves_the_engine_whole(engine: Engine, tmp_path: Path) -> None:
-    create(engine, {"state": {1, 2}}, {})
-    with pytest.raises(SettingError, match=r"Walk\.state\(\) of worker 0 .*state\['weights'\]\['odd'\]: .* type set"):
-        engine.save(tmp_path, "g1", [0, 1])
-    with pytest.raises(SettingError, match=r"state\['weights'\]\['odd'\]"):
-        engine.transfer([Transfer(0, 1, {"lr": 1.0})])
-    create(engine, {"state": "raise"}, {})
-    with pytest.raises(SettingError, match=r"Walk\.state\(\) of worker 0 .*ZeroDivisionError: as the test"):
-        engine.save(tmp_path, "g1", [0, 1])
-    assert advance(engine, 0)[0].failure is None
+UNSAVABLE = [
+    ({"state": {1, 2}}, "SettingError", r"state\(\)\['weights'\]\['odd'\]: .* type set"),
+    ({"state": "raise"}, "ZeroDivisionError", r"as the test .*\(learners_for_tests\.py:\d+\)$"),
+]
+
+
+@pytest.mark.parametrize(("odd", "kind", "words"), UNSAVABLE)
+def test_a_state_that_cannot_be_saved_is_the_failure_of_its_worker(
+    engine: Engine, tmp_path: Path, odd: dict[str, Any], kind: str, words: str
+) -> None:
+    create(engine, odd, {})
+    failed, saved = engine.save(tmp_path, "g1", [0, 1])
+    assert isinstance(failed, Outcome)
+    assert (failed.worker, failed.failure) == (0, kind)
+    assert re.search(words, failed.told)
+    assert isinstance(saved, Saved)
+    assert [path.name for path in tmp_path.iterdir()] == [saved.name] == ["g1-w1.pt"]
+    assert advance(engine, 1)[0].failure is None
+
+
+@pytest.mark.parametrize(("odd", "kind", "words"), UNSAVABLE)
+def test_who_takes_weights_that_cannot_be_packed_fails_with_its_donor(
+    engine: Engine, odd: dict[str, Any], kind: str, words: str
+) -> None:
+    create(engine, odd, {})
+    engine.transfer([Transfer(0, 1, {"lr": 1.0})])
+    assert [outcome.failure for outcome in advance(engine, 0, 1)] == [kind, kind]
 
 
 def test_trouble_with_files_keeps_its_type(engine: Engine, tmp_path: Path) -> None:

@@ -97,8 +97,8 @@ class Pretended:
         with self._process(self._place.process_of(worker), "weights") as host:
             return engine.host.unpack(worker, host.weights([worker])[worker])
 
-    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved]:
-        saved: list[Saved] = []
+    def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
+        saved: list[Saved | Outcome] = []
         for process, mine in self._place.split(sorted(workers), lambda worker: worker).items():
             with self._process(process, "save") as host:
                 saved += host.save(folder, prefix, mine)

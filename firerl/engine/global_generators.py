@@ -15,6 +15,7 @@ import ctypes
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -149,8 +150,10 @@ class _Outside:
             torch.cuda.set_rng_state(self._cuda, self._gpu)
 
 
+@cache
 def _gpu_of(device: str) -> torch.device | None:
-    return torch.device(device) if device.startswith("cuda") else None
+    """None: it is none, or not here."""
+    return torch.device(device) if device.startswith("cuda") and torch.cuda.is_available() else None
 
 
 def _state_of(twister: bytes) -> Any:

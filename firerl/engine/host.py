@@ -111,7 +111,9 @@ class Host:
         orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
             self._at_work([order.worker for order in together])
-            trained = self._train_as_one(together) if self._spec.stacked > 1 else {}
+            trained = {}
+            if self._spec.stacked > 1:
+                trained = self._groups.train(together, self._learners.all_built(), self._dump)
             for order in together:
                 self._at_work([order.worker])
                 yield self._advance(order, trained.get(order.worker))
@@ -257,6 +259,16 @@ class Host:
             saved.append(Saved(worker, name, len(data), files.digest(data)))
         return saved
 
+    def report(self, hyperparameters: Mapping[str, Any], seed: int, weights: bytes) -> dict[str, float] | Failure:
+        """What a learner with these weights says of them on data that the search did not see; its failure."""
+        self._build(0, hyperparameters, seed)
+        if 0 not in self._failures:
+            learner = self._learner(0)
+            with self._own_call(0):
+                learner.load(weights=checkpoint.loads(weights))
+                return metrics_of(learner.report(seed), "report()")
+        return self._failures.pop(0)
+
     def _build(self, worker: int, hyperparameters: Mapping[str, Any], seed: int) -> None:
         self._failures.pop(worker, None)
         self._learners.drop(worker)
@@ -273,19 +285,15 @@ class Host:
         values, seed = self._buildable  # type: ignore[misc]
         try:
             self._construct(values, seed)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # anybody's code
-            self._buildable = None
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise MachineFailure(f"no learner can be built any more: {failure_of(error).line}") from error
 
     def _construct(self, hyperparameters: Mapping[str, Any], seed: int) -> Isolated:
         # Each learner owns its settings: one that changes them must not change its neighbour's.
         settings = copy.deepcopy(dict(self._spec.settings))
         return Isolated(self._spec.learner, settings, dict(hyperparameters), seed, self._device)
-
-    def _train_as_one(self, orders: Sequence[Advance]) -> dict[int, Trained]:
-        return self._groups.train(orders, self._learners.all_built(), self._dump)
 
     def _advance(self, order: Advance, trained: Trained | None = None, begun: Begun | None = None) -> Outcome:
         """Train and evaluate; only evaluate where the worker has ``trained`` in its group, train the rest where its
@@ -348,9 +356,9 @@ class Host:
         machine's."""
         try:
             yield
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # anybody's code
+            if isinstance(error, KeyboardInterrupt):
+                raise
             self._raise_if_the_machine_failed(error, worker)
             if building and (cause := cause_of(error, OSError)):
                 raise MachineFailure(f"worker {worker} cannot be built: {failure_of(cause).line}") from error

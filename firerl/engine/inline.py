@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from firerl.engine import descendants
 from firerl.engine.base import Advance, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.failures import Failure
 from firerl.engine.host import Host
 from firerl.engine.parcels import unpack
 
@@ -22,6 +24,7 @@ class InlineEngine:
     outdated = False
 
     def __init__(self, spec: LearnerSpec):
+        self._mark = descendants.new_mark()
         self._host = Host(spec)
         self._begun: list[Interval] = []  # at most one
 
@@ -29,31 +32,42 @@ class InlineEngine:
         return time.perf_counter()
 
     def create(self, orders: Sequence[Create]) -> None:
-        self._host.create(orders)
+        with descendants.marked(self._mark):
+            self._host.create(orders)
 
     def load(self, orders: Sequence[Load]) -> None:
-        self._host.load(orders)
+        with descendants.marked(self._mark):
+            self._host.load(orders)
 
     def advance(self, orders: Sequence[Advance], on_outcome: Callable[[Outcome], None]) -> list[Outcome]:
         outcomes: list[Outcome] = []
 
-        for outcome in self._host.advance(orders):
-            outcomes.append(outcome)
-            on_outcome(outcome)
+        with descendants.marked(self._mark):
+            for outcome in self._host.advance(orders):
+                outcomes.append(outcome)
+                on_outcome(outcome)
         return sorted(outcomes, key=lambda outcome: outcome.worker)
 
     def transfer(self, orders: Sequence[Transfer]) -> None:
-        for order in orders:
-            self._host.transfer(order)
+        with descendants.marked(self._mark):
+            for order in orders:
+                self._host.transfer(order)
 
     def weights(self, worker: int) -> Any:
-        return unpack(worker, self._host.weights([worker])[worker])
+        with descendants.marked(self._mark):
+            return unpack(worker, self._host.weights([worker])[worker])
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
-        return self._host.save(folder, prefix, sorted(workers))
+        with descendants.marked(self._mark):
+            return self._host.save(folder, prefix, sorted(workers))
 
     def balance(self) -> int:
         return 0
+
+    def report(self, hyperparameters: Mapping[str, Any], seed: int, weights: bytes) -> dict[str, float] | Failure:
+        """As ``Host.report``."""
+        with descendants.marked(self._mark):
+            return self._host.report(hyperparameters, seed, weights)
 
     def process_of(self, worker: int) -> int:
         return 0
@@ -62,10 +76,12 @@ class InlineEngine:
         self._begun.append(order)
 
     def next(self) -> Done:
-        return self._host.interval(self._begun.pop())
+        with descendants.marked(self._mark):
+            return self._host.interval(self._begun.pop())
 
     def close(self) -> None:
-        """Nothing runs, so nothing is stopped."""
+        """Nothing runs, so nothing is stopped but what learners have started."""
+        descendants.end(self._mark)
 
     def __enter__(self) -> InlineEngine:
         return self

@@ -24,6 +24,7 @@ import multiprocess.connection
 import multiprocess.resource_tracker
 
 from firerl.cores import SHARERS
+from firerl.engine import descendants
 from firerl.engine.balance import Balance
 from firerl.engine.base import (
     Advance,
@@ -37,6 +38,7 @@ from firerl.engine.base import (
     Saved,
     Transfer,
 )
+from firerl.engine.failures import Failure
 from firerl.engine.local_process import serve
 from firerl.engine.parcels import Begun, unpack
 from firerl.engine.placement import Placement, trips
@@ -80,6 +82,8 @@ class LocalEngine:
         self._done: list[Done] = []  # that nobody has asked for yet
         self._pipes: list[Any] = []  # multiprocess has no types
         self._children: list[Any] = []
+        self._mark = descendants.new_mark()
+        self._guard = descendants.Guard(self._mark)
         try:
             self._start(packed(spec))
         except BaseException:
@@ -154,6 +158,11 @@ class LocalEngine:
     def process_of(self, worker: int) -> int:
         return self._placement.process_of(worker)
 
+    def report(self, hyperparameters: Mapping[str, Any], seed: int, weights: bytes) -> dict[str, float] | Failure:
+        """As ``Host.report``, in the first process."""
+        answer: dict[str, float] | Failure = self._ask({0: ("report", hyperparameters, seed, weights)})[0]
+        return answer
+
     def begin(self, order: Interval) -> None:
         process = self._placement.process_of(order.advance.worker)
         self._send(process, ("interval", order))
@@ -170,10 +179,12 @@ class LocalEngine:
 
     def close(self) -> None:
         # SIGKILL and no farewell: a process may be deep in a simulation, and files appear by rename only.
-        for child in self._children:
-            child.kill()
+        living = [child.pid for child in self._children if child.exitcode is None]
+        descendants.kill(descendants.tree(living))
         for child in self._children:
             child.join()
+        descendants.end(self._mark)
+        self._guard.close()
         for pipe in self._pipes:
             pipe.close()
         self._busy = True
@@ -191,7 +202,7 @@ class LocalEngine:
         context = multiprocess.get_context("spawn")
         # The kernel takes the end of the *thread* that starts a process for its parent's: only the main one lasts.
         tied = threading.current_thread() is threading.main_thread()
-        with _fit_for_children(self._placement.all_processes):
+        with _fit_for_children(self._placement.all_processes, self._mark):
             for number in range(self._placement.all_processes):
                 ours, theirs = context.Pipe()
                 arguments = (theirs, tied, self._placement.stands_for(number))
@@ -341,9 +352,9 @@ class LocalEngine:
 
 
 @contextlib.contextmanager
-def _fit_for_children(processes: int) -> Iterator[None]:
+def _fit_for_children(processes: int, mark: str) -> Iterator[None]:
     """While children start: what they shall inherit."""
-    told = {**ONE_THREAD, SHARERS: str(processes)}
+    told = {**ONE_THREAD, SHARERS: str(processes), mark: "1"}
     multiprocess.resource_tracker.ensure_running()  # else it starts in between and unblocks SIGINT
     before = {name: os.environ.get(name) for name in told}
     main = sys.modules["__main__"]

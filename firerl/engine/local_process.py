@@ -14,7 +14,9 @@ from typing import Any
 import dill
 import multiprocess.connection
 
+from firerl.engine import descendants
 from firerl.engine.base import MachineFailure
+from firerl.engine.failures import kind_of, message_of
 from firerl.engine.host import Host
 from firerl.errors import RunFolderError, SettingError
 
@@ -24,11 +26,13 @@ def serve(pipe: Any, tied: bool, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with_the_controller(tied)
+    descendants.adopt()
     try:
         spec = dill.loads(pipe.recv_bytes())
     except Exception as error:
-        text = f"a new process cannot import the learner: {type(error).__name__}: {error}"
-        if "<module '__main__'" in str(error):  # what dill cannot send along: an Enum of the script, say
+        said = message_of(error)
+        text = f"a new process cannot import the learner: {kind_of(error)}: {said}"
+        if "<module '__main__'" in said:  # what dill cannot send along: an Enum of the script, say
             text += "; move the learner and what it uses from the script into a module, or take engine=inline"
         pipe.send(("error", SettingError(text)))
         return
@@ -57,7 +61,7 @@ def _answer(host: Host, method: str, arguments: list[Any], pipe: Any) -> tuple[s
     except (SettingError, RunFolderError, MachineFailure, OSError) as error:
         return "error", error
     except MemoryError as error:
-        return "error", MachineFailure(f"out of memory: {error}", memory=True)
+        return "error", MachineFailure(f"out of memory: {message_of(error)}", memory=True)
     except Exception:
         return "error", RuntimeError(f"in a process of the engine:\n{traceback.format_exc()}")
 
