@@ -20,6 +20,7 @@ from firerl.progress import Observer
 from firerl.seeding import Purpose, integer_seed
 from firerl.store import Store
 
+APART = ("local", "ray")  # engines that have processes
 LEAST_SECONDS = 180.0  # that a report may take; as long as the whole run took, if that was longer
 
 
@@ -30,7 +31,7 @@ class Reporter:
         """``observer`` hears where there are none."""
         self._config, self._learner, self._store, self._observer = config, learner, store, observer
         self.silent = learner.report is Learner.report  # it has none to tell
-        self.apart = config.engine.name in ("local", "ray")
+        self.apart = config.engine.name in APART
         self._engine: Any = None
 
     def figures(self, hyperparameters: Mapping[str, Any], weights: Any) -> dict[str, float]:

@@ -280,8 +280,8 @@ class Host:
             self._check_surroundings(worker)
 
     def _check_surroundings(self, worker: int) -> None:
-        """Raise MachineFailure where a learner cannot be built any more that could be before: then ``worker`` has met
-        the same (data that is out of reach, say), and is not to blame."""
+        """Raise MachineFailure where what could be built before cannot be any more: data is out of reach, say, and
+        ``worker`` is not to blame."""
         values, seed = self._buildable  # type: ignore[misc]
         try:
             self._construct(values, seed)
