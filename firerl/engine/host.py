@@ -311,16 +311,11 @@ class Host:
                 metrics = chunks.averaged(parts)
                 start = time.perf_counter()
                 objective = objective_of(learner.evaluate(order.evaluate_seed))
+                took = time.perf_counter() - start
                 if objective is None or isfinite(objective):
-                    return Outcome(
-                        order.worker,
-                        objective,
-                        metrics,
-                        train_seconds=seconds,
-                        evaluate_seconds=time.perf_counter() - start,
-                    )
+                    return Outcome(order.worker, objective, metrics, train_seconds=seconds, evaluate_seconds=took)
                 kind = "NaN" if isnan(objective) else "infinity"
-                text = f"evaluate() returned {objective} after train() gave {metrics}"
+                text = f"evaluate() returned {objective} after train() gave {str(metrics):.2000}"
                 self._fail(order.worker, Failure(kind, text))
         return self._tell_failure(order.worker)
 
