@@ -315,7 +315,7 @@ class Host:
                 if objective is None or isfinite(objective):
                     return Outcome(order.worker, objective, metrics, train_seconds=seconds, evaluate_seconds=took)
                 kind = "NaN" if isnan(objective) else "infinity"
-                text = f"evaluate() returned {objective} after train() gave {str(metrics):.2000}"
+                text = f"evaluate() returned {objective} after train() gave {metrics!s:.2000}"
                 self._fail(order.worker, Failure(kind, text))
         return self._tell_failure(order.worker)
 
