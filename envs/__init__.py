@@ -1,7 +1,8 @@
 """Vectorised environments behind one door: ``firerl.envs.make(name, num_envs, seed, **kwargs)``."""
 
+from firerl.envs.check import EnvSpec, action_map, check
 from firerl.envs.state import get_state, set_state
-from firerl.envs.vector import EnvSpec, action_map, base_name, check, env_seeds, make, reset_some, resolve, step_some
+from firerl.envs.vector import base_name, env_seeds, make, resolve, single
 
 __all__ = [
     "EnvSpec",
@@ -11,8 +12,7 @@ __all__ = [
     "env_seeds",
     "get_state",
     "make",
-    "reset_some",
     "resolve",
     "set_state",
-    "step_some",
+    "single",
 ]

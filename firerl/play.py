@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from firerl.learner import Learner
     from firerl.storage.journal_db import Journal
 
-MAX_STEPS = 10_000  # of a filmed episode whose environment sets no limit
 TRIES = 5  # to read a checkpoint that the run under way may replace meanwhile
 Episode = tuple[float, int]  # return, length
 
@@ -239,7 +238,7 @@ def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video
     if not callable(getattr(learner, "act", None)) or not isinstance(given, Mapping):
         raise FirerlError(f"learner {type(learner).__name__} cannot be filmed: it needs act(observations, mean) and "
                           "the setting env")  # fmt: skip
-    env = _rendering(envs.resolve(given["name"]), given.get("kwargs") or {})
+    env = _rendering(given["name"], given.get("kwargs") or {})
     with closing(env), _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
         for episode_seed in envs.env_seeds(seed, count):
             yield _film_episode(env, learner, episode_seed, writer)
@@ -249,23 +248,23 @@ def _film_episode(env: Any, learner: Any, seed: int | None, writer: Any) -> Epis
     observation, _ = env.reset(seed=seed)
     total, length, ended = 0.0, 0, False
     writer.append_data(env.render())
-    while not ended and length < (env.spec.max_episode_steps or MAX_STEPS):
+    while not ended:
         batch: np.ndarray = observation[None]  # [1, O]
         observation, reward, terminated, truncated, _ = env.step(learner.act(batch, True)[0])
         writer.append_data(env.render())
-        total, length, ended = total + float(reward), length + 1, terminated or truncated
+        total, length, ended = total + reward, length + 1, terminated or truncated
     return total, length
 
 
 def _rendering(name: str, kwargs: Mapping[str, Any]) -> Any:
     """The environment, once it has given a first picture. Raises FirerlError if it cannot."""
-    import gymnasium
+    from firerl import envs
 
     env = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # GLFW's about the display: the error says it in one line
-            env = gymnasium.make(name, render_mode="rgb_array", **kwargs)
+            env = envs.single(name, kwargs, render_mode="rgb_array")
             env.reset(seed=0)
             if env.render() is None:
                 raise RuntimeError("render() gives no picture")

@@ -242,8 +242,10 @@ def test_observations_that_are_not_finite_are_refused(kind: type[ActorCritic]):
 
 
 def test_rewards_that_are_not_finite_are_refused(kind: type[ActorCritic]):
-    with pytest.raises(FloatingPointError, match="FirerlKnown: a reward is inf"):
-        learner(kind, {"name": "FirerlKnown", "kwargs": {"exponent": 400}}).train(UNIT)
+    with pytest.raises(FloatingPointError, match=r"FirerlKnown: a reward is 1e\+39"):  # infinite as a float32
+        learner(kind, {"name": "FirerlKnown", "kwargs": {"exponent": 39}}).train(UNIT)
+    with pytest.raises(SettingError, match=r"FirerlKnown.*step\(\) returned the reward inf; wanted is a finite number"):
+        kind.resolve({"env": {"name": "FirerlKnown", "kwargs": {"exponent": 400}}})
 
 
 def test_unstable_physics_is_counted_in_the_metrics(kind: type[ActorCritic]):

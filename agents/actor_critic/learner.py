@@ -19,8 +19,6 @@ from firerl.learner import Hyperparameters, Learner, check_multiple
 
 REPORT_EPISODES = 20  # of each kind, for the winner
 
-LONGEST_EPISODE = 100_000  # steps; a fresh episode of a task without an end stops here
-
 
 class ActorCritic(Learner):
     """What the on-policy agents have in common, on any Gymnasium task with vector observations.
@@ -151,18 +149,17 @@ class ActorCritic(Learner):
         totals, lengths = np.zeros(len(quota)), np.zeros(len(quota), dtype=np.int64)
         active = np.arange(len(quota))
         while len(active):
-            actions = self.act(observations[active], mean, generator)
-            step = envs.step_some(vector, active, actions)
-            observations[active], rewards, terminated, truncated = step
+            actions = self.act(self.rollout.checked(observations[active]), mean, generator)
+            observations[active], rewards, terminated, truncated = vector.step_some(active, actions)
             totals[active] += rewards
             lengths[active] += 1
-            for i in active[terminated | truncated | (lengths[active] >= LONGEST_EPISODE)]:
+            for i in active[terminated | truncated]:
                 results[i].append((float(totals[i]), int(lengths[i])))
                 totals[i], lengths[i] = 0.0, 0
                 if len(results[i]) == quota[i]:
                     active = active[active != i]
                 else:
-                    observations[[i]] = envs.reset_some(vector, np.array([i]))
+                    observations[[i]] = vector.reset_some(np.array([i]))
         return [episode for own in results for episode in own]
 
     def report(self, seed: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ _BOUNDS = ("centre", "half_width", "low", "high")
 
 
 class ActingModule(nn.Module):
-    """Observations [B, O] in the environment's dtype -> mean actions, [B, A] float32 or [B] int64.
+    """Observations [B, O] in the environment's dtype -> mean actions, [B, A] of its own float type or [B] int64.
 
     ``forward`` is torch alone, for export. ``act`` is what the learner does when it plays, to the bit.
     """
@@ -35,6 +35,7 @@ class ActingModule(nn.Module):
         self.policy, self.normaliser = policy, normaliser
         self.discrete, self.action_start = spec.discrete, spec.action_start
         self.actor, self.action_map = Actor(policy, normaliser), ActionMap(spec)
+        self.action_dtype = getattr(torch, spec.action_dtype)
         if not spec.discrete:
             bounds = self.action_map  # [A] each, float64 as there
             for name, values in zip(_BOUNDS, (bounds.centre, bounds.half, bounds.low, bounds.high), strict=True):
@@ -46,7 +47,7 @@ class ActingModule(nn.Module):
         if self.discrete:
             return outputs[0].argmax(-1) + self.action_start
         mapped = self.centre + self.half_width * outputs[0]
-        return torch.maximum(torch.minimum(mapped, self.high), self.low).float()
+        return torch.maximum(torch.minimum(mapped, self.high), self.low).to(self.action_dtype)
 
     def act(self, observations: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
         """The same for arrays; sampled from ``generator`` if there is one."""

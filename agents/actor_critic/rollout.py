@@ -15,6 +15,7 @@ from torch import Tensor
 
 from firerl import envs
 from firerl.agents.actor_critic.distributions import Array
+from firerl.envs.door import number
 from firerl.errors import SettingError
 
 Act = Callable[[Array], tuple[Array, Array, tuple[Array, ...]]]  # raw obs -> normalised obs, action, distribution
@@ -57,7 +58,7 @@ class ActionMap:
             return actions + self.spec.action_start
         mapped = self.centre + self.half * actions
         np.minimum(mapped, self.high, out=mapped)
-        return np.maximum(mapped, self.low, out=mapped).astype(np.float32)
+        return np.maximum(mapped, self.low, out=mapped).astype(self.spec.action_dtype)
 
 
 class Rollout:
@@ -99,25 +100,26 @@ class Rollout:
         terminated, truncated = unroll.terminated.numpy(), unroll.truncated.numpy()
         acted = []
         for t in range(len(rewards)):
-            raw[t] = self._checked(self.observation)
+            raw[t] = self.checked(self.observation)
             acted.append(act(raw[t]))
             step = self.env.step(self.action_map(acted[t][1]))
             self.observation, rewards[t], terminated[t], truncated[t], infos = step
             if not np.isfinite(rewards[t]).all():
-                raise FloatingPointError(f"{self.spec.name}: a reward is {step[1][~np.isfinite(step[1])][0]}")
+                raise FloatingPointError(f"{self.spec.name}: a reward is {step[1][~np.isfinite(rewards[t])][0]}")
             self.returns += step[1]
             self.lengths += 1
             ended = terminated[t] | truncated[t]
             if ended.any():
                 truncated[t] &= ~terminated[t]
                 self._end_episodes(t, ended, infos)
-        unroll.last.numpy()[:] = self._checked(self.observation)
+        unroll.last.numpy()[:] = self.checked(self.observation)
         observations, actions, old = zip(*acted, strict=True)
         for store, parts in zip(unroll.acted(), (observations, actions, *zip(*old, strict=True)), strict=True):
             store[: len(parts)] = torch.from_numpy(np.stack(parts))
         return unroll
 
-    def _checked(self, observation: Array) -> Array:
+    def checked(self, observation: Array) -> Array:
+        """Raw observations [B, O] as they are. Raises FloatingPointError where one is not finite."""
         if not np.isfinite(observation).all():
             bad = np.argwhere(~np.isfinite(observation))[0]
             raise FloatingPointError(
@@ -144,7 +146,12 @@ class Rollout:
                 f"learner.objective='info:{self.info_key}': the final info of {self.spec.name} has no such key, "
                 f"it has: {', '.join(keys) or 'none'}"
             )
-        return float(final[self.info_key][i])
+        try:
+            return number(final[self.info_key][i])
+        except (TypeError, ValueError, OverflowError):
+            raise SettingError(
+                f"learner.objective='info:{self.info_key}': in the final info of {self.spec.name} it is no number"
+            ) from None
 
     def objective(self) -> float | None:
         """Mean over the episodes that ended since the last call, or an environment's newest ``reach`` where these are
