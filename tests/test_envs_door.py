@@ -88,7 +88,11 @@ def test_what_is_neither(value: Any) -> None:
         flag(value)
 
 
-@pytest.mark.parametrize("value", [None, "1.0", b"1", np.zeros(2), [], {}, 1j, 10**400, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [None, "1.0", b"1", np.zeros(2), [], {}, 1j, 10**400, object()],
+    ids=lambda value: f"{type(value).__name__} {value!r:.9}",
+)
 def test_what_is_no_number(value: Any) -> None:
     with pytest.raises((TypeError, ValueError, OverflowError)):
         number(value)
