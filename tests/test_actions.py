@@ -35,7 +35,7 @@ class Strict(gymnasium.Env):
 
     def step(self, action: Any) -> Any:
         assert self.action_space.contains(action), action
-        return self.np_random.uniform(-1, 1, 2), float(np.sum(action)), False, False, {}
+        return self.np_random.uniform(-1, 1, 2), float(np.sum(np.sign(action))), False, False, {}
 
 
 gymnasium.register("FirerlStrict-v0", Strict, max_episode_steps=5)
