@@ -20,8 +20,8 @@ def tiny_run(run_dir: Path, learner: Any = "vmpo", env: str = "CartPole", **more
         learner,
         **{
             "env": env, "settings": SMALL, "population": [2], "evaluators": 0, "algo": "pbt", "steps": 160,
-            "eval_interval": 40, "ready_interval": 80, "engine": "inline", "progress": False, "run_dir": run_dir, "seed": 2,
-            **more,
+            "eval_interval": 40, "ready_interval": 80, "engine": "inline", "progress": False, "run_dir": run_dir,
+            "seed": 2, **more,
         },
     )  # fmt: skip
     return run_dir
