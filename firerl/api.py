@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from firerl import named_code
 from firerl.compose import compose
 from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, config_of, from_plain, setup_of, to_plain
+from firerl.configured_learner import fixed_line
 from firerl.engine import devices as machine
 from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import RunFolderError, SettingError, reason
@@ -27,6 +28,7 @@ from firerl.learner import Learner
 from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
 from firerl.logger import Logger
 from firerl.loggers.find import find_loggers, folder_of
+from firerl.paths import anchored, back_here
 from firerl.progress import Observer, Together
 from firerl.remote import run as remote_run
 from firerl.remote.address import is_remote
@@ -151,7 +153,7 @@ def start(
 ) -> Result:
     """Start the run that ``config`` describes."""
     _check_that_we_may_start()
-    with remote_run.home(config.run_dir, config.local_dir, begin=True) as home:
+    with back_here(), remote_run.home(config.run_dir, config.local_dir, begin=True) as home:
         return _start(config, home, learner, progress, observer)
 
 
@@ -173,7 +175,7 @@ def _start(
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     with Store.create(home.folder, plain, promised, initial_state_of(config), initial, home.mirror) as store:
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
-        here = replace(config, engine=here.engine, run_dir=str(home.folder))
+        here = replace(config, engine=here.engine, settings=anchored(config.settings), run_dir=str(home.folder))
         return _run(here, learner, store, _observers(here, home, loggers, progress, observer, store.note))
 
 
@@ -204,7 +206,7 @@ def resume_run(
 
     _check_that_we_may_start()
     call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
-    with remote_run.home(run_dir, local_dir) as home, Store.open(home.folder, home.mirror) as store:
+    with back_here(), remote_run.home(run_dir, local_dir) as home, Store.open(home.folder, home.mirror) as store:
         old = config_of(store.journal())
         named_code.take_given(given or {}, old)
         config = changed(old, changes)
@@ -214,7 +216,7 @@ def resume_run(
             raise SettingError(f"steps={config.steps}: the run is already at step {reached}")
         if finished is not None and config.steps != old.steps:
             _check_that_it_goes_on(config, old, finished)
-        here = replace(config, run_dir=str(store.run_dir))  # the folder may have moved
+        here = replace(config, run_dir=str(home.folder))  # the folder may have moved
         told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
         if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
             stopped = finished.get("stopped", "steps")
@@ -228,7 +230,7 @@ def resume_run(
             del names["learner"]
         named_code.check(names, line or named_code.call_line(call))
         learner = find_again(config.learner, call, learner)
-        here = replace(_on_this_machine(here, learner), settings=completed(learner, here.settings))
+        here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
         if config != old or finished is not None:
             store.set_config(to_plain(config))
         store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}")
@@ -276,7 +278,8 @@ def _first_difference(name: str, there: Any, here: Any) -> str:
 
 
 def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
-    """The config with the devices that the run computes on here. The run folder keeps what was asked for.
+    """The config with the devices that the run computes on here, and paths that hold wherever a learner goes. The run
+    folder keeps what was asked for.
 
     Raises SettingError where these, or a cluster, are not there.
     """
@@ -286,7 +289,8 @@ def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
 
         ray_cluster.connect(_cluster_of(engine), engine.timeout)
         ray_cluster.actor_count(_cluster_of(engine), engine.processes, sum(config.sizes) + config.evaluators)
-    return replace(config, engine=replace(config.engine, devices=machine.of_run(config, learner)))
+    devices = machine.of_run(config, learner)
+    return replace(config, engine=replace(config.engine, devices=devices), settings=anchored(config.settings))
 
 
 def _cluster_of(engine: EngineConfig) -> RayOptions:
@@ -318,6 +322,8 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
             f"engine.workers_per_device={engine.workers_per_device}: must be null with learner.stacked={stacked}, "
             "whose groups are built as a whole"
         )
+    if fixed := fixed_line(learner, config.settings, config.space):
+        observer.note(fixed)
     spec = LearnerSpec(
         learner,
         config.settings,
@@ -394,7 +400,7 @@ def _observers(
     if progress:
         from firerl.view import make_view
 
-        people.append(make_view(config, home.address))
+        people.append(make_view(config, home.typed))
     if not loggers:
         return Together(*people)
     from firerl.loggers.guarded import GuardedLogger

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from firerl.errors import SettingError
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, path_argument, run_argument
 
 if TYPE_CHECKING:
     from firerl.insight.comparison import Run
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
-    plot = None if options.no_plot else Path(options.plot or PLOT)
+    plot = None if options.no_plot else options.plot or Path(PLOT)
     _check_outputs(options.json, options.csv, plot)
     folders = list(run_folders(options.run_dirs))
 
@@ -53,6 +53,11 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0
 
 
+def _file(text: str) -> str:
+    """A file as a parser's argument; - stands for stdout."""
+    return str(path_argument(text))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m firerl.compare",
@@ -60,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed with a sign-flip "
         "test, the probability of improvement, and a picture. Works on unfinished runs too.",
     )
-    parser.add_argument("run_dirs", nargs="+", metavar="run_dir", help="a run's folder, its address, or a folder "
-                        "that holds run folders")  # fmt: skip
+    told = "a run's folder, its address, or a folder that holds run folders"
+    parser.add_argument("run_dirs", nargs="+", type=run_argument, metavar="run_dir", help=told)
     parser.add_argument(
         "--allow",
         action="append",
@@ -70,10 +75,15 @@ def _parser() -> argparse.ArgumentParser:
         help="compare runs that differ in this setting all the same: steps, eval_interval, learner.<setting>, or all "
         "of learner or env; may be given several times",
     )
-    parser.add_argument("--json", metavar="FILE", help="write everything as JSON; - prints it instead of the tables")
-    parser.add_argument("--csv", metavar="FILE", help="write one row a run; - prints it instead of the tables")
+    parser.add_argument(
+        "--json", type=_file, metavar="FILE", help="write everything as JSON; - prints it instead of the tables"
+    )
+    parser.add_argument(
+        "--csv", type=_file, metavar="FILE", help="write one row a run; - prints it instead of the tables"
+    )
     drawn = parser.add_mutually_exclusive_group()
-    drawn.add_argument("--plot", metavar="FILE", help=f"where the picture goes: .png, .svg or .pdf (default: {PLOT})")
+    where = f"where the picture goes: .png, .svg or .pdf (default: {PLOT})"
+    drawn.add_argument("--plot", type=path_argument, metavar="FILE", help=where)
     drawn.add_argument("--no-plot", action="store_true", help="draw no picture")
     return parser
 

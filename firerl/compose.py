@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 from firerl.learners import name_of
+from firerl.paths import at_home, expanded
+from firerl.settings import plain
 
 GROUPS = {
     "env": "environment",
@@ -26,7 +28,8 @@ GROUPS = {
     "engine": "engine",
     "preset": "preset",
 }
-VERBATIM = ("run_dir", "resume", "init", "local_dir")  # paths: their characters mean other things in Hydra's grammar
+PATHS = ("run_dir", "resume", "init", "local_dir", "data.root")  # taken as they are
+BRACKETS = ("[", "{", "'", '"')  # what begins so must be right in Hydra's grammar
 
 
 class Argument(NamedTuple):
@@ -51,7 +54,7 @@ def compose(arguments: Sequence[str] = (), settings: Mapping[str, Any] | None = 
     default_preset = (tree.get("learner") or {}).get("default_preset")
     if default_preset and "preset" not in chosen:
         tree = compose_groups({**chosen, "preset": default_preset})
-    return _overlaid(_overlaid(tree, values), more_values)
+    return at_home(_overlaid(_overlaid(tree, values), more_values))
 
 
 def read(arguments: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +109,8 @@ def _choices_and_values(given: Sequence[Argument]) -> tuple[dict[str, str], dict
 def _from_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """The same for nested data, where a group is a name, a class, or a mapping with a name in it."""
     chosen, values = {}, {}
-    for key, value in settings.items():
+    for key, given in settings.items():
+        value = plain(given)
         rest = dict(value) if isinstance(value, Mapping) else value
         if key in GROUPS:
             name = rest.pop("name", None) if isinstance(rest, dict) else rest
@@ -145,20 +149,25 @@ def compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(argument: Argument) -> Any:
-    """A value as Hydra's grammar reads it: numbers, null, [lists], {mappings}, texts; paths as they are."""
-    if argument.key in VERBATIM and argument.value != "null":
-        return argument.value if "://" in argument.value else str(Path(argument.value).expanduser())
+    """A value as Hydra's grammar reads it: numbers, null, [lists], {mappings}, texts. A text that it cannot read is
+    taken as it is, so that a path needs no quotes."""
+    key, value = argument
+    if key in PATHS:
+        return None if value == "null" else expanded(value, key)
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    text = f"{argument.key}={argument.value}"
     try:
-        override = OverridesParser.create().parse_override(text)
-        if override.is_sweep_override():
-            raise SettingError(f"{text}: several values are written as a list, {argument.key}=[{argument.value}]")
-        return override.value()
+        override = OverridesParser.create().parse_override(f"{key}={value}")
+        if not override.is_sweep_override():
+            return override.value()
     except HydraException:
-        raise SettingError(f"cannot read the value of {text}: quote it where it has special characters") from None
+        if value.startswith(BRACKETS):
+            raise SettingError(f"cannot read the value of {key}={value}: quote what has special characters") from None
+        return value
+    if "/" in value:  # a path with a comma
+        return value
+    raise SettingError(f"{key}={value}: several values are written as a list, {key}=[{value}]")
 
 
 def _overlaid(tree: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

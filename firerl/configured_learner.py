@@ -35,7 +35,7 @@ def learner_settings(
     learner: type[Learner], name: str, given: Mapping[str, Any], env: Any, data: Any
 ) -> dict[str, Any]:
     """The learner's complete settings, the environment or the data set among them where it has one."""
-    given = {key: value for key, value in given.items() if key != "default_preset"}  # is for firerl.compose
+    given = {key: value for key, value in given.items() if key not in ("default_preset", *_space_alone(learner, given))}
     for key, value in given.items():
         default = learner.settings.get(key)
         if isinstance(default, (bool, int, float, str)):
@@ -99,16 +99,20 @@ def usual_values(space: Space, settings: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def space_of(learner: type[Learner], settings: Mapping[str, Any], changes: Any) -> dict[str, Any]:
-    """The learner's search space, with a user's changes by hyperparameter; null takes one out."""
-    own = learner.space_of(settings)
+def space_of(
+    learner: type[Learner], settings: Mapping[str, Any], changes: Any, typed: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The learner's search space, with a user's changes by hyperparameter; null takes one out, and so does a value
+    among the learner's settings as they were ``typed``."""
+    own = plain(learner.space_of(settings))
     allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env", "data"})}
     for name, spec in merged("space", {}, changes).items():
         if own and name not in allowed:
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])
         if spec is None and name not in settings:
             raise SettingError(f"space.{name}=null: the learner has no fixed value for it, so it must be tuned")
-    both = {name: spec for name, spec in {**plain(own), **plain(changes)}.items() if spec is not None}
+    changes = {**plain(changes), **_fixing(own, settings, changes, typed or {})}
+    both = {name: spec for name, spec in {**own, **changes}.items() if spec is not None}
     space = Space.parse(both)
     _check_numbers(Space.parse(own), settings, space)
     for dimension in space.dimensions:
@@ -121,6 +125,39 @@ def space_of(learner: type[Learner], settings: Mapping[str, Any], changes: Any) 
                 reason = f"check_hyperparameter() raised {type(error).__name__}: {error}"
                 raise SettingError(f"space.{dimension.name}={show(value)}: {reason}") from error
     return both
+
+
+def fixed_line(learner: type[Learner], settings: Mapping[str, Any], space: Mapping[str, Any]) -> str | None:
+    """What of the learner's own search space a run does not search, and whether anything is left; None: all of it."""
+    values = {name: settings.get(name) for name in learner.space_of(settings) if name not in space}
+    values |= {d.name: d.choices[0] for d in Space.parse(space).dimensions if len(d.choices) == 1}
+    if not values:
+        return None
+    told = ", ".join(f"{name}={show(value)}" for name, value in values.items())
+    left = [name for name in space if name not in values]
+    return f"fixed, not searched: {told}; in the search space: {', '.join(left) or 'nothing, so nothing is tuned'}"
+
+
+def _space_alone(learner: type[Learner], given: Mapping[str, Any]) -> list[str]:
+    """What a learner knows as a hyperparameter only, and a person gave as a setting."""
+    return [name for name in given if name in learner.space and name not in learner.settings]
+
+
+def _fixing(
+    own: Mapping[str, Any], settings: Mapping[str, Any], changes: Mapping[str, Any], typed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The changes of the space by which typed values hold: null, or of one value where the learner has no setting of
+    that name. Raises SettingError where such a value is to be tuned, too."""
+    fixing: dict[str, Any] = {}
+    for name, value in typed.items():
+        if value is None or name not in {*own, *changes}:
+            continue
+        if changes.get(name) is not None:
+            raise SettingError(
+                f"learner.{name}={show(value)} fixes what space.{name}={show(changes[name])} tunes: give one of them"
+            )
+        fixing[name] = None if name in settings else {"choice": [value]}
+    return fixing
 
 
 def _check_numbers(own: Space, settings: Mapping[str, Any], space: Space) -> None:

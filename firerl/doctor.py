@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, run_argument
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +20,8 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Say what of a run is whole and what is damaged: the journal, its copy, the kept generations, the "
         "results. Exit code 0: all is whole; 1: something is damaged.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address, in which nobody runs")
+    there = "the folder of the run, or its address, in which nobody runs"
+    parser.add_argument("run_dir", type=run_argument, help=there)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -31,25 +31,24 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--local-dir", help="of a run at an address: the local_dir that it was given, if any")
     arguments = parser.parse_args(argv)
     from firerl.insight.health import examine
-    from firerl.remote.address import is_remote
     from firerl.remote.reading import local
     from firerl.remote.upload import resume_line
     from firerl.storage.lock import refuse_if_held
 
-    run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
-    folder = local(run_dir, states=True)
+    where = arguments.run_dir
+    folder = local(where, states=True)
     refuse_if_held(folder)
     health = examine(folder)
-    print(f"{run_dir}: {'all is whole' if health.whole else 'damaged'}")
+    print(f"{where}: {'all is whole' if health.whole else 'damaged'}")
     print("\n".join(health.lines()))
-    resume = resume_line(run_dir, arguments.local_dir)
+    resume = resume_line(where, arguments.local_dir)
     if health.whole:
         return 0
     if arguments.repair:
         from firerl.remote.run import home
         from firerl.repair import repair
 
-        with home(run_dir, arguments.local_dir, mend=True) as there:
+        with home(where, arguments.local_dir, mend=True) as there:
             done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
             print("Repaired:\n" + "\n".join(f"  {line}" for line in done))
             if there.mirror is not None:
@@ -59,8 +58,8 @@ def _main(argv: Sequence[str] | None) -> int:
     if health.back_to is None:
         print("A repair can do nothing: no generation is whole.")
     else:
-        where = f"ends at generation {health.back_to.number} (step {health.back_to.step:,})"
-        print(f"A repair {where}: python -m firerl.doctor {shlex.quote(str(run_dir))} --repair")
+        end = f"generation {health.back_to.number} (step {health.back_to.step:,})"
+        print(f"A repair ends at {end}: python -m firerl.doctor {shlex.quote(str(where))} --repair")
     return 1
 
 

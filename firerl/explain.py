@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from firerl.errors import SettingError, unknown
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, path_argument, run_argument
 
 NARROW = ("worker", "step")
 
@@ -29,12 +29,13 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Tell a run, finished or not, in sentences: who copied whom and why, what every evaluator saw, who "
         "won and by which path.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument(
         "narrow", nargs="*", metavar="worker=N step=N", help="only what concerns this worker, this step"
     )
     parser.add_argument(
         "--plot",
+        type=path_argument,
         metavar="FILE",
         help="draw a verdict (.png, .svg or .pdf): the two curves, their smooth "
         "forms, the overlap; of worker= and step=, else the last promotion",
@@ -56,10 +57,10 @@ def _main(argv: Sequence[str] | None) -> int:
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")
     from firerl.remote.reading import local
 
-    run_dir = local(arguments.run_dir, states=arguments.verify)
+    folder = local(arguments.run_dir, states=arguments.verify)
     if arguments.verify:
-        return _verify(run_dir)
-    for line in _lines(run_dir, Path(arguments.plot) if arguments.plot else None, narrow):
+        return _verify(folder)
+    for line in _lines(folder, arguments.plot, narrow):
         print(line)
     return 0
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
 from firerl.errors import FirerlError, SettingError
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.play import add_code
 from firerl.storage import files
 
@@ -45,8 +45,8 @@ def _main(argv: Sequence[str] | None) -> int:
         description="The winner of a run as an ONNX file, from observations to mean actions (of a classifier: from "
         "images to logits); of an unfinished run, its best member so far. Needs pip install 'firerl[onnx]'.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
-    parser.add_argument("--onnx", type=Path, required=True, metavar="OUT.onnx", help="the file to write")
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
+    parser.add_argument("--onnx", type=path_argument, required=True, metavar="OUT.onnx", help="the file to write")
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
     add_code(parser)
@@ -62,6 +62,7 @@ def _export(arguments: argparse.Namespace) -> None:
     from firerl.named_code import check, import_env, learner_names, options_line
     from firerl.policy import module_of
 
+    onnx = arguments.onnx.absolute()  # a learner may change the current directory
     if arguments.env:
         import_env(arguments.env)
     network = play.load(arguments.run_dir, arguments.best_ever)
@@ -84,7 +85,7 @@ def _export(arguments: argparse.Namespace) -> None:
         "input_shape": list(module.input_shape),
         **({"classes": list(module.classes)} if hasattr(module, "classes") else {}),
     }
-    difference = write(module, arguments.onnx, metadata)
+    difference = write(module, onnx, metadata)
     taken, given = module.names
     shape = ", ".join(map(str, ["batch", *metadata["input_shape"]]))
     print(f"written      {arguments.onnx}: {taken} [{shape}] of {_type_name(module)} -> {given}")

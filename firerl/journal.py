@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, run_argument
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
@@ -33,7 +33,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Print the journal of a run, finished or not: one event a line, and the final hash. Two runs of "
         "the same settings and seed print the same text.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument("--reports", action="store_true", help="print every worker's report as well")
     arguments = parser.parse_args(argv)
 
@@ -42,8 +42,8 @@ def _main(argv: Sequence[str] | None) -> int:
     from firerl.remote.reading import local
     from firerl.storage.journal_db import Journal, reading
 
-    run_dir = local(arguments.run_dir)
-    with closing(Journal.open(run_dir)) as journal, reading(run_dir):
+    folder = local(arguments.run_dir)
+    with closing(Journal.open(folder)) as journal, reading(folder):
         for line in lines(journal, arguments.reports):
             print(line)
     return 0

@@ -9,10 +9,12 @@ import select
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from firerl import __version__
 from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unknown
+from firerl.paths import expanded
 
 COMMANDS = {
     "plan": "what a run will cost and whether its statistics can work, before it starts",
@@ -35,6 +37,21 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise SettingError(f"{message}; {self.prog} --help says more")
+
+
+def path_argument(text: str) -> Path:
+    """A path as a parser's argument, ``~`` expanded."""
+    try:
+        return Path(expanded(text))
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def run_argument(text: str) -> Path | str:
+    """The folder of a run as a parser's argument, ``~`` expanded; an address as it is."""
+    from firerl.remote.address import is_remote
+
+    return text if is_remote(text) else path_argument(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from firerl import __version__
 from firerl.config import RunConfig
 from firerl.errors import SettingError, unknown
 from firerl.main import guarded
+from firerl.paths import expanded
 from firerl.request import SECTIONS
 
 USAGE = """\
@@ -110,10 +111,7 @@ def _minutes(text: str) -> float:
 
 
 def _path(text: str) -> Path:
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError as error:  # of nobody's home: ~nosuch/x
-        raise SettingError(f"--probe {text}: there is no such home folder") from error
+    path = Path(expanded(text))
     folder = path.absolute().parent
     if not text or not folder.is_dir() or (path.exists() and not path.is_file()):
         raise SettingError(f"--probe {text}: must be a file, or a new one in a folder that exists")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.named_code import check, import_env, learner_names, options_line
 from firerl.storage import durable
 
@@ -64,10 +64,10 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Episodes of the winner of a run, with the mean action; of an unfinished run, of its best member "
         "so far.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument("--episodes", type=_positive, default=5, metavar="N", help="how many (5)")
     parser.add_argument("--seed", type=_natural, default=0, help="of the environments (0)")
-    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="film these episodes; needs pip install "
+    parser.add_argument("--video", type=path_argument, metavar="OUT.mp4", help="film these episodes; needs pip install "
                         "'firerl[video]' and, on a headless machine, EGL or OSMesa")  # fmt: skip
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
@@ -85,6 +85,7 @@ def add_code(parser: argparse.ArgumentParser) -> None:
 
 
 def _play(arguments: argparse.Namespace) -> None:
+    video = arguments.video and arguments.video.absolute()  # a learner may change the current directory
     if arguments.video:
         check_video(arguments.video)
         choose_renderer()  # before anything imports mujoco, which reads the choice once
@@ -101,7 +102,7 @@ def _play(arguments: argparse.Namespace) -> None:
         learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
         print(network.headline(), flush=True)
         with _weights_of_a_file(network):
-            _episodes(arguments, network, learner)
+            _episodes(arguments, network, learner, video)
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def _weights_of_a_file(network: Network) -> Iterator[None]:
         raise FirerlError(text) from error
 
 
-def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> None:
+def _episodes(arguments: argparse.Namespace, network: Network, learner: Any, video: Path | None) -> None:
     if not callable(getattr(learner, "episodes", None)):
         if arguments.video:
             raise FirerlError(f"learner {network.learner} has no episodes: there is nothing to film")
@@ -126,8 +127,8 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any) -> 
             print(f"report({arguments.seed}): {name} = {value}, on data that the search did not see")
         print(f"learner {network.learner} has no episodes to play")
         return
-    if arguments.video:
-        episodes = film(learner, network.settings, arguments.episodes, arguments.seed, arguments.video)
+    if video:
+        episodes = film(learner, network.settings, arguments.episodes, arguments.seed, video)
     else:
         episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)
     played = []

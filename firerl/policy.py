@@ -94,7 +94,7 @@ def load_policy(
             "failed (failures.log). To write it anew, remove result.json beside it and resume its run"
         )
     module = module_of(best["learner"], best["settings"], best["weights"], best["facts"], learner)
-    return Policy(module, best, torch.Generator().manual_seed(seed) if sample else None)
+    return Policy(module, best, torch.Generator().manual_seed(int(seed)) if sample else None)
 
 
 def read(file: Path) -> dict[str, Any]:

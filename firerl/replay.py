@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from firerl.errors import SettingError, unknown
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, run_argument
 
 PATHS = ("schedule", "out")
 SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner", "env")
@@ -28,7 +28,7 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Train fresh networks with the winner's schedule and look at them on data that the search never "
         "saw. The same line goes on with a replay that was interrupted.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
                         "(<run_dir>-replay-seed<seed>; of a run at an address in runs/), engine=, engine.processes=, "
@@ -40,7 +40,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from firerl.named_code import settings_line
     from firerl.retracing import retrace, table
 
-    line = settings_line(f"python -m firerl.replay {shlex.quote(arguments.run_dir)}")
+    line = settings_line(f"python -m firerl.replay {shlex.quote(str(arguments.run_dir))}")
     result = retrace(arguments.run_dir, line=line, **options)
     print("\n".join(["", *table(result), f"kept in {result.run_dir}"]))
     return 0

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from firerl.main import Parser, guarded
+from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.storage import files
 
 NAME = "report.html"  # in the run folder
@@ -30,24 +30,24 @@ def _main(argv: Sequence[str] | None) -> int:
         description="One page about a run, finished or not: curves, hyperparameters, lineage, evaluators, the winner. "
         "A single file that opens in any browser without a network.",
     )
-    parser.add_argument("run_dir", help="the folder of the run, or its address")
-    parser.add_argument("--out", type=Path, metavar="PAGE.html", help=f"where to write it (<run_dir>/{NAME}; of "
-                        f"a run at an address <name>-{NAME} here)")  # fmt: skip
+    parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
+    told = f"where to write it (<run_dir>/{NAME}; of a run at an address <name>-{NAME} here)"
+    parser.add_argument("--out", type=path_argument, metavar="PAGE.html", help=told)
     parser.add_argument(
         "--watch", action="store_true", help="write it anew at every ready, until the run ends or Ctrl-C"
     )
     arguments = parser.parse_args(argv)
 
-    from firerl.remote.address import is_remote, name_of
+    from firerl.remote.address import name_of
 
-    run_dir = arguments.run_dir if is_remote(arguments.run_dir) else Path(arguments.run_dir)
-    out = arguments.out or (run_dir / NAME if isinstance(run_dir, Path) else Path(f"{name_of(run_dir)}-{NAME}"))
+    where = arguments.run_dir
+    out = arguments.out or (where / NAME if isinstance(where, Path) else Path(f"{name_of(where)}-{NAME}"))
     if arguments.out:
         files.check_output("--out", out)
     if arguments.watch:
-        watch(run_dir, out)
+        watch(where, out)
     else:
-        print(write(run_dir, out))
+        print(write(where, out))
     return 0
 
 

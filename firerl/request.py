@@ -28,6 +28,7 @@ from firerl.config import (
 from firerl.configured_learner import check_stacked, learner_settings, merged, named, space_of, usual_values
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
+from firerl.evolution.schedule import USUAL
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
 from firerl.loggers.find import check_loggers
@@ -127,7 +128,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     settings = learner_settings(learner, learner_name, learner_given, raw.get("env"), raw.get("data"))
     eval_interval, ready_interval, steps = _intervals(request, preset, learner, settings)
     _check_chunk(request, eval_interval, learner.granularity_of(settings))
-    space = Space.parse(space_of(learner, settings, raw.get("space") or {}))
+    space = Space.parse(space_of(learner, settings, raw.get("space") or {}, learner_given))
     check_stacked(learner, learner_name, settings, space)
     offered = {
         "max_eval_steps": preset.max_eval_evaluations * eval_interval,
@@ -138,6 +139,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         "hyperparameters": usual_values(space, settings),
     }
     algo_settings = _algo_settings(algorithm, algo_given, offered)
+    _check_annealed(algo_settings, learner_given, space)
     sizes, evaluators = algorithm.arrange(*_workers(request.population, preset))
     config = RunConfig(
         task=learner.task_of(settings),
@@ -168,6 +170,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
 
 def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     """The config of a resumed run. Raises SettingError on a change that would make it another run."""
+    changes = plain(changes)
     for name in changes:
         if name not in SECTIONS:
             raise unknown("setting", name, SECTIONS)
@@ -196,6 +199,22 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
     _check_sync(config)
     return config
+
+
+def _check_annealed(algo_settings: Any, typed: Mapping[str, Any], space: Space) -> None:
+    """Raise SettingError where a schedule would pass over the hyperparameter that a person has fixed, and take another
+    or none."""
+    if getattr(algo_settings, "schedule", None) is None:
+        return
+    asked = (algo_settings.anneal,) if algo_settings.anneal else USUAL
+    searched = [d.name for d in space.dimensions if len(d.choices) != 1]
+    for name in asked:
+        if typed.get(name) is not None and name not in searched:
+            value = show(typed[name])
+            raise SettingError(
+                f"learner.{name}={value} fixes what algo.schedule={algo_settings.schedule} is to change: give it the "
+                f"first value by algo.hyperparameters.{name}={value}"
+            )
 
 
 def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None:

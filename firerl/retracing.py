@@ -23,6 +23,7 @@ from firerl.evolution.exploit import objective_fitness
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import call_line, check, learner_names
+from firerl.paths import expanded
 from firerl.play import weights_of
 from firerl.progress import Observer
 from firerl.remote.address import is_remote
@@ -94,7 +95,7 @@ def retrace(
         origin = config_of(journal)
     own_seed = origin.seed + 1 if seed is None else convert("seed", seed, int, {"min": 0, "max": MAX_SEED})
     beside = Path("runs") if is_remote(run_dir) else folder.parent
-    where = Path(out) if out is not None else beside / f"{folder.resolve().name}-replay-seed{own_seed}"
+    where = Path(expanded(out, "out")) if out is not None else beside / f"{folder.resolve().name}-replay-seed{own_seed}"
     rows, source = _rows(folder, schedule, run_dir)
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
     given = {"name": engine, "processes": processes, "devices": devices}
@@ -124,8 +125,8 @@ def _rows(
 ) -> tuple[list[Any], str]:
     """The rows of a schedule, and what to call it. Raises RunFolderError, SettingError."""
     if schedule is not None and not isinstance(schedule, str | Path):
-        return _checked(schedule, "schedule"), "schedule"
-    path = folder / "schedule.yaml" if schedule is None else Path(schedule)
+        return _checked(plain_settings(schedule), "schedule"), "schedule"
+    path = folder / "schedule.yaml" if schedule is None else Path(expanded(schedule, "schedule"))
     if not path.exists():
         if schedule is not None:
             raise SettingError(f"schedule={path}: there is no such file")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl.errors import RunFolderError, SettingError, reason
+from firerl.paths import expanded
 from firerl.storage import files, untrusted
 
 if TYPE_CHECKING:
@@ -112,12 +113,13 @@ class Result:
         title = f"{config.task}, {config.algo.name}: the winner, objective {told}"
         figure = draw(title, curve, self.schedule, Space.parse(config.space))
         if path is not None:
+            path = Path(expanded(path, "path"))
             buffer = io.BytesIO()
             try:
-                figure.savefig(buffer, dpi=150, format=Path(path).suffix[1:] or None)
+                figure.savefig(buffer, dpi=150, format=path.suffix[1:] or None)
             except ValueError as error:
                 raise SettingError(f"plot(path={str(path)!r}): {error}") from error
-            files.write(Path(path), buffer.getvalue())
+            files.write(path, buffer.getvalue())
         return figure
 
 

@@ -7,6 +7,7 @@ name, ``plain()`` turns it back into data that JSON and YAML can hold. Imports n
 from __future__ import annotations
 
 import math
+import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, field, fields, is_dataclass
@@ -74,19 +75,24 @@ def convert(name: str, value: Any, hint: Any, limits: Mapping[str, Any] | None =
     """``value`` as the type ``hint`` asks for, within ``limits`` (a field's metadata). Raises SettingError."""
     limits = limits or {}
     try:
-        return _convert(name, value, hint, limits)
+        return _convert(name, plain(value), hint, limits)
     except (_Unfit, OverflowError):  # an integer too large for a float
         raise SettingError(f"{name}={show(value)}: must be {expected(hint, limits)}") from None
 
 
 def plain(value: Any) -> Any:
-    """Nested dataclasses, mappings and tuples as dicts and lists."""
+    """Nested dataclasses, mappings and tuples as dicts and lists; what numpy, torch and pathlib have their own
+    types for as numbers, booleans, lists and texts."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if not isinstance(value, type) and hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()  # numpy's or torch's, neither of which is imported here
     return value
 
 

@@ -29,7 +29,8 @@ Usage: python -m firerl.launch [<group>=<choice> ...] [<setting>=<value> ...]
        --cfg prints all settings of a run and starts nothing; --version; --help
 """
 MORE = """\
-  learner.<name>=                     the learner's own settings; --cfg prints them all
+  learner.<name>=                     the learner's own settings; --cfg prints them all; a value of what would be tuned
+                                      fixes it
   space.<name>={log_uniform: [low, high]}
                                       what is tuned and where; null takes a hyperparameter out; kinds: log_uniform,
                                       uniform, one_minus_log_uniform, integer, choice, ordered_choice

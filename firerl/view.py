@@ -19,6 +19,7 @@ from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
 from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent, Together
+from firerl.remote.address import is_remote
 from firerl.storage.generation import Point
 from firerl.storage.journal_db import Journal
 
@@ -32,16 +33,16 @@ SCHEDULE_ROWS = 10
 REDRAW_SECONDS = 0.1  # a picture takes milliseconds, and so does a round of a small learner
 
 
-def make_view(config: RunConfig, address: str | None = None, quiet: bool = False) -> Observer:
+def make_view(config: RunConfig, place: str | None = None, quiet: bool = False) -> Observer:
     """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
     if quiet:
         return Silent()
-    view = TableView(config, address=address) if sys.stdout.isatty() else LineView(config, address=address)
+    view = TableView(config, place=place) if sys.stdout.isatty() else LineView(config, place=place)
     return view if config.sync else Gathered(view, sum(config.sizes) + config.evaluators, config.ready_interval)
 
 
-def opening(config: RunConfig, step: int, processes: int, address: str | None = None) -> list[str]:
-    """The block before the start; ``address``: where the run folder is kept, if that is not here."""
+def opening(config: RunConfig, step: int, processes: int, place: str | None = None) -> list[str]:
+    """The block before the start; ``place``: what to call the run folder, as typed, or its address."""
     groups = " + ".join(f"P{i} {size}" for i, size in enumerate(config.sizes, start=1))
     workers = sum(config.sizes) + config.evaluators
     evaluators = f", {count_text(config.evaluators, 'evaluator', 'evaluators')}" if config.evaluators else ""
@@ -55,9 +56,9 @@ def opening(config: RunConfig, step: int, processes: int, address: str | None = 
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
         *([] if config.sync else [f"  sync=false  nobody waits; a line every {workers} reports, at the mean step"]),
-        f"  run folder  {address or config.run_dir}",
+        f"  run folder  {place or config.run_dir}",
     ]
-    if address:
+    if place and is_remote(place):
         lines.append(f"  works in    {config.run_dir}")
     if step:
         lines.append(f"  resumed     at step {step:,}")
@@ -72,12 +73,12 @@ def closing(
     tensorboard: bool,
     simulated: float = 0.0,
     plays: bool = True,
-    address: str | None = None,
+    place: str | None = None,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
     ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play;
-    ``address``: where the run folder is kept, if that is not here.
+    ``place``: what to call the run folder, as typed, or its address.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
@@ -92,10 +93,11 @@ def closing(
     lines += [f"  {'schedule' if i == 0 else '':10}  {row}" for i, row in enumerate(_schedule(result))]
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
-    folder = shlex.quote(address or str(run_dir))
+    folder = shlex.quote(place or str(run_dir))
     commands = [f"python -m firerl.{'play' if plays else 'report'} {folder}", f"python -m firerl.journal {folder}"]
     if tensorboard:
-        commands.append(f"tensorboard --logdir {shlex.quote(str(run_dir / 'tensorboard'))}")
+        where = run_dir if place is None or is_remote(place) else Path(place)
+        commands.append(f"tensorboard --logdir {shlex.quote(str(where / 'tensorboard'))}")
     else:
         commands.append(f"python -m firerl.launch resume={folder} steps={2 * steps}")
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
@@ -145,9 +147,9 @@ class Gathered(Together):
 class _View(Silent):
     """What both views keep and say alike."""
 
-    def __init__(self, config: RunConfig, address: str | None = None):
+    def __init__(self, config: RunConfig, place: str | None = None):
         self.config = config
-        self.address = address
+        self.place = place
         self.tally = Tally()
         self.begun: float | None = None  # by time.monotonic
         self.simulated = 0.0  # seconds of virtual time, where the engine simulates
@@ -163,7 +165,7 @@ class _View(Silent):
         self.tally.add(journal.decisions())
         if self.begun is None:  # else it starts again after a machine failure, which a note tells
             self.begun = time.monotonic()
-            self.say(*opening(config, step, processes, self.address))
+            self.say(*opening(config, step, processes, self.place))
 
     def round_done(self, round: Round) -> None:
         self.tally.add(round.point.decisions)
@@ -177,7 +179,7 @@ class _View(Silent):
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
         tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
-        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.address))
+        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.place))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""
@@ -188,8 +190,8 @@ class _View(Silent):
 class LineView(_View):
     """One line a round under a header; hyperparameters and times at readies."""
 
-    def __init__(self, config: RunConfig, out: TextIO | None = None, address: str | None = None):
-        super().__init__(config, address)
+    def __init__(self, config: RunConfig, out: TextIO | None = None, place: str | None = None):
+        super().__init__(config, place)
         self.out = out
         self.rounds = 0
         self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
@@ -247,10 +249,10 @@ class LineView(_View):
 class TableView(_View):
     """The same as a table that stays in place."""
 
-    def __init__(self, config: RunConfig, console: Console | None = None, address: str | None = None):
+    def __init__(self, config: RunConfig, console: Console | None = None, place: str | None = None):
         from rich.console import Console
 
-        super().__init__(config, address)
+        super().__init__(config, place)
         self.console = console or Console(highlight=False)
         self.round: Round | None = None
         self.step = 0

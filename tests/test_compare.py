@@ -325,7 +325,7 @@ def test_the_page_has_every_option_and_commands_that_are_understood(capsys: pyte
         if module == "firerl.launch":
             assert launch.main([*arguments, "--cfg"]) == 0
         else:
-            assert command._parser().parse_args(arguments).plot == "compare.svg"
+            assert command._parser().parse_args(arguments).plot == Path("compare.svg")
     with pytest.raises(SystemExit):
         call("--help")
     named = set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out.partition("usage: ")[2])) - {"--help"}

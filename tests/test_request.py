@@ -223,8 +223,8 @@ def test_the_usual_values_are_offered_to_algorithms_that_ask() -> None:
     """initial, else what the learner fixes, else the middle; what is given goes over them, name by name."""
     values = made(BLOCKY, "algo=constant").algo.settings["hyperparameters"]
     assert values == {"lr": pytest.approx(1e-3), "decay": 0.5}
-    values = made(BLOCKY, "algo=constant", "learner.decay=2.0").algo.settings["hyperparameters"]
-    assert values["decay"] == 0.5  # the middle: the space does not hold 2
+    values = made(BLOCKY, "algo=constant", "space.decay={uniform: [0, 0.4]}").algo.settings["hyperparameters"]
+    assert values["decay"] == pytest.approx(0.2)  # the middle: the space does not hold 0.5
     space = "space.decay={uniform: [0, 1], initial: [0.25, 0.75]}"
     values = made(BLOCKY, "algo=constant", space, "algo.hyperparameters.lr=2e-3").algo.settings["hyperparameters"]
     assert values == {"lr": 2e-3, "decay": 0.25}

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from firerl.errors import RunFolderError
+from firerl.paths import expanded
 from firerl.remote.address import Remote, is_remote, name_of
 from firerl.remote.download import fetch_states
 from firerl.remote.snapshot import LIMITS, contents, newest, snapshots
@@ -31,7 +32,7 @@ def local(run_dir: str | Path, weights: bool = False, states: bool = False) -> P
     RunFolderError where there is no run, or it is damaged.
     """
     if not is_remote(run_dir):
-        return Path(run_dir)
+        return Path(expanded(run_dir))
     address = str(run_dir).rstrip("/")
     if address not in _copies:
         _copies[address] = _new_copy(Remote(address))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firerl.errors import RunFolderError, SettingError
+from firerl.paths import absolute, expanded
 from firerl.remote.address import PATIENCE, Remote, is_remote, name_of
 from firerl.remote.download import say, take_down
 from firerl.remote.lock import NAME as LOCK
@@ -26,8 +27,8 @@ from firerl.storage.run_folder import TEMPORARY
 class Home:
     """Where a run works, and what takes its commits elsewhere."""
 
-    folder: Path
-    address: str | None = None  # None: the folder is all there is
+    folder: Path  # absolute: a learner may change the current directory
+    typed: str  # what a person calls it; its address where it has one
     mirror: Callable[[], None] | None = None
 
 
@@ -41,7 +42,7 @@ def home(run_dir: str | Path, local_dir: str | None = None, begin: bool = False,
     if not is_remote(run_dir):
         if local_dir is not None:
             raise SettingError(f"local_dir={local_dir}: only of use where run_dir is an address (s3://bucket/runs/x)")
-        yield Home(Path(run_dir))
+        yield Home(absolute(run_dir, "run_dir"), str(run_dir))
         return
     if local_dir is not None and is_remote(local_dir):
         raise SettingError(f"local_dir={local_dir}: must be a folder of this machine")
@@ -65,17 +66,17 @@ def home(run_dir: str | Path, local_dir: str | None = None, begin: bool = False,
 def folder_of(run_dir: str | Path, local_dir: str | None = None) -> Path:
     """Where the run at an address works on this machine: below ``local_dir``, else below the user's cache folder."""
     if not is_remote(run_dir):
-        return Path(run_dir)
+        return Path(expanded(run_dir, "run_dir"))
     address = str(run_dir).rstrip("/")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    base = Path(cache).expanduser() / "firerl" / "runs" if local_dir is None else Path(local_dir).expanduser()
+    base = absolute(cache) / "firerl" / "runs" if local_dir is None else absolute(local_dir, "local_dir")
     return base / hashlib.sha256(address.encode()).hexdigest()[:12] / name_of(address)
 
 
 def is_begun(run_dir: str | Path) -> bool:
     """Whether a run lies there."""
     if not is_remote(run_dir):
-        return (Path(run_dir) / "journal.sqlite").exists()
+        return (Path(expanded(run_dir, "run_dir")) / "journal.sqlite").exists()
     return bool(snapshots(Remote(str(run_dir)).sizes()))
 
 
