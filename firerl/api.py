@@ -7,8 +7,8 @@ every command reads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,7 @@ from firerl.run_result import Result
 from firerl.settings import build, show
 from firerl.storage.files import digest
 from firerl.storage.journal_db import Journal
+from firerl.terminal import lasting
 
 if TYPE_CHECKING:
     from firerl.engine.base import Engine
@@ -153,8 +154,15 @@ def start(
 ) -> Result:
     """Start the run that ``config`` describes."""
     _check_that_we_may_start()
-    with back_here(), remote_run.home(config.run_dir, config.local_dir, begin=True) as home:
+    with _apart(), remote_run.home(config.run_dir, config.local_dir, begin=True) as home:
         return _start(config, home, learner, progress, observer)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Where learners may be built in this process: neither what they print nor where they go has a hold on the run."""
+    with lasting(), back_here():
+        yield
 
 
 def _start(
@@ -206,7 +214,12 @@ def resume_run(
 
     _check_that_we_may_start()
     call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
-    with back_here(), remote_run.home(run_dir, local_dir) as home, Store.open(home.folder, home.mirror) as store:
+    with (
+        lasting(),
+        back_here(),
+        remote_run.home(run_dir, local_dir) as home,
+        Store.open(home.folder, home.mirror) as store,
+    ):
         old = config_of(store.journal())
         named_code.take_given(given or {}, old)
         config = changed(old, changes)

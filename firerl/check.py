@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from firerl.main import Parser, guarded
+from firerl.terminal import say
 
 if TYPE_CHECKING:
     from firerl.config import RunConfig
@@ -56,19 +57,17 @@ def check(learner: type[Learner], config: RunConfig) -> int:
     from firerl.insight.contract import examine
 
     subject = subject_of(learner, config)
-    print(
-        f"{learner.__name__}: {config.task}, {subject.first} + {subject.second} steps, seed {config.seed}", flush=True
-    )
+    say(f"{learner.__name__}: {config.task}, {subject.first} + {subject.second} steps, seed {config.seed}")
     if subject.first + subject.second > config.eval_interval:
-        print(f"eval_interval={config.eval_interval} is too short to check with: {LONGER}", flush=True)
+        say(f"eval_interval={config.eval_interval} is too short to check with: {LONGER}")
     findings = []
     with contained():
         for finding in examine(subject):
-            print("\n".join(lines(finding)), flush=True)
+            say(*lines(finding))
             findings.append(finding)
     if costs := subject.known.get("costs"):
-        print("\n".join(cost_lines(costs, config)))
-    print(verdict(findings))
+        say(*cost_lines(costs, config))
+    say(verdict(findings))
     return 1 if any(finding.passed is False for finding in findings) else 0
 
 

@@ -12,10 +12,11 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from firerl.errors import SettingError
 from firerl.main import Parser, guarded, path_argument, run_argument
+from firerl.terminal import overwrite, say
 
 if TYPE_CHECKING:
     from firerl.insight.comparison import Run
@@ -49,7 +50,7 @@ def _main(argv: Sequence[str] | None) -> int:
         files[plot] = picture(comparison, {run.name: run.trajectory for run in runs}, plot.suffix[1:].lower())
     shown = made[STDOUT] if STDOUT in made else text(comparison) + "\n\n"
     _write(files)
-    _print(shown, files, sys.stderr if STDOUT in made else sys.stdout)
+    _print(shown, files, STDOUT in made)
     return 0
 
 
@@ -146,12 +147,12 @@ def _with_progress(folders: Sequence[Path | str]) -> Iterator[Path | str]:
     """The folders, with a line on a terminal once reading takes long."""
     began, shown = time.monotonic(), False
     for i, folder in enumerate(folders):
-        if sys.stderr.isatty() and time.monotonic() - began > SLOW:
+        if sys.stderr is not None and sys.stderr.isatty() and time.monotonic() - began > SLOW:
             shown = True
-            print(f"\rreading run {i + 1} of {len(folders)} ", end="", file=sys.stderr, flush=True)
+            overwrite(f"reading run {i + 1} of {len(folders)}")
         yield folder
     if shown:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        overwrite("")
 
 
 def _write(outputs: Mapping[Path, bytes]) -> None:
@@ -161,11 +162,11 @@ def _write(outputs: Mapping[Path, bytes]) -> None:
         files.write_output(path, data)
 
 
-def _print(shown: str, written: Iterable[Path], beside: TextIO) -> None:
-    """What was asked for, and where files went: below the tables, but not among data."""
-    print(shown, end="")
+def _print(shown: str, written: Iterable[Path], beside: bool) -> None:
+    """What was asked for, and where files went: below the tables, but ``beside`` data."""
+    say(*shown.split("\n"), end="")
     for path in written:
-        print(f"wrote {path}", file=beside)
+        say(f"wrote {path}", error=beside)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from firerl.main import Parser, guarded, run_argument
+from firerl.terminal import say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,8 +21,8 @@ def _main(argv: Sequence[str] | None) -> int:
         description="Say what of a run is whole and what is damaged: the journal, its copy, the kept generations, the "
         "results. Exit code 0: all is whole; 1: something is damaged.",
     )
-    there = "the folder of the run, or its address, in which nobody runs"
-    parser.add_argument("run_dir", type=run_argument, help=there)
+    told = "the folder of the run, or its address, in which nobody runs"
+    parser.add_argument("run_dir", type=run_argument, help=told)
     parser.add_argument(
         "--repair",
         action="store_true",
@@ -35,31 +36,31 @@ def _main(argv: Sequence[str] | None) -> int:
     from firerl.remote.upload import resume_line
     from firerl.storage.lock import refuse_if_held
 
-    where = arguments.run_dir
-    folder = local(where, states=True)
+    run_dir = arguments.run_dir
+    folder = local(run_dir, states=True)
     refuse_if_held(folder)
     health = examine(folder)
-    print(f"{where}: {'all is whole' if health.whole else 'damaged'}")
-    print("\n".join(health.lines()))
-    resume = resume_line(where, arguments.local_dir)
+    say(f"{run_dir}: {'all is whole' if health.whole else 'damaged'}")
+    say(*health.lines())
+    resume = resume_line(run_dir, arguments.local_dir)
     if health.whole:
         return 0
     if arguments.repair:
         from firerl.remote.run import home
         from firerl.repair import repair
 
-        with home(where, arguments.local_dir, mend=True) as there:
+        with home(run_dir, arguments.local_dir, mend=True) as there:
             done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
-            print("Repaired:\n" + "\n".join(f"  {line}" for line in done))
+            say("Repaired:", *(f"  {line}" for line in done))
             if there.mirror is not None:
                 there.mirror()
-        print(f"Go on with: {resume}")
+        say(f"Go on with: {resume}")
         return 0
     if health.back_to is None:
-        print("A repair can do nothing: no generation is whole.")
+        say("A repair can do nothing: no generation is whole.")
     else:
         end = f"generation {health.back_to.number} (step {health.back_to.step:,})"
-        print(f"A repair ends at {end}: python -m firerl.doctor {shlex.quote(str(where))} --repair")
+        say(f"A repair ends at {end}: python -m firerl.doctor {shlex.quote(str(run_dir))} --repair")
     return 1
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from firerl.terminal import clean_lines
+
 
 class FirerlError(Exception):
-    """Base of the errors whose text is written for the person who runs the command."""
+    """Base of the errors whose text is written for the person who runs the command; it never steers a terminal."""
+
+    def __str__(self) -> str:
+        return clean_lines(super().__str__())
 
 
 class SettingError(FirerlError, ValueError):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from firerl.errors import SettingError, unknown
 from firerl.main import Parser, guarded, path_argument, run_argument
+from firerl.terminal import say
 
 NARROW = ("worker", "step")
 
@@ -61,7 +62,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.verify:
         return _verify(folder)
     for line in _lines(folder, arguments.plot, narrow):
-        print(line)
+        say(line)
     return 0
 
 
@@ -102,7 +103,7 @@ def _verify(run_dir: Path) -> int:
 
     found = verify_folder(run_dir)
     for line in found.lines():
-        print(line)
+        say(line)
     return 1 if found.differences else 0
 
 

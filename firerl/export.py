@@ -25,6 +25,7 @@ from firerl.errors import FirerlError, SettingError
 from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.play import add_code
 from firerl.storage import files
+from firerl.terminal import say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,7 @@ def _export(arguments: argparse.Namespace) -> None:
     check(names, options_line(command))
     given = find_learner(arguments.learner) if arguments.learner else None
     learner = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
-    print(network.headline(), flush=True)
+    say(network.headline())
     facts = learner.facts_of(network.settings) if network.facts is None else network.facts
     module: Any = module_of(network.learner, network.settings, network.weights, facts, learner).eval()
     metadata: dict[str, Any] = {
@@ -88,8 +89,8 @@ def _export(arguments: argparse.Namespace) -> None:
     difference = write(module, onnx, metadata)
     taken, given = module.names
     shape = ", ".join(map(str, ["batch", *metadata["input_shape"]]))
-    print(f"written      {arguments.onnx}: {taken} [{shape}] of {_type_name(module)} -> {given}")
-    print(f"checked      {CHECKED} random inputs in onnxruntime: differs from torch by at most {difference:.1g}")
+    say(f"written      {arguments.onnx}: {taken} [{shape}] of {_type_name(module)} -> {given}")
+    say(f"checked      {CHECKED} random inputs in onnxruntime: differs from torch by at most {difference:.1g}")
 
 
 def check_output(path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from firerl.main import Parser, guarded, run_argument
+from firerl.terminal import say
 
 if TYPE_CHECKING:
     from firerl.evolution.population import Copy, Decision, Report, StartEvaluator
@@ -45,7 +46,7 @@ def _main(argv: Sequence[str] | None) -> int:
     folder = local(arguments.run_dir)
     with closing(Journal.open(folder)) as journal, reading(folder):
         for line in lines(journal, arguments.reports):
-            print(line)
+            say(line)
     return 0
 
 

@@ -14,6 +14,7 @@ from firerl.errors import SettingError, unknown
 from firerl.main import INTERRUPTED, guarded
 from firerl.request import SECTIONS, resolve
 from firerl.settings import show
+from firerl.terminal import say
 
 AUTO = "resume=auto"
 OPTIONS = ("--help", "-h", "--version", "--cfg")
@@ -22,7 +23,7 @@ OPTIONS = ("--help", "-h", "--version", "--cfg")
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    return guarded(lambda: _main(arguments))
+    return guarded(lambda: _main(arguments), runs=True)
 
 
 def _main(arguments: list[str]) -> int:
@@ -33,10 +34,10 @@ def _main(arguments: list[str]) -> int:
     if "--help" in options or "-h" in options:
         from firerl.usage import usage
 
-        print(usage())
+        say(*usage().split("\n"))
         return 0
     if "--version" in options:
-        print(f"firerl {__version__}")
+        say(f"firerl {__version__}")
         return 0
 
     given = [argument for argument in arguments if argument not in options]
@@ -82,9 +83,9 @@ def _foretell(config: RunConfig) -> None:
     from firerl.insight import cost
     from firerl.insight.warning import warning
 
-    for said in (warning(config), cost.line(config, lambda text: print(text, file=sys.stderr))):
+    for said in (warning(config), cost.line(config, lambda text: say(text, error=True))):
         if said:
-            print(said, flush=True)
+            say(said)
 
 
 def _begun(config: RunConfig) -> bool:
@@ -136,18 +137,19 @@ def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], obj
 
             if (folder_of(run_dir, local_dir) / "journal.sqlite").exists():
                 line = resume_line(run_dir, local_dir)
-                print(f"\nfirerl: interrupted; the last generation is kept. Go on with: {line}", file=sys.stderr)
+                say("", f"firerl: interrupted; the last generation is kept. Go on with: {line}", error=True)
             else:
-                print("\nfirerl: interrupted before the run began; nothing is kept", file=sys.stderr)
+                say("", "firerl: interrupted before the run began; nothing is kept", error=True)
             return INTERRUPTED
 
-    return guarded(act)
+    return guarded(act, runs=True)
 
 
 def _print_configs(configs: Sequence[RunConfig]) -> int:
     from omegaconf import OmegaConf
 
-    print("---\n".join(OmegaConf.to_yaml(to_plain(config)) for config in configs), end="")
+    text = "---\n".join(OmegaConf.to_yaml(to_plain(config)) for config in configs)
+    say(*text.rstrip("\n").split("\n"))
     return 0
 
 

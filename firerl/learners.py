@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from firerl.errors import SettingError, unknown
 from firerl.learner import Learner
 from firerl.named_code import may_import, put_here_on_path, without_here
+from firerl.terminal import say
 
 SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
@@ -71,7 +71,7 @@ def warn_of_main(learner: type[Learner], run_dir: str) -> None:
     """Say, in one line, that a resume will need this class again, where no name leads to it."""
     if is_homeless(name_of(learner)):
         again = f"firerl.resume({run_dir!r}, learner={learner.__name__})"
-        print(f"firerl: {learner.__name__} is in no module: to resume this run, type {again}", file=sys.stderr)
+        say(f"firerl: {learner.__name__} is in no module: to resume this run, type {again}", error=True)
 
 
 def completed(learner: type[Learner], settings: Mapping[str, Any]) -> dict[str, Any]:

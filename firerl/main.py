@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import select
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
-from firerl import __version__
+from firerl import __version__, terminal
 from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unknown
 from firerl.paths import expanded
+from firerl.terminal import say
 
 COMMANDS = {
     "plan": "what a run will cost and whether its statistics can work, before it starts",
@@ -56,38 +55,48 @@ def run_argument(text: str) -> Path | str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = arguments[0] if arguments else "--help"
     if command in ("--help", "-h"):
-        print("Usage: firerl <command> ...    (firerl <command> --help says more)\n")
-        print("\n".join(f"  {name:9}{text}" for name, text in COMMANDS.items()))
+        say("Usage: firerl <command> ...    (firerl <command> --help says more)", "")
+        say(*(f"  {name:9}{text}" for name, text in COMMANDS.items()))
         return 0
     if command == "--version":
-        print(f"firerl {__version__}")
+        say(f"firerl {__version__}")
         return 0
     if command not in COMMANDS:
-        return fail(unknown("command", command, COMMANDS))
+        raise unknown("command", command, COMMANDS)
     code: int = importlib.import_module(f"firerl.{command}").main(arguments[1:])
     return code
 
 
-def guarded(action: Callable[[], int]) -> int:
+def guarded(action: Callable[[], int], runs: bool = False) -> int:
     """``action``'s exit code; what a person can mend becomes one line and exit code 2, a dead population 1,
-    Ctrl-C 130. A reader of stdout that leaves early (``| head``) has seen enough: 0."""
+    Ctrl-C 130. A reader of stdout that leaves early (``| head``) has seen enough: 0, and one that ``runs`` goes on."""
+    terminal.stand()
     try:
-        code = action()
-        sys.stdout.flush()
+        with terminal.lasting() if runs else nullcontext():
+            code = action()
+        if runs:
+            terminal.settle()  # what is lost was told before
+        else:
+            sys.stdout.flush()
         return code
     except FirerlError as error:
         return fail(error)
     except OSError as error:  # a full disk, a folder that cannot be written
-        if isinstance(error, BrokenPipeError) and _reader_left():
-            drop_stdout()
+        if isinstance(error, BrokenPipeError) and terminal.reader_left():
+            terminal.drop_stdout()
             return 0
-        print("firerl: " + " ".join(refused(error).split()), file=sys.stderr)
+        say("firerl: " + " ".join(refused(error).split()), error=True)
+        terminal.settle()
         return 1
     except KeyboardInterrupt:
-        print("\nfirerl: interrupted", file=sys.stderr)
+        say("", "firerl: interrupted", error=True)
         return INTERRUPTED
 
 
@@ -103,24 +112,8 @@ def refused(error: OSError) -> str:
 
 def fail(error: FirerlError) -> int:
     """Print the one line and return the exit code."""
-    print("firerl: " + " ".join(str(error).split()), file=sys.stderr)
+    say("firerl: " + " ".join(str(error).split()), error=True)
     return 1 if isinstance(error, PopulationDied) else 2
-
-
-def _reader_left() -> bool:
-    """Whether it is stdout's pipe that is broken, and no other."""
-    poll = select.poll()
-    with suppress(OSError, ValueError):  # it is no file of the system's
-        poll.register(sys.stdout.fileno(), 0)
-        return bool(poll.poll(0))  # POLLERR: nobody holds the reading end
-    return False
-
-
-def drop_stdout() -> None:
-    """Send what is still to come, the interpreter's own flush at exit included, nowhere: the reader has left."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

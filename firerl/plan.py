@@ -16,6 +16,7 @@ from firerl.errors import SettingError, unknown
 from firerl.main import guarded
 from firerl.paths import expanded
 from firerl.request import SECTIONS
+from firerl.terminal import overwrite, say
 
 USAGE = """\
 What a run will take (time, disk, memory) and whether its evaluators can find what is true: some of its members train
@@ -59,20 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     options, given = parse(arguments)
     if options.help or options.version:
-        print(USAGE if options.help else f"firerl {__version__}", end="" if options.help else "\n")
+        say(*(USAGE.rstrip().split("\n") if options.help else [f"firerl {__version__}"]))
         return 0
     config, seeds = _config(given)
     from firerl.insight.prospect import prospect, table
 
-    say = _Progress()
+    progress = _Progress()
     try:
         seconds = 60 * (options.minutes or (0.3 if options.quick else 2.0))
-        found = prospect(config, seconds=seconds, kept=options.probe, quick=options.quick, say=say)
+        found = prospect(config, seconds=seconds, kept=options.probe, quick=options.quick, say=progress)
     finally:
-        say.clear()
-    print(json.dumps(found.to_plain(seeds), indent=1) if options.json else "\n".join(table(found, seeds)))
+        progress.clear()
+    say(*(json.dumps(found.to_plain(seeds), indent=1).split("\n") if options.json else table(found, seeds)))
     if found.unkept:
-        sys.stdout.flush()
         raise SettingError(f"--probe {options.probe}: {found.unkept}")
     return 0
 
@@ -142,19 +142,19 @@ class _Progress:
     """One line on a terminal, overwritten; nothing elsewhere but what is being done."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr is not None and sys.stderr.isatty()
         self.shown = ""
 
     def __call__(self, text: str) -> None:
         if self.live:
-            print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
+            overwrite(text)
         elif text.split()[0] != self.shown:
             self.shown = text.split()[0]  # once for each kind of work
-            print(text, file=sys.stderr, flush=True)
+            say(text, error=True)
 
     def clear(self) -> None:
         if self.live:
-            print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
+            overwrite("")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.named_code import check, import_env, learner_names, options_line
 from firerl.storage import durable
+from firerl.terminal import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +101,7 @@ def _play(arguments: argparse.Namespace) -> None:
         Generators(arguments.seed).live(),
     ):  # an environment that draws from them plays the same every time
         learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
-        print(network.headline(), flush=True)
+        say(network.headline())
         with _weights_of_a_file(network):
             _episodes(arguments, network, learner, video)
 
@@ -122,10 +123,10 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any, vid
     if not callable(getattr(learner, "episodes", None)):
         if arguments.video:
             raise FirerlError(f"learner {network.learner} has no episodes: there is nothing to film")
-        print(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}", flush=True)
+        say(f"evaluate({arguments.seed}) = {learner.evaluate(arguments.seed)}")
         for name, value in learner.report(arguments.seed).items():
-            print(f"report({arguments.seed}): {name} = {value}, on data that the search did not see")
-        print(f"learner {network.learner} has no episodes to play")
+            say(f"report({arguments.seed}): {name} = {value}, on data that the search did not see")
+        say(f"learner {network.learner} has no episodes to play")
         return
     if video:
         episodes = film(learner, network.settings, arguments.episodes, arguments.seed, video)
@@ -133,12 +134,12 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any, vid
         episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)
     played = []
     for number, (value, length) in enumerate(episodes, start=1):
-        print(f"episode {number:>3}  return {value:>12.3f}  length {length:>6}", flush=True)
+        say(f"episode {number:>3}  return {value:>12.3f}  length {length:>6}")
         played.append((value, length))
     returns, lengths = zip(*played, strict=True)
-    print(f"mean         return {statistics.fmean(returns):>12.3f}  length {statistics.fmean(lengths):>8.1f}")
+    say(f"mean         return {statistics.fmean(returns):>12.3f}  length {statistics.fmean(lengths):>8.1f}")
     if arguments.video:
-        print(f"film         {arguments.video}")
+        say(f"film         {arguments.video}")
 
 
 def load(run_dir: Path | str, best_ever: bool = False) -> Network:

@@ -12,6 +12,7 @@ from typing import Any
 
 from firerl.errors import SettingError, unknown
 from firerl.main import Parser, guarded, run_argument
+from firerl.terminal import say
 
 PATHS = ("schedule", "out")
 SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner", "env")
@@ -19,7 +20,7 @@ SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devic
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Retrace the run that the arguments name; returns the exit code."""
-    return guarded(lambda: _main(argv))
+    return guarded(lambda: _main(argv), runs=True)
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -42,7 +43,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
     line = settings_line(f"python -m firerl.replay {shlex.quote(str(arguments.run_dir))}")
     result = retrace(arguments.run_dir, line=line, **options)
-    print("\n".join(["", *table(result), f"kept in {result.run_dir}"]))
+    say("", *table(result), f"kept in {result.run_dir}")
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.storage import files
+from firerl.terminal import say
 
 NAME = "report.html"  # in the run folder
 POLL_SECONDS = 1.0  # between two looks at the journal
@@ -47,7 +48,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.watch:
         watch(where, out)
     else:
-        print(write(where, out))
+        say(write(where, out))
     return 0
 
 
@@ -80,13 +81,13 @@ def watch(run_dir: Path | str, out: Path) -> None:
             if now[1]:
                 break
             if now != known:
-                print(write(run_dir, out, REFRESH_SECONDS), flush=True)
+                say(write(run_dir, out, REFRESH_SECONDS))
                 known = now
             time.sleep(POLL_SECONDS if isinstance(run_dir, Path) else REFRESH_SECONDS)
     except KeyboardInterrupt:
-        print(write(run_dir, out))
+        say(write(run_dir, out))
         raise
-    print(write(run_dir, out))
+    say(write(run_dir, out))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from firerl.storage.journal_file import FORMAT, SCHEMA, check_is_run, connect, c
 from firerl.storage.keeping import Keeping, forget, keep_only, second_copy
 from firerl.storage.lock import Lock, refuse_if_held
 from firerl.storage.run_folder import CHECKPOINT, COPY, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
+from firerl.terminal import clean_lines
 
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
 _NEW = "journal.sqlite.new"
@@ -287,7 +288,8 @@ class Store:
 
     def log_failure(self, text: str) -> None:
         """Append a learner's traceback to ``failures.log``."""
-        durable.write(self.run_dir / "failures.log", f"{text.rstrip()}\n\n".encode(), append=True, fsync=False)
+        data = f"{clean_lines(text.rstrip())}\n\n".encode()
+        durable.write(self.run_dir / "failures.log", data, append=True, fsync=False)
 
     def collect_garbage(self) -> None:
         """Remove what no commit refers to."""

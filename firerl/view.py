@@ -17,11 +17,11 @@ from firerl.config import RunConfig
 from firerl.evolution import lineage
 from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
-from firerl.main import drop_stdout
 from firerl.progress import Observer, Round, Silent, Together
 from firerl.remote.address import is_remote
 from firerl.storage.generation import Point
 from firerl.storage.journal_db import Journal
+from firerl.terminal import clean, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,7 +37,7 @@ def make_view(config: RunConfig, place: str | None = None, quiet: bool = False) 
     """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
     if quiet:
         return Silent()
-    view = TableView(config, place=place) if sys.stdout.isatty() else LineView(config, place=place)
+    view = TableView(config, place=place) if sys.stdout and sys.stdout.isatty() else LineView(config, place=place)
     return view if config.sync else Gathered(view, sum(config.sizes) + config.evaluators, config.ready_interval)
 
 
@@ -197,11 +197,7 @@ class LineView(_View):
         self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
 
     def say(self, *lines: str) -> None:
-        """Print, flushed. A reader that went away does not stop the run."""
-        try:
-            print("\n".join(lines), file=self.out or sys.stdout, flush=True)
-        except BrokenPipeError:
-            drop_stdout()
+        say(*_one_by_one(lines), out=self.out)
 
     def round_done(self, round: Round) -> None:
         super().round_done(round)
@@ -262,7 +258,8 @@ class TableView(_View):
 
     def say(self, *lines: str) -> None:
         # As they are: rich would read [1e-4..9e-4] as markup.
-        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        text = "\n".join(map(clean, _one_by_one(lines)))
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def started(self, config: RunConfig, journal: Journal, step: int, processes: int) -> None:
         from rich.live import Live
@@ -325,12 +322,17 @@ def _table(groups: Sequence[Summary]) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD)
     names = list(dict.fromkeys(name for group in groups for name in group.hyperparameters))
     for title in ("", "best", "median", *names):
-        table.add_column(Text(title), justify="right")
+        table.add_column(Text(clean(title)), justify="right")
     for group in groups:
         cells = [f"P{group.population}", objective_text(group.best), objective_text(group.median)]
-        cells += ["\n".join(spread_text(group.hyperparameters.get(name, []))) for name in names]
+        cells += ["\n".join(map(clean, spread_text(group.hyperparameters.get(name, [])))) for name in names]
         table.add_row(*map(Text, cells))
     return table
+
+
+def _one_by_one(lines: Sequence[str]) -> list[str]:
+    """What is folded, as the lines that it is."""
+    return [part for line in lines for part in line.split("\n")]
 
 
 def _folded(head: str, hyperparameters: Mapping[str, Sequence[Any]]) -> str:

@@ -11,6 +11,7 @@ import pytest
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import SettingError
+from firerl.main import main
 from firerl.paths import absolute, anchored, at_home, back_here, expanded
 
 SMALL: dict[str, Any] = {
@@ -72,17 +73,16 @@ def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     small = {**SMALL, "engine": "inline", "progress": False}
     done = firerl.run("quadratic", **small, run_dir="~/a")
     assert done.run_dir == home / "a"
-    firerl.resume("~/a", steps=24, progress=False)
     firerl.run("quadratic", **small, run_dir=Path("~/b"), seed=1)
     firerl.run("quadratic", **small, run_dir="~/c", init="~/a")
     done.plot("~/plot.png")
     for command, arguments in {
         "explain": ["~/a"], "journal": ["~/a"], "report": ["~/a", "--out", "~/page.html"], "doctor": ["~/a"],
         "play": ["~/a"], "compare": ["~/a", "~/b", "--plot", "~/both.png", "--csv=~/both.csv"],
-        "launch": ["resume=~/b"], "replay": ["~/a", "out=~/again", "schedule=~/a/schedule.yaml", "seeds=2"],
+        "launch": ["resume=~/b", "steps=24"], "replay": ["~/a", "out=~/again", "schedule=~/a/schedule.yaml", "seeds=2"],
     }.items():  # fmt: skip
-        assert firerl.main.main([command, *arguments]) == 0, command
-    assert sorted(path.name for path in home.iterdir()) == [
+        assert main([command, *arguments]) == 0, command
+    assert sorted(path.name for path in home.glob("[!.]*")) == [
         "a", "again", "b", "both.csv", "both.png", "c", "page.html", "plot.png",
     ]  # fmt: skip
     assert list(here.iterdir()) == []

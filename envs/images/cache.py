@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firerl.storage import durable, files, untrusted
+from firerl.terminal import say
 
 Arrays = dict[str, NDArray[np.generic]]
 LARGEST = 1 << 28  # bytes of a file, which is held three times while it is read
@@ -75,4 +75,4 @@ def unpack(data: bytes) -> Arrays:
 
 
 def _say(text: str) -> None:
-    print(f"firerl: {text}", file=sys.stderr, flush=True)
+    say(f"firerl: {text}", error=True)

@@ -19,10 +19,16 @@ from firerl.engine.base import MachineFailure
 from firerl.engine.failures import kind_of, message_of
 from firerl.engine.host import Host
 from firerl.errors import RunFolderError, SettingError
+from firerl.terminal import lasting
 
 
 def serve(pipe: Any, tied: bool, number: int) -> None:
     """The life of a child: receive the learner spec once, then answer the controller's requests until it is gone."""
+    with lasting():  # a learner may print
+        _serve(pipe, tied, number)
+
+
+def _serve(pipe: Any, tied: bool, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with_the_controller(tied)

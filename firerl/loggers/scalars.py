@@ -9,6 +9,7 @@ from typing import Any
 from firerl.evolution.population import Copy, Decision, Promote, Set, StartEvaluator, State, StopEvaluator
 from firerl.insight.tally import Tally, is_number
 from firerl.storage.generation import Point
+from firerl.terminal import clean
 
 
 class Replay:
@@ -40,7 +41,9 @@ class Replay:
             if report.worker in self.steps:
                 self.steps[report.worker] = report.step
             numbers = {**report.metrics, **self.values[report.worker]}
-            yield from ((f"{worker}/{name}", float(value)) for name, value in numbers.items() if is_number(value))
+            yield from (
+                (f"{worker}/{clean(name)}", float(value)) for name, value in numbers.items() if is_number(value)
+            )
         for population, objectives in by_population.items():
             if objectives and not self.sync:
                 objectives = [value for w, value in self.latest.items() if self.population[w] == population]

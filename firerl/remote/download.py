@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from firerl import terminal
 from firerl.errors import RunFolderError
 from firerl.remote.address import Remote
 from firerl.remote.snapshot import LIMITS, Contents, contents, newest
@@ -127,4 +127,4 @@ def _extends(own: Contents, there: Contents, address: str, folder: Path) -> bool
 
 def say(text: str) -> None:
     """To the person at the terminal."""
-    print(f"! {text}", file=sys.stderr, flush=True)
+    terminal.say(f"! {text}", error=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -19,6 +19,7 @@ from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.run import EVALUATOR, Run
 from firerl.insight.words import objective_text, value_text
+from firerl.terminal import clean
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -59,6 +60,11 @@ def page(run: Run, run_dir: Path | str, films: Sequence[Film] = (), refresh: int
         plotly=get_plotlyjs(),
         data=_data(run, figures),
     )
+
+
+def escape(text: str) -> str:
+    """A text of the run in HTML, without what would turn the direction of writing or is not seen."""
+    return html.escape(clean(text))
 
 
 def template() -> Template:
