@@ -31,7 +31,7 @@ def clean_lines(text: str) -> str:
     return "\n".join(map(clean, text.split("\n")))
 
 
-def say(*lines: str, error: bool = False, end: str = "\n", out: TextIO | None = None) -> None:
+def say(*lines: str, error: bool = False, end: str = "\n", out: TextIO | Lasting | None = None) -> None:
     """Print lines, cleaned, at once. Raises OSError where stdout cannot be written; on stderr that is no matter."""
     stream = out or (sys.stderr if error else sys.stdout)
     if stream is None:  # a program without any

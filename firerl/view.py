@@ -21,7 +21,7 @@ from firerl.progress import Observer, Round, Silent, Together
 from firerl.remote.address import is_remote
 from firerl.storage.generation import Point
 from firerl.storage.journal_db import Journal
-from firerl.terminal import clean, say
+from firerl.terminal import Lasting, clean, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -192,7 +192,7 @@ class LineView(_View):
 
     def __init__(self, config: RunConfig, out: TextIO | None = None, place: str | None = None):
         super().__init__(config, place)
-        self.out = out
+        self.out = None if out is None else Lasting(out, "standard output")
         self.rounds = 0
         self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
 
