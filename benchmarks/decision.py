@@ -1,6 +1,6 @@
 """What one decision of FIRE PBT costs on one core: all curves smoothed afresh, all verdicts, exploit and explore.
 
-    python benchmarks/decision.py             four populations, under two minutes
+    python benchmarks/decision.py             four populations and a ready of PBT with curves of 250 lengths
     python benchmarks/decision.py --quick     the same with 3 decisions each instead of 20
     python benchmarks/decision.py --large     how cost grows, to 2,500 evaluators and to 10,000 points
 
@@ -27,15 +27,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from firerl import curves
-from firerl.evolution import fire
+from firerl import curves, smoothing
+from firerl.evolution import fire, pbt
 from firerl.evolution.evaluators import smoothed
 from firerl.evolution.population import Evaluation, Promote, Report, Setup, State, StopEvaluator, Worker
+from firerl.evolution.winner import smoothed_leader
 from firerl.space import Space
 
 # groups of evaluators (parent sub-populations), evaluators in each, points
 TARGETS = {(1, 6, 200): 10, (1, 18, 200): 50, (1, 6, 1000): 50, (5, 50, 200): 500}  # ms
 LARGE = [(groups, 50, 200) for groups in (1, 5, 20, 50)] + [(1, 6, points) for points in (200, 1000, 3000, 10_000)]
+MIXED, MIXED_TARGET = (250, 500), 500  # members, most points; ms
 NOISE = 0.1
 Layout = tuple[int, int, int]
 
@@ -104,8 +106,7 @@ def shares(layout: Layout) -> tuple[float, float, float]:
 
 def measure(layout: Layout, decisions: int) -> tuple[float, np.ndarray, float]:
     """Milliseconds of the first decision of this length, of each one after [decisions], and evaluations that ended."""
-    for kept in (curves._kept_kernels, curves._kept_long_kernels):
-        kept.cache_clear()
+    smoothing.forget()
     spent, ended = [], []
     for seed in range(decisions + 1):
         setup, settings, state, reports = make_state(layout, seed)
@@ -116,6 +117,29 @@ def measure(layout: Layout, decisions: int) -> tuple[float, np.ndarray, float]:
         print(f"\r{layout}: {seed} of {decisions} decisions ", end="", file=sys.stderr, flush=True)
     print(f"\r{'':60}\r", end="", file=sys.stderr, flush=True)
     return spent[0], np.array(spent[1:]), float(np.median(ended))
+
+
+def measure_mixed(decisions: int) -> np.ndarray:
+    """Milliseconds of each ready of plain PBT [decisions], and of the pick of the winner, every curve as long as none.
+
+    As in a long run, in which members were replaced at different times; what is kept for a length is dropped first.
+    """
+    members, points = MIXED
+    setup = Setup((members,), 0, Space.parse({"lr": {"log_uniform": [1e-4, 1.0]}}), 0, 1, points)
+    spent = []
+    for seed in range(decisions):
+        rng = np.random.default_rng(seed)
+        workers = []
+        for id, n in enumerate(np.linspace(1, points, members).round().astype(int).tolist()):
+            curve = 3 * np.log1p(np.arange(n - 1)) + NOISE * rng.standard_normal(n - 1)
+            workers.append(Worker(id, 1, False, {"lr": 0.01}, curve=tuple(curve.tolist()), step=points - 1))
+        state, reports = State(tuple(workers)), [Report(w.id, points, float(w.id)) for w in workers]
+        smoothing.forget()
+        begun = time.process_time()
+        after, taken = pbt.decide(setup, pbt.Settings(), state, reports)
+        smoothed_leader(after, taken)
+        spent.append(1000 * (time.process_time() - begun))
+    return np.array(spent)
 
 
 def main() -> None:
@@ -137,6 +161,14 @@ def main() -> None:
         row = f"{groups * size:>10} {groups:>7} {points:>7} {some:>15} {ended:>6.0f}"
         target = TARGETS.get(layout, "")
         print(f"{row} {cold:>9.1f} {np.median(warm):>9.2f} {warm.min():>9.2f} {target:>7}", flush=True)
+    if not arguments.large:
+        mixed = measure_mixed(decisions)
+        figures["decide_mixed_ms"] = round(float(np.median(mixed)), 2)
+        members, points = MIXED
+        print(
+            f"\na ready of PBT with {members} members that have 1 to {points} points, nothing kept, and the pick of the"
+        )
+        print(f"winner: median {np.median(mixed):.0f} ms, fastest {mixed.min():.0f} ms, target {MIXED_TARGET} ms")
     print(json.dumps(figures))
 
 

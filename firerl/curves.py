@@ -1,4 +1,4 @@
-"""Learning curves: smoothing, where two of them overlap, and which of the two improves faster.
+"""Learning curves: where two of them overlap, and which of the two improves faster.
 
 Source: Dalibard & Jaderberg 2021 (arXiv 2109.13800). A curve is a 1-D array [n] of objective values at consecutive
 evaluations, higher is better. Every function here is deterministic and draws nothing at random.
@@ -15,11 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Curve = NDArray[np.float64]
+from firerl.smoothing import MIN_POINTS, Curve, as_curve, prepare, running_mean, smooth
 
-GRID = 24  # values of each of the Gaussian process's two hyperparameters
-MIN_POINTS = 4  # shorter curves are their own smooth curve, and shorter overlaps say nothing
-_VARIANCES = np.geomspace(0.01, 10.0, GRID)  # of the noise, in units of the curve's variance
+__all__ = [
+    "MIN_POINTS",
+    "Curve",
+    "Overlap",
+    "best_score_diff",
+    "best_score_diffs",
+    "binom_test",
+    "overlap",
+    "prepare",
+    "running_mean",
+    "smooth",
+]
 
 
 @dataclass(frozen=True)
@@ -31,44 +40,13 @@ class Overlap:
     length: int
 
 
-def smooth(y: ArrayLike) -> Curve:
-    """The smooth curve [n] of a curve [n]: the posterior mean of a Gaussian process over the index 0..n-1.
-
-    Targets are normalised to mean 0 and variance 1, the kernel is RBF(length scale l) + White(variance v), and the
-    marginal likelihood is maximised over 24 x 24 values of (l, v): l geometric from max(1, n / 6) to 10 n, v from 0.01
-    to 10; the first maximum wins. Bounded so, it cannot interpolate the noise of short curves. The smooth curve of
-    y + c is the smooth curve of y plus c. Fewer than 4 points or a constant curve: a copy of the curve itself.
-    Raises ValueError on an array that is not 1-D or not finite.
-    """
-    y = _curve(y)
-    if len(y) < MIN_POINTS or y.min() == y.max():
-        return y.copy()
-    exponent = int(np.frexp(np.abs(y).max())[1])
-    unit = np.ldexp(y, -exponent)  # a power of two, so nothing is rounded: squares of huge objectives must not overflow
-    rise = unit - unit[0]  # what a constant added to the curve does not change
-    mean, deviation = rise.mean(), rise.std()
-    z = (rise - mean) / deviation
-
-    kernels = _kernels(len(y))
-    q = z @ kernels.basis  # [R]
-    # log N(z; 0, K + vI) for all pairs (l, v), constants left out. With K = B B', columns of B orthogonal and |B_k|^2
-    # = s_k (Woodbury): z' (K + vI)^-1 z = (z'z - sum_k q_k^2 / (s_k + v)) / v
-    fit = np.add.reduceat(q**2 * kernels.shrink, kernels.starts[:-1], axis=1)  # [v, l]
-    likelihood = (fit - z @ z) / _VARIANCES[:, None] - kernels.log_determinant
-    scale, variance = np.unravel_index(np.argmax(likelihood.T), (GRID, GRID))  # l is the outer loop
-
-    part = slice(kernels.starts[scale], kernels.starts[scale + 1])
-    posterior = kernels.basis[:, part] @ (q[part] * kernels.shrink[variance, part])
-    return np.ldexp(unit[0] + (mean + deviation * posterior), exponent)
-
-
 def overlap(smooth_f: ArrayLike, smooth_g: ArrayLike) -> Overlap | None:
     """Where two smooth curves [n], [m] overlap; None where they do not.
 
     The lower-starting curve runs until it first reaches the other's start; the overlap begins there and at the other's
     first index, and lasts until the shorter remainder ends.
     """
-    f, g = _curve(smooth_f), _curve(smooth_g)
+    f, g = as_curve(smooth_f), as_curve(smooth_g)
     if not len(f) or not len(g):
         return None
     reached = np.flatnonzero(f >= g[0]) if f[0] <= g[0] else np.flatnonzero(g >= f[0])
@@ -144,7 +122,7 @@ def binom_test(
     Ties count for neither; without an untied pair it is 1. Without overlap: 0 if f lies wholly above g, else 1. Smooth
     curves, which decide where the overlap is, are not computed again if given.
     """
-    f, g = _curve(f), _curve(g)
+    f, g = as_curve(f), as_curve(g)
     smooth_f, smooth_g = _smoothed(f, smooth_f), _smoothed(g, smooth_g)
     shared = overlap(smooth_f, smooth_g)
     if shared is None:
@@ -152,55 +130,6 @@ def binom_test(
     in_f, in_g = _inside(f, g, shared)
     wins, losses = int(np.sum(in_f > in_g)), int(np.sum(in_f < in_g))
     return _sign_test(wins, wins + losses)
-
-
-@dataclass(frozen=True)
-class _Kernels:
-    """The 24 RBF kernels of one curve length n, each as K = B B' with orthogonal columns, all columns side by side."""
-
-    basis: Curve  # [n, R]
-    starts: tuple[int, ...]  # [l + 1] where each kernel's columns start, and R
-    shrink: Curve  # [v, R] 1 / (s + v), s the eigenvalue of K that belongs to the column
-    log_determinant: Curve  # [v, l] of K + vI
-
-
-def _kernels(n: int) -> _Kernels:
-    """Kept for as many lengths as take 100 MB at most, up to 4,000 points: 0.6 MB each at 200."""
-    return _kept_kernels(n) if n <= 500 else _kept_long_kernels(n)
-
-
-def _make_kernels(n: int) -> _Kernels:
-    bases, shrinks, log_determinants = [], [], []
-    v = _VARIANCES[:, None]
-    for scale in np.geomspace(max(1.0, n / 6), 10.0 * n, GRID):
-        phi = _rbf_features(n, scale)
-        eigenvalues, vectors = np.linalg.eigh(phi.T @ phi)
-        spectrum = np.maximum(eigenvalues, 0.0) + v  # [v, m]; rounding leaves tiny negative eigenvalues
-        bases.append(phi @ vectors)
-        shrinks.append(1.0 / spectrum)
-        log_determinants.append(np.log(spectrum).sum(axis=1) + (n - phi.shape[1]) * np.log(_VARIANCES))
-    starts = (0, *np.cumsum([basis.shape[1] for basis in bases]).tolist())
-    return _Kernels(np.hstack(bases), starts, np.hstack(shrinks), np.stack(log_determinants, axis=1))
-
-
-_kept_kernels = lru_cache(maxsize=64)(_make_kernels)
-_kept_long_kernels = lru_cache(maxsize=8)(_make_kernels)
-
-
-def _rbf_features(n: int, scale: float) -> Curve:
-    """Features Phi [n, m] with Phi Phi' = the RBF kernel of n points, to the last bits of a float.
-
-    exp(-(x - x')^2 / 2) = sum_k p_k(x) p_k(x') with p_k(x) = exp(-x^2 / 2) x^k / sqrt(k!), and p_k(x)^2 is a Poisson
-    distribution over k with mean x^2. From the middle of the curve x is at most 3 length scales (see the grid), so at
-    most 47 terms count, at any n: no n x n matrix is ever formed or decomposed.
-    """
-    x = (np.arange(n) - (n - 1) / 2) / scale
-    k = np.arange(64)
-    half_log_factorial = np.concatenate([[0.0], np.cumsum(np.log(k[1:]))]) / 2
-    end = np.exp(-(x[0] ** 2) / 2 + k * np.log(abs(x[0])) - half_log_factorial)
-    terms = int(np.flatnonzero(end > 1e-9)[-1]) + 1  # end^2 is the share of the kernel; a float holds 1e-16 of it
-    powers = x[:, None] ** k[:terms]
-    return np.exp(-(x[:, None] ** 2) / 2 - half_log_factorial[:terms]) * powers
 
 
 class _Best:
@@ -325,24 +254,4 @@ def _inside(f: Curve, g: Curve, shared: Overlap) -> tuple[Curve, Curve]:
 
 
 def _smoothed(y: ArrayLike, smooth_y: ArrayLike | None) -> Curve:
-    return smooth(y) if smooth_y is None else _curve(smooth_y)
-
-
-def _curve(y: ArrayLike) -> Curve:
-    curve = np.asarray(y, dtype=np.float64)
-    if curve.ndim != 1 or not np.isfinite(curve).all():
-        raise ValueError(f"a curve is a 1-D array of finite numbers, got shape {curve.shape}: {curve}")
-    return curve
-
-
-def running_mean(y: ArrayLike) -> Curve:
-    """The mean [n] of each value and its two neighbours on either side, fewer at the ends: an alternative to smooth().
-
-    Centred, as the Gaussian process is, so that it neither lags nor sees less of the curve than that does; what is
-    missing is the model that fits its width to the noise. Like there, fewer than 4 points or a constant curve: a copy.
-    """
-    y = _curve(y)
-    if len(y) < MIN_POINTS or y.min() == y.max():
-        return y.copy()
-    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(y, 2, constant_values=np.nan), 5)
-    return np.asarray(np.nanmean(neighbours, axis=1))
+    return smooth(y) if smooth_y is None else as_curve(smooth_y)

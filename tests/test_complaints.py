@@ -15,7 +15,7 @@ import pytest
 from test_controller import StopAt
 
 import firerl
-from firerl import curves
+from firerl import smoothing
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.population import Copy, Decision, Fail, Promote, Report, Set, StartEvaluator
@@ -214,7 +214,7 @@ class Memory(Silent):
     def round_done(self, round: Round) -> None:
         self.rounds += 1
         if self.rounds in self.at:
-            curves._kept_kernels.cache_clear()  # they are many at first, and then no more
+            smoothing.forget()  # they are many at first, and then no more
             evaluators._smoothed.cache_clear()  # likewise, at most 1,024
             gc.collect()
             self.bytes.append(tracemalloc.get_traced_memory()[0])

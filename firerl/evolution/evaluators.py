@@ -63,6 +63,8 @@ class Curve:
 
 def smoothed(workers: Sequence[Worker], smoothing: str = "gp") -> dict[int, Curve]:
     """The curves of these workers, by id."""
+    if smoothing == "gp":
+        curves.prepare(len(w.curve) for w in workers)
     return {w.id: _smoothed(np.asarray(w.curve, dtype=np.float64).tobytes(), smoothing) for w in workers}
 
 

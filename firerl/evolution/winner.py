@@ -29,6 +29,7 @@ def winner(state: State, decisions: Sequence[Decision], fitness_window: int) -> 
 
 def smoothed_leader(state: State, decisions: Sequence[Decision]) -> Leader | None:
     """The healthy contender whose smooth curve ends highest."""
+    curves.prepare(len(w.curve) for w in contenders(state))
     return _leader(state, decisions, lambda w: float(curves.smooth(np.asarray(w.curve))[-1]) if w.curve else None)
 
 
