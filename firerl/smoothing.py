@@ -1,9 +1,7 @@
 """Smooth learning curves: a Gaussian process, and a running mean as its alternative.
 
 A curve is a 1-D array [n] of objective values at consecutive evaluations. The numbers are the same on every processor,
-to the last bit: sums, products, quotients and square roots alone, each rounded as IEEE 754 says, in an order that is
-written here. No BLAS, no LAPACK and none of numpy's vectorised exp and log, whose last bits differ from one processor
-to the next; a verdict that hangs on them would give another run.
+to the last bit, as ``firerl.arithmetic`` explains.
 """
 
 from __future__ import annotations
@@ -15,6 +13,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from firerl import arithmetic
 
 Curve = NDArray[np.float64]
 
@@ -198,7 +198,7 @@ def _make_processes(lengths: Sequence[int]) -> list[_Process]:
     for n, points, own in zip(lengths, polynomials, zip(*solvers, strict=True), strict=True):
         determinants = np.concatenate([s.pivots.prod(axis=0).prod(axis=0) for s in own])  # |F'F + vI|
         free = np.concatenate([np.full(s.pivots.shape[2], n - 2 * len(s.pivots)) for s in own])
-        made.append(_Process(points, own, _log(determinants) + free[:, None] * _log(_VARIANCES)))
+        made.append(_Process(points, own, arithmetic.log(determinants) + free[:, None] * arithmetic.log(_VARIANCES)))
     return made
 
 
@@ -242,14 +242,13 @@ def _tridiagonal(a: Curve, basis: Curve) -> tuple[Curve, Curve, Curve]:
 
 
 SHORT = 6  # so many of the length scales, the shortest, need more polynomials than the others
-LN2, LN2_HIGH, LN2_LOW = 0.6931471805599453, 0.693147180369123816490, 1.90821492927058770002e-10
 
 
 @lru_cache(maxsize=4)
 def _features(shortest: float) -> tuple[Curve, ...]:
     """The kernels of 24 length scales, geometric from ``shortest`` to 10 of the curve's length, in two groups."""
-    low, high = _log(np.array([shortest, 10.0]))
-    scales = 2 * _exp(low + (high - low) * np.arange(GRID) / (GRID - 1))  # x runs from -1 to 1
+    low, high = arithmetic.log(np.array([shortest, 10.0]))
+    scales = 2 * arithmetic.exp(low + (high - low) * np.arange(GRID) / (GRID - 1))  # x runs from -1 to 1
     return _features_of(scales[:SHORT], 18), _features_of(scales[SHORT:], 12)
 
 
@@ -259,9 +258,9 @@ def _features_of(scales: Curve, size: int) -> Curve:
     The shortest scale, 1/3, needs 36 polynomials for an error of 1e-13. Their coefficients fall so fast that a pivoted
     Cholesky decomposition of these ends after a dozen columns.
     """
-    nodes = _sin(np.arange(1.0 - 2 * size, 2 * size, 2.0) * (np.pi / (4 * size)))  # Chebyshev's, in the other order
+    nodes = arithmetic.sin(np.arange(1.0 - 2 * size, 2 * size, 2.0) * (np.pi / (4 * size)))  # Chebyshev's
     apart = nodes[:, None] - nodes
-    kernels = _exp(-(apart * apart) / (2 * scales * scales)[:, None, None])  # [L, nodes, nodes]
+    kernels = arithmetic.exp(-(apart * apart) / (2 * scales * scales)[:, None, None])  # [L, nodes, nodes]
     halves = []
     for rows in _chebyshev(nodes, size, size):  # [K, nodes]: interpolation's coefficients are sums over nodes
         to_coefficients = rows / np.where(rows[:, :1] == 1, 2 * size, size)
@@ -298,31 +297,4 @@ def _chebyshev(x: Curve, even: int, odd: int) -> tuple[Curve, Curve]:
     return rows
 
 
-def _log(x: Curve) -> Curve:
-    mantissa, exponent = np.frexp(x)
-    low = mantissa < 0.7071067811865476
-    mantissa, exponent = np.where(low, 2 * mantissa, mantissa), exponent - low
-    s = (mantissa - 1) / (mantissa + 1)  # log m = 2 artanh s, |s| < 0.172
-    total, square = np.zeros_like(s), s * s
-    for k in range(23, 0, -2):
-        total = total * square + 1 / k
-    return np.asarray(exponent * LN2 + 2 * s * total)
-
-
-def _exp(x: Curve) -> Curve:
-    power = np.rint(x / LN2)
-    rest = (x - power * LN2_HIGH) - power * LN2_LOW  # |rest| < 0.347
-    total = np.ones_like(x)
-    for k in range(14, 0, -1):
-        total = 1 + total * rest / k
-    return np.ldexp(total, power.astype(int))
-
-
-def _sin(x: Curve) -> Curve:
-    total, square = np.ones_like(x), x * x
-    for k in range(28, 0, -2):  # |x| < pi / 2
-        total = 1 - total * square / (k * (k + 1))
-    return np.asarray(x * total)
-
-
-_VARIANCES = _exp(2.302585092994046 * (3 * np.arange(GRID) / (GRID - 1) - 2))  # 0.01 to 10, of the noise
+_VARIANCES = arithmetic.exp(2.302585092994046 * (3 * np.arange(GRID) / (GRID - 1) - 2))  # 0.01 to 10, of the noise

@@ -11,14 +11,21 @@ As a mapping (the form of YAML files and of ``Learner.space``)::
 
 A number's range is what first values are drawn from; ``bounds``, where given, contain it and are what exploring stays
 in. ``initial`` gives the first members their first values: member i takes ``initial[i]`` while there is one.
+
+Exploring multiplies a number by a factor (one_minus_log_uniform: 1 - x). No factor leads away from 0 or to the other
+side of it, so where the bounds of a uniform hyperparameter contain 0 it moves by at least a hundredth of their width,
+as an integer moves by at least 1: a factor above 1 leads away from 0 (from 0 itself, up), one below 1 towards 0 and
+through it (from 0, down). Where they do not contain 0 the factor is exact. An unordered choice changes to one of the
+others, never to itself; an ordered one to a neighbour.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -77,11 +84,13 @@ class Dimension:
     def explore(self, value: Any, u: float, factors: Sequence[float]) -> Value:
         """``value`` perturbed by the move that ``u``, uniform in [0, 1), picks."""
         if self.choices:
-            others = self._others(self._index(value))
-            return self.choices[others[int(u * len(others))]] if others else self.choices[0]
+            place = self._index(value)
+            return self.choices[self._other(place, u)] if len(self.choices) > 1 else self.choices[0]
         factor = factors[int(u * len(factors))]
         if self.kind == "integer":
             return self._move(int(value), factor)
+        if self.kind == "uniform" and self.lower <= 0 <= self.upper:
+            return self._move_through_zero(value, factor)
         moved = 1.0 - (1.0 - value) * factor if self.kind == "one_minus_log_uniform" else value * factor
         return self.clip(moved)
 
@@ -95,7 +104,7 @@ class Dimension:
     def contains(self, value: Any) -> bool:
         """Whether ``value`` is of the right type and within the bounds, or one of the choices."""
         if self.choices:
-            return value in self.choices
+            return isinstance(value, Hashable) and value in self._places
         if not isinstance(value, Real) or isinstance(value, bool):
             return False
         whole = self.kind != "integer" or float(value).is_integer()
@@ -118,14 +127,30 @@ class Dimension:
             moved += away_from_zero if factor > 1 else -away_from_zero
         return int(min(max(moved, self.lower), self.upper))
 
-    def _index(self, value: Any) -> int:
-        if value not in self.choices:
-            raise SettingError(f"space.{self.name}: {value!r} is none of {list(self.choices)}")
-        return self.choices.index(value)
+    def _move_through_zero(self, value: float, factor: float) -> float:
+        least = self.upper / 100 - self.lower / 100  # no upper - lower: that can overflow
+        moved = value * factor
+        if factor != 1 and not abs(moved - value) >= least:
+            moved = value + least if (factor > 1) == (value >= 0) else value - least
+        return float(min(max(moved, self.lower), self.upper))
 
-    def _others(self, index: int) -> list[int]:
-        near = range(index - 1, index + 2) if self.kind == "ordered_choice" else range(len(self.choices))
-        return [i for i in near if i != index and 0 <= i < len(self.choices)]
+    def _index(self, value: Any) -> int:
+        if value not in self._places:
+            raise SettingError(f"space.{self.name}: {_short(value)} is none of {_short(list(self.choices))}")
+        return self._places[value]
+
+    @cached_property
+    def _places(self) -> dict[Value, int]:
+        """Where each choice stands: they may be many, and a file may list as many first values."""
+        return {value: place for place, value in enumerate(self.choices)}
+
+    def _other(self, place: int, u: float) -> int:
+        """Where the choice stands that ``u`` picks of those to change to; there are at least two in all."""
+        if self.kind == "ordered_choice":
+            near = [i for i in (place - 1, place + 1) if 0 <= i < len(self.choices)]
+            return near[int(u * len(near))]
+        other = int(u * (len(self.choices) - 1))
+        return other + (other >= place)  # never itself
 
 
 @dataclass(frozen=True)
@@ -169,7 +194,8 @@ class Space:
 
         A number is multiplied by one of ``factors`` (positive), drawn uniformly (one_minus_log_uniform: 1 - x is), and
         clipped; an integer is rounded and moves by at least 1 in the factor's direction unless a bound or the factor 1
-        forbids it; an unordered choice changes to one of the others, an ordered one to a neighbour. Instead of this,
+        forbids it, and a uniform number whose bounds contain 0 by at least a hundredth of their width (see the module's
+        docstring); an unordered choice changes to one of the others, an ordered one to a neighbour. Instead of this,
         each is drawn from its sampling range with ``resample_probability``. Two draws are taken for each dimension, in
         order. Raises SettingError where ``values`` are not those of this space.
         """
@@ -194,10 +220,11 @@ class Space:
         return {d.name: d.to_plain() for d in self.dimensions}
 
     def _check_names(self, values: Mapping[str, Any]) -> None:
+        names = dict.fromkeys(self.names)
         for name in values:
-            if name not in self.names:
+            if name not in names:
                 raise unknown("hyperparameter", name, self.names)
-        missing = [name for name in self.names if name not in values]
+        missing = [name for name in names if name not in values]
         if missing:
             raise SettingError(f"no value for hyperparameter {missing[0]!r}")
 
@@ -231,10 +258,12 @@ def _parse_choices(name: str, kind: str, entry: Mapping[str, Any]) -> Dimension:
     given = _plain(entry[kind])
     choices = [_choice(value) for value in given] if isinstance(given, list) else []
     if not choices or None in choices:
-        raise SettingError(f"space.{name}: {kind} needs a list of numbers, strings or booleans, got {given!r}")
-    for i, value in enumerate(choices):
-        if value in choices[:i]:  # True == 1 == 1.0: a value must be told apart from the others by ==
-            raise SettingError(f"space.{name}: {kind} must not list {value!r} twice, got {given!r}")
+        raise SettingError(f"space.{name}: {kind} needs a list of numbers, strings or booleans, got {_short(given)}")
+    seen = set[Value | None]()
+    for value in choices:
+        if value in seen:  # True == 1 == 1.0: a value must be told apart from the others by ==
+            raise SettingError(f"space.{name}: {kind} must not list {value!r} twice, got {_short(given)}")
+        seen.add(value)
     return Dimension(name, kind, choices=tuple(value for value in choices if value is not None))
 
 
@@ -254,21 +283,26 @@ def _pair(name: str, kind: str, key: str, given: object) -> tuple[float, float]:
         if (kind != "log_uniform" or low > 0) and (kind != "one_minus_log_uniform" or high < 1):
             return low, high
     of = "" if key == kind else f" of {kind}"
-    raise SettingError(f"space.{name}: {key}{of} needs {_NUMBERS[kind]}, got {given!r}")
+    raise SettingError(f"space.{name}: {key}{of} needs {_NUMBERS[kind]}, got {_short(given)}")
 
 
 def _with_initial(dimension: Dimension, given: object) -> Dimension:
     given, where = _plain(given), f"space.{dimension.name}"
     if not isinstance(given, list):
-        raise SettingError(f"{where}: initial needs a list of values for the first members, got {given!r}")
+        raise SettingError(f"{where}: initial needs a list of values for the first members, got {_short(given)}")
     initial: list[Value] = []
     for item in given:
         value = _choice(item) if dimension.choices else _number(item, dimension.kind)
         if value is None or not dimension.contains(value):
-            allowed = f"one of {list(dimension.choices)}" if dimension.choices else _range_text(dimension)
-            raise SettingError(f"{where}: each initial value must be {allowed}, got {item!r}")
+            allowed = f"one of {_short(list(dimension.choices))}" if dimension.choices else _range_text(dimension)
+            raise SettingError(f"{where}: each initial value must be {allowed}, got {_short(item)}")
         initial.append(dimension.clip(value))
     return replace(dimension, initial=tuple(initial))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _range_text(dimension: Dimension) -> str:

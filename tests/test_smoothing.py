@@ -132,11 +132,3 @@ def test_many_curves_of_many_lengths_are_cheap() -> None:
     for y in curves:
         smooth(y)
     assert time.process_time() - began < 1.0
-
-
-@pytest.mark.parametrize("x", [np.linspace(-18, 3, 999), np.array([0.0, -0.0, 1e-300])], ids=["grid", "small"])
-def test_own_functions_are_as_good_as_numpys(x: np.ndarray) -> None:
-    np.testing.assert_allclose(smoothing._exp(x), np.exp(x), rtol=4e-16)
-    np.testing.assert_allclose(smoothing._log(np.exp(x)), x, rtol=1e-15, atol=1e-15)
-    angles = x[np.abs(x) < np.pi / 2]
-    np.testing.assert_allclose(smoothing._sin(angles), np.sin(angles), rtol=4e-16)

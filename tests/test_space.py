@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,88 @@ def test_numbers_move_by_a_factor_and_are_clipped() -> None:
     assert moved == {"lr": 2e-3, "cost": 1.0, "discount": pytest.approx(0.98)}
     low = space.explore({"lr": 1e-6, "cost": 0.0, "discount": 0.9999}, rng(), [0.5], 0.0)
     assert low == {"lr": 1e-6, "cost": 0.0, "discount": 0.9999}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "factor", "expected"),
+    [
+        ([0.0, 0.1], 0.0, 2.0, 0.001),  # a hundredth of the width, up
+        ([0.0, 0.1], 0.0, 0.5, 0.0),  # down: the bound
+        ([0.0, 0.1], 0.04, 1.25, 0.05),  # the factor moves it further than that: it is exact
+        ([0.0, 0.1], 0.0015, 0.5, 0.0005),  # by .00075 alone
+        ([0.0, 0.1], 0.0005, 0.8, 0.0),
+        ([-1.0, 1.0], 0.01, 0.8, -0.01),  # through 0
+        ([-1.0, 1.0], -0.01, 0.5, 0.01),
+        ([-1.0, 1.0], -0.01, 2.0, -0.03),  # away from 0
+        ([-1.0, 1.0], 0.0, 1.25, 0.02),
+        ([-1.0, 1.0], 0.0, 0.8, -0.02),
+        ([-1.0, 0.0], 0.0, 0.5, -0.01),
+        ([-1.0, 1.0], 0.005, 1.0, 0.005),  # the factor 1 forbids it
+        ([-1.0, 1.0], 0.9, 2.0, 1.0),
+        ([0.001, 0.1], 0.002, 0.5, 0.001),  # no 0 between the bounds: the factor alone
+        ([0.001, 0.1], 0.002, 1.25, 0.0025),
+        ([-3.0, -1.0], -2.0, 1.25, -2.5),
+        ([-1e308, 1e308], 0.0, 2.0, 2e306),
+    ],
+)
+def test_uniform_moves_around_zero_by_hand(bounds: list[float], value: float, factor: float, expected: float) -> None:
+    moved = Space.parse({"x": {"uniform": bounds}}).explore({"x": value}, rng(), [factor], 0.0)["x"]
+    assert moved == pytest.approx(expected, rel=1e-12, abs=1e-18)
+
+
+@pytest.mark.parametrize("entry", [
+    {"uniform": [0.0, 0.1], "initial": [0.0]},
+    {"uniform": [0.01, 0.02], "bounds": [0.0, 0.1]},
+    {"uniform": [-1.0, 1.0]},
+    {"uniform": [-1e-9, 1e9]},
+    {"uniform": [-0.5, 0.0]},
+    {"integer": [0, 4], "initial": [0]},
+    {"integer": [-9, 9]},
+])  # fmt: skip
+def test_wherever_it_starts_exploring_reaches_all_parts(entry: dict[str, Any]) -> None:
+    """Ten equal parts of the bounds, from either of them and from the value next to 0."""
+    space, draws = Space.parse({"x": entry}), rng()
+    (d,) = space.dimensions
+    for start in (d.lower, d.upper, d.clip(0)):
+        value, seen = {"x": start}, set()
+        for _ in range(3000):
+            value = space.explore(value, draws, FACTORS, 0.0)
+            assert d.lower <= value["x"] <= d.upper
+            seen.add(min(9, int(10 * (value["x"] - d.lower) / (d.upper - d.lower))))
+        assert len(seen) >= (4 if d.lower == 0 and d.upper == 4 else 10 if d.kind == "uniform" else 9)
+
+
+@given(st.floats(1e-6, 1.0), st.floats(1.5, 1e6), st.floats(0, 1), st.sampled_from(FACTORS))
+def test_where_all_values_are_positive_the_papers_factors_are_exact(
+    low: float, ratio: float, place: float, factor: float
+) -> None:
+    value = low * ratio**place
+    for kind in ("uniform", "log_uniform"):
+        space = Space.parse({"x": {kind: [low, low * ratio]}})
+        expected = min(max(value * factor, low), low * ratio)
+        assert space.explore({"x": value}, rng(), [factor], 0.0)["x"] == expected
+
+
+def test_an_unordered_choice_never_redraws_itself_and_takes_the_others_alike() -> None:
+    space, draws = Space.parse({"o": {"choice": ["a", "b", "c", "d"]}}), rng()
+    moves = [space.explore({"o": "b"}, draws, FACTORS, 0.0)["o"] for _ in range(3000)]
+    assert {o: 900 < moves.count(o) < 1100 for o in "abcd"} == {"a": True, "b": False, "c": True, "d": True}
+    assert "b" not in moves
+
+
+def test_many_choices_and_many_dimensions_are_read_in_no_time() -> None:
+    """They may come from a file: nothing looks for each in a list of all."""
+    began = time.process_time()
+    names = [f"name{i}" for i in range(50_000)]
+    space = Space.parse({"o": {"choice": names, "initial": names[::-1]}})
+    assert space.sample(rng(), 1) == {"o": "name49998"}
+    assert all(space.contains({"o": name}) and space.clip({"o": name}) for name in names)
+    wide = Space.parse({name: {"uniform": [0, 1]} for name in names[:5000]})
+    wide.explore(wide.clip(wide.sample(rng(), 0)), rng(), FACTORS, 0.0)
+    with pytest.raises(SettingError, match="must not list 'name7' twice") as caught:
+        Space.parse({"o": {"choice": [*names, "name7"]}})
+    assert len(str(caught.value)) < 500
+    assert time.process_time() - began < 4  # some .5 s
 
 
 def test_each_hyperparameter_draws_its_own_factor_uniformly() -> None:

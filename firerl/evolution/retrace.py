@@ -6,6 +6,7 @@ values are constant. Members differ by their seeds alone. A failed member stays 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,8 +63,9 @@ def _check_values(where: str, setup: Setup, values: Values) -> None:
 
 def scheduled(setup: Setup, settings: Settings, network_step: int) -> Values:
     """What a network trains with from ``network_step`` on."""
-    rows = [row["hyperparameters"] for row in settings.schedule if row["from"] <= network_step]
-    return setup.space.clip({**settings.hyperparameters, **(rows[-1] if rows else {})})
+    passed = bisect_right(settings.schedule, network_step, key=lambda row: int(row["from"]))  # rows are in order
+    values = settings.schedule[passed - 1]["hyperparameters"] if passed else {}
+    return setup.space.clip({**settings.hyperparameters, **values})
 
 
 def initial(setup: Setup, settings: Settings) -> State:
