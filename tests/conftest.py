@@ -50,7 +50,7 @@ def told_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         evaluators=3,
         steps=600,
         ready_interval=40,
-        seed=2,
+        seed=3,
         engine="inline",
         progress=False,
         run_dir=run_dir,
