@@ -125,6 +125,7 @@ def needs_smoke(lines: list[str]) -> bool:
     return any("runs/smoke" in line for line in lines)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
 def test_every_command_of_the_page_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     lines = commands(page)
