@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firerl.engine.failures import MOST_TEXT, cause_of, clean, failure_of, message_of
+from firerl.engine.failures import MOST_TEXT, cause_of, failure_of, message_of
 from firerl.engine.returned import metrics_of
 
 
@@ -98,11 +98,6 @@ def test_what_an_error_came_of_is_found_also_in_a_ring() -> None:
     assert cause_of(first, OSError) is second
     second.__cause__ = first
     assert cause_of(first, KeyError) is None
-
-
-@pytest.mark.parametrize("text", ["", "plain", "Ã¼ber", "日本"])
-def test_what_can_be_shown_stays(text: str) -> None:
-    assert clean(text) == text
 
 
 def test_metrics_are_bounded_and_cleaned_at_the_door() -> None:

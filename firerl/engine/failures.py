@@ -13,6 +13,7 @@ from pathlib import Path
 from firerl.engine import devices
 from firerl.engine.base import MachineFailure
 from firerl.errors import MachineError
+from firerl.terminal import clean, clean_lines
 
 MOST_TEXT = 20_000  # characters of a traceback that are kept
 MOST_MESSAGE = 1_000  # of an exception's own text
@@ -46,7 +47,7 @@ def failure_of(error: BaseException) -> Failure:
         raise
     except BaseException:  # its own code, again
         text = "".join(traceback.format_tb(error.__traceback__)) + f"{kind}: {said}"
-    return Failure(kind, clean(_middle_out(text, MOST_TEXT), lines=True), said, _place(error))
+    return Failure(kind, clean_lines(_middle_out(text, MOST_TEXT)), said, _place(error))
 
 
 def kind_of(error: BaseException) -> str:
@@ -66,15 +67,6 @@ def message_of(error: BaseException) -> str:
     text = str.__getitem__(text, slice(4 * MOST_MESSAGE))  # never a method of a subclass's
     line = clean(" ".join(str.split(text)))
     return line if len(line) <= MOST_MESSAGE else line[: MOST_MESSAGE - 3] + "..."
-
-
-def clean(text: str, lines: bool = False) -> str:
-    """The text with an escape in place of each character that cannot be shown or written (surrogates, a terminal's
-    controls); with ``lines`` ends of lines and tabs stay."""
-    if text.isprintable():
-        return text
-    kept = "\n\t" if lines else ""
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def cause_of(error: BaseException | None, kind: type[BaseException]) -> BaseException | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from firerl.engine.failures import clean
+from firerl.terminal import clean
 
 MOST_METRICS = 10_000
 MOST_NAME = 200  # characters
