@@ -21,7 +21,8 @@ class Learner:
     """One network in training.
 
     Bit for bit, for steps that are multiples of ``granularity``: ``train(a); train(b)`` equals ``train(a + b)``,
-    and equals ``train(a)``, ``state()``, ``load()`` in a new process, ``train(b)``. Use no global random state.
+    and equals ``train(a)``, ``state()``, ``load()`` in a new process, ``train(b)``. Global random generators are kept
+    for each worker (``firerl.engine.global_generators``); generators of its own are better.
 
     The state has two halves. *weights* are what exploit copies to another worker: networks, optimisers,
     normalisers, everything that makes the network go on as its donor would. *stream* stays with the worker:
