@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from simulate import LR, Simulation, make_setup
 
-from firerl.evolution import fire, fire_lean, plain
+from firerl.evolution import fire, fire_lean, pb2, plain
 from firerl.evolution.population import Values
 
 VARIATIONS = {
@@ -32,11 +32,12 @@ def learn(value: float, values: Values, rng: np.random.Generator) -> tuple[float
 
 
 def decisions() -> str:
-    """A hash of all states and decisions of two algorithms."""
+    """A hash of all states and decisions of three algorithms."""
     found = hashlib.sha256()
     for algorithm, setup, settings, points in (
         (fire, make_setup((4, 4), 3, spec=LR), fire.Settings(max_eval_steps=150), 40),
         (fire_lean, make_setup((4, 4), 1, spec=LR), fire_lean.Settings(max_eval_steps=150), 40),
+        (pb2, make_setup((4,), spec=LR), pb2.Settings(), 16),
     ):
         for transition in Simulation(algorithm, setup, settings, learn).run(points):
             found.update(plain.dumps([transition.after, transition.decisions]).encode())
