@@ -9,8 +9,8 @@ Two tables a state, over so many unrolls that the acting policy collects; the we
   the same ones dealt out anew at random, which say nothing. Where both are alike, the way is noise; where noise alone
   exceeds the bound, the multiplier grows without end, whatever the advantages say.
 - The share of signal in the policy's gradient of one unroll: the mean product of two gradients of different unrolls
-  over the mean square of one, each coordinate divided by Adam's scale; +- is the jackknife's. Columns are weights of the
-  samples: A, all by their advantage, as PPO's first step; psi, the top half by exp(A / eta) with the control variate.
+  over the mean square of one, each coordinate divided by Adam's scale; +- is the jackknife's. Columns are weights of
+  the samples: A, all by their advantage, as in PPO; psi, the top half by exp(A / eta) and the control variate.
 
 The last line is JSON: for each state both KLs over the bound, and the shares.
 """
