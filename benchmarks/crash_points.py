@@ -33,6 +33,7 @@ from crash_scenarios import Bench, Scenario, committed, damage, differences, fre
 
 from firerl.engine.threads import one_thread
 from firerl.storage import durable
+from firerl.storage.run_folder import COPY
 
 TIMEOUT = 600  # seconds, for any child: machines may be busy
 KINDS = ("lost", "differ", "unreferenced")
@@ -112,7 +113,7 @@ def variants(moment: str, action: str, path: Path) -> list[str]:
         return ["kill", "short", "torn"]
     if (moment, action) == ("after", "rename"):
         return ["kill", "undone"]
-    if (moment, action) == ("after", "commit") and Path(f"{path}-wal").exists():
+    if (moment, action) == ("after", "commit") and (Path(f"{path}-wal").exists() or path.name == COPY):
         return ["kill", "torn"]
     return ["kill"]
 
@@ -138,8 +139,10 @@ class Killer:
         if action == "rename":
             self.before = path.read_bytes() if path.exists() else None
         elif action == "commit":
-            log = Path(f"{path}-wal")
+            log, old = Path(f"{path}-wal"), Path(f"{path}-journal")
             self.before = log.stat().st_size if log.exists() else 0
+            if old.exists():  # no write-ahead log: the pages as they were, and the file that they are of
+                self.before = (old.read_bytes(), path.read_bytes())
 
     def spoil(self, action: str, path: Path) -> None:
         """Leave the disk as a power failure might."""
@@ -153,9 +156,22 @@ class Killer:
             path.rename(path.with_name(f"{path.name}.{os.getpid()}.tmp"))
             if self.before is not None:
                 path.write_bytes(self.before)
+        elif action == "commit" and path.name == COPY:
+            half_done(path, *self.before)
         elif action == "commit":
             log = Path(f"{path}-wal")
             os.truncate(log, self.before + (log.stat().st_size - self.before) // 2)
+
+
+def half_done(path: Path, log: bytes, before: bytes) -> None:
+    """A commit without a write-ahead log that the power ended: half of the file is new, the old pages lie beside it,
+    counted and durable, as SQLite leaves them before it writes the first new one."""
+    data = path.read_bytes()
+    half = len(before) // 2
+    path.write_bytes(data[:half] + before[half:])
+    sector, page = (int.from_bytes(log[at : at + 4], "big") for at in (20, 24))
+    count = (len(log) - sector) // (page + 8)  # a number, the page, a checksum
+    Path(f"{path}-journal").write_bytes(bytes.fromhex("d9d505f920a163d7") + count.to_bytes(4, "big") + log[12:])
 
 
 def attempt(scenario: Scenario, point: Point, run_dir: Path, expected: dict[str, Any]) -> dict[str, str]:

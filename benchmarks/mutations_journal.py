@@ -49,7 +49,7 @@ def json_in_journal(folder: Path, name: str, rng: random.Random) -> None:
         ("meta", "value"), ("meta", "value"), ("meta", "value"), ("generations", "state"), ("generations", "best_ever"),
         ("reports", "objective"), ("reports", "metrics"), ("decisions", "data"), ("timings", "data"),
     ])  # fmt: skip
-    key = rng.choice(["config", "config", "config", "promised", "initial_state", "results", "format"])
+    key = rng.choice(["config", "config", "config", "promised", "initial_state", "results", "format", "kept"])
 
     def change(db: sqlite3.Connection) -> None:
         rows = db.execute(f"SELECT {column} FROM {table} WHERE {column} NOT NULL").fetchall()

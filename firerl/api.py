@@ -6,7 +6,6 @@ every command reads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields, replace
@@ -19,7 +18,7 @@ from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, con
 from firerl.configured_learner import fixed_line
 from firerl.engine import devices as machine
 from firerl.engine.ray_cluster import RayOptions
-from firerl.errors import RunFolderError, SettingError, reason
+from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State, member_steps
@@ -34,11 +33,12 @@ from firerl.remote import run as remote_run
 from firerl.remote.address import is_remote
 from firerl.remote.reading import local
 from firerl.remote.run import Home
-from firerl.request import MAY_CHANGE, changed, resolve
+from firerl.request import MAY_CHANGE, going_on, resolve
 from firerl.run_result import Result
 from firerl.settings import build, show
 from firerl.storage.files import digest
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal_db import Journal, whole_result
+from firerl.storage.run_folder import check_can_be
 from firerl.terminal import lasting
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _start(
 ) -> Result:
     from firerl.store import Store, check_free
 
-    _check_folder(str(home.folder))
+    check_can_be(str(home.folder))
     check_free(home.folder)  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
     loggers = find_loggers(config.logger)
@@ -210,46 +210,50 @@ def resume_run(
     ``given`` is code that the run names and a person gives again, by role (``firerl.named_code``); ``line`` makes what
     to type of what is missing.
     """
+    from firerl.storage.proof import looked_at
     from firerl.store import Store
 
     _check_that_we_may_start()
     call = f"firerl.resume({str(run_dir)!r}, learner=<class>)"
-    with (
-        lasting(),
-        back_here(),
-        remote_run.home(run_dir, local_dir) as home,
-        Store.open(home.folder, home.mirror) as store,
-    ):
-        old = config_of(store.journal())
-        named_code.take_given(given or {}, old)
-        config = changed(old, changes)
-        finished, generation = store.result(), store.last()
-        reached = generation.step if config.sync else max(member_steps(generation.state))
-        if config.steps < reached:
-            raise SettingError(f"steps={config.steps}: the run is already at step {reached}")
-        if finished is not None and config.steps != old.steps:
-            _check_that_it_goes_on(config, old, finished)
-        here = replace(config, run_dir=str(home.folder))  # the folder may have moved
-        told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
-        if finished is not None and (config.steps, config.stop) == (old.steps, old.stop):
-            stopped = finished.get("stopped", "steps")
-            more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
-            told.note(f"{run_dir} has finished already; resume it with {more} to extend it")
-            told.finished(finished, store.run_dir)
-            told.close()
-            return Result(store.run_dir, finished)
-        names = named_code.own_names(config)
-        if learner is not None or is_homeless(config.learner):
-            del names["learner"]
-        named_code.check(names, line or named_code.call_line(call))
-        learner = find_again(config.learner, call, learner)
-        here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
-        if config != old or finished is not None:
-            store.set_config(to_plain(config))
-        store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}")
-        if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
-            told.note(text)
-        return _run(here, learner, store, told)
+    with _apart(), remote_run.home(run_dir, local_dir) as home:
+        with looked_at(home.folder) as (journal, proof):  # what may be refused comes before anything is written
+            old, finished, generation = config_of(journal), whole_result(journal), journal.last()
+            named_code.take_given(given or {}, old)
+            reached = generation.step if old.sync else max(member_steps(generation.state))
+            config = going_on(old, changes, finished, reached)
+            ends = finished is not None and (config.steps, config.stop) == (old.steps, old.stop)
+            in_hand = learner is not None or is_homeless(config.learner)
+            # Of a run that has ended only its loggers are asked for: they are told of it again.
+            typed = named_code.typed_in(changes) | ({"learner"} if in_hand else set())
+            named_code.check_run(config, typed, line or named_code.call_line(call), ("logger",) if ends else None)
+        with Store.open(home.folder, home.mirror, proof) as store:
+            here = replace(config, run_dir=str(home.folder))  # the folder may have moved
+            told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
+            if finished is not None and ends:
+                return _tell_again(told, finished, store, run_dir)
+            learner = find_again(config.learner, call, learner)
+            here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
+            store.check_that_it_can_go_on(generation)
+            if config != old:
+                store.set_config(to_plain(config))
+            store.note(
+                f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}"
+            )
+            if not generation.number:  # else the view says at which step
+                told.note("resumed at step 0: no generation had been saved, all is computed again")
+            if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
+                told.note(text)
+            return _run(here, learner, store, told)
+
+
+def _tell_again(told: Observer, finished: dict[str, Any], store: Store, run_dir: str | Path) -> Result:
+    """What a run that has ended is resumed to, where nothing more is asked for."""
+    stopped = finished.get("stopped", "steps")
+    more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
+    told.note(f"{run_dir} has finished already; resume it with {more} to extend it")
+    told.finished(finished, store.run_dir)
+    told.close()
+    return Result(store.run_dir, finished)
 
 
 def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | None = None) -> Result:
@@ -257,7 +261,8 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
     like as it says. Raises RunFolderError where another run lies there."""
     with closing(Journal.open(local(config.run_dir))) as journal:
         old = config_of(journal)
-    old = replace(old, settings=completed(find_learner(old.learner), old.settings))
+    if old.learner == config.learner:  # a name in the folder alone is not followed
+        old = replace(old, settings=completed(find_learner(old.learner), old.settings))
     promised = [_promised(old), _promised(config)]
     for name in sorted(promised[0].keys() | promised[1].keys()):
         there, here = (one.get(name) for one in promised)
@@ -372,32 +377,6 @@ def _check_that_we_may_start() -> None:
 
     if multiprocess.current_process().name.startswith("firerl-"):
         raise SettingError('its module starts a run when it is imported: put that under if __name__ == "__main__":')
-
-
-def _check_that_it_goes_on(config: RunConfig, old: RunConfig, finished: Mapping[str, Any]) -> None:
-    """Raise SettingError where more steps are asked for, and what has ended the run would end it again at once."""
-    stopped = str(finished.get("stopped", "steps"))
-    name = stopped.removeprefix("stop.")
-    if name != stopped and getattr(config.stop, name, None) == getattr(old.stop, name, None):
-        raise SettingError(
-            f"steps={config.steps}: {stopped}={show(getattr(old.stop, name, None))} has ended this run at step "
-            f"{finished['steps']} and would end it again; it needs {stopped}=<more> (or null) besides"
-        )
-
-
-def _check_folder(run_dir: str) -> None:
-    """Raise SettingError where the operating system allows no such folder."""
-    folder = Path(run_dir)
-    try:
-        while not folder.exists():
-            folder = folder.parent
-    except (OSError, ValueError) as error:  # too long a name, a loop of links; a null byte
-        why = reason(error) if isinstance(error, OSError) else error
-        raise SettingError(f"run_dir={show(run_dir)}: cannot be a folder: {why}") from error
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-        raise SettingError(f"run_dir={show(run_dir)}: must be a folder that can be written; {folder} cannot")
-    if not folder.is_dir() and folder != Path(run_dir):
-        raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
 def _observers(

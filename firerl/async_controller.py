@@ -33,14 +33,11 @@ from firerl.storage.generation import File, Generation, Point, better
 class AsyncController(Controller):
     """Runs one population from a store's last report to its end."""
 
-    _seconds_before = 0.0  # of all that was committed before this engine started
-    _seconds_here = 0.0
-
     def run(self) -> dict[str, Any]:
         try:
             figures = super().run()
         except (KeyboardInterrupt, PopulationDied):
-            self.store.bring_copy_up_to_date()  # and with it the address, where the run is kept at one
+            self.store.copy_journal()  # and with it the address, where the run is kept at one
             raise
         self.store.collect_garbage()  # of intervals that were under way at the end
         return figures
@@ -54,12 +51,8 @@ class AsyncController(Controller):
     def _at_end(self, generation: Generation) -> bool:
         return not any(trains(w, self.config.steps) and not w.is_evaluator for w in generation.state.workers)
 
-    def _seconds(self) -> float:
-        return self._seconds_before + self._seconds_here
-
     def _run_on(self, engine: Engine, generation: Generation) -> Generation:
         """Report after report, until the run ends, a process dies, or another engine can do better."""
-        self._seconds_before, self._seconds_here = super()._seconds(), 0.0
         session = _Session(self, cast(AsynchronousEngine, engine), generation)
         self.observer.started(self.config, self.store.journal(), session.step(), engine.processes)
         growing = False  # what is under way is waited for, then another engine goes on with more processes
@@ -84,10 +77,6 @@ class AsyncController(Controller):
             self._check_final(max(member_steps(state)) >= self.setup.ready_interval, [point])
         return state, point
 
-    def spent(self, seconds: float) -> None:
-        """So much of the run's time has been committed."""
-        self._seconds_here += seconds
-
 
 class _Session:
     """One engine's work on a run."""
@@ -96,7 +85,7 @@ class _Session:
         self.controller, self.config, self.setup = controller, controller.config, controller.setup
         self.store, self.engine, self.generation = controller.store, engine, generation
         workers = len(generation.state.workers)
-        self.store.bring_copy_up_to_date()
+        self.store.copy_journal()
         self.keeping = self.store.keeping(workers * self.setup.ready_interval // self.setup.eval_interval)
         self.origins = self.store.journal().origins_at([generation.number])[generation.number]
         self.files = {f.name: f for f in (*generation.files.values(), *generation.networks.values())}

@@ -55,6 +55,7 @@ class Controller:
         self.observer = observer
         self.start_engine = start_engine
         self.step = 0  # of the last reports: where the engine is
+        self._seconds = 0.0  # of all that is committed
         self.suspects = Suspects()
         self.unbalanced = 0  # readies at which no worker moves
         self.patience = 4  # readies of that kind after the next failure among workers that have moved
@@ -65,6 +66,7 @@ class Controller:
     def run(self) -> dict[str, Any]:
         """To the end, through machine failures; returns the result. Raises PopulationDied, KeyboardInterrupt."""
         failures = 0  # in a row that taught nothing
+        self._seconds = sum(timing["seconds"] for timing in self.store.journal().timings())
         while True:
             generation = before = self.store.last()
             try:
@@ -222,7 +224,10 @@ class Controller:
     ) -> Generation:
         files = {s.worker: File(s.worker, previous.number + 1, s.name, s.size, s.sha256) for s in saved}
         best = better(previous.best_ever, state, points[-1].decisions, lambda worker: files[worker].name)
-        return self.store.commit(previous, step, points, state, list(files.values()), best, clock.since_last())
+        timing = clock.since_last()
+        committed = self.store.commit(previous, step, points, state, list(files.values()), best, timing)
+        self.spent(timing["seconds"])
+        return committed
 
     def _check_final(self, begun: bool, points: Sequence[Point]) -> None:
         """Raise where a dead population is no generation: a resume must be able to leave each.
@@ -254,15 +259,16 @@ class Controller:
         reached = leader.objective if leader else None
         if stop.objective is not None and reached is not None and reached >= stop.objective:
             return "stop.objective"
-        if stop.hours is not None and self._seconds() >= stop.hours * 3600:
+        if stop.hours is not None and self._seconds >= stop.hours * 3600:
             return "stop.hours"
         return ""
 
     def _at_end(self, generation: Generation) -> bool:
         return generation.step >= self.config.steps
 
-    def _seconds(self) -> float:
-        return sum(timing["seconds"] for timing in self.store.journal().timings())
+    def spent(self, seconds: float) -> None:
+        """So much of the run's time has been committed."""
+        self._seconds += seconds
 
     def _tell(self, step: int, state: State, point: Point, committed: bool, clock: Clock) -> None:
         seconds, parts = clock.end_round()

@@ -56,8 +56,8 @@ def _main(argv: Sequence[str] | None) -> int:
                 there.mirror()
         say(f"Go on with: {resume}")
         return 0
-    if health.back_to is None:
-        say("A repair can do nothing: no generation is whole.")
+    if health.refusal or health.back_to is None:
+        say(f"A repair can do nothing: {health.refusal}")
     else:
         end = f"generation {health.back_to.number} (step {health.back_to.step:,})"
         say(f"A repair ends at {end}: python -m firerl.doctor {shlex.quote(str(run_dir))} --repair")

@@ -53,7 +53,7 @@ def _main(arguments: list[str]) -> int:
         if options:
             raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
         changes = read(given)
-        return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes)
+        return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes, given)
     configs = configs_of(compose(given))
     if options:
         return _print_configs(configs)
@@ -109,7 +109,7 @@ def _start(config: RunConfig) -> int:
     return _interruptible(config.run_dir, config.local_dir, lambda: api.start(config, progress=True))
 
 
-def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any]) -> int:
+def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typed: Sequence[str]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
     from firerl import api, named_code
 
@@ -121,25 +121,26 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any]) -> 
     def act() -> object:
         return api.resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)
 
-    return _interruptible(run_dir, local_dir, act)
+    again = shlex.join(["python", "-m", "firerl.launch", *typed])  # what it changes is kept with the next generation
+    return _interruptible(run_dir, local_dir, act, again)
 
 
-def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], object]) -> int:
-    """Exit code 0, or after Ctrl-C 130 and the line that goes on."""
+def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], object], line: str = "") -> int:
+    """Exit code 0, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
 
     def act() -> int:
         try:
             action()
             return 0
         except KeyboardInterrupt:
+            from firerl import standing
             from firerl.remote.run import folder_of
             from firerl.remote.upload import resume_line
 
-            if (folder_of(run_dir, local_dir) / "journal.sqlite").exists():
-                line = resume_line(run_dir, local_dir)
-                say("", f"firerl: interrupted; the last generation is kept. Go on with: {line}", error=True)
-            else:
-                say("", "firerl: interrupted before the run began; nothing is kept", error=True)
+            folder = folder_of(run_dir, local_dir)
+            begun = (folder / "journal.sqlite").exists()
+            on = f". Go on with: {line or resume_line(run_dir, local_dir)}" if begun else ""
+            say("", f"firerl: {standing.kept(folder)}{on}", error=True)
             return INTERRUPTED
 
     return guarded(act, runs=True)

@@ -1,9 +1,12 @@
-"""Code that a run folder names: a learner, an algorithm, an environment's module.
+"""What a file may not bring along: code that it names, and places that it connects to. ``DOORS`` lists all of it.
 
 A name in a file may lead to any module of this machine, and importing a module runs it. So a name that comes from a
 run folder (or a ``best.pt``) is followed only to firerl itself and to installed packages, with the current directory
 off the import path. What is neither is given again by a person: on the command line, or as an import or a class in
 the program that calls firerl; then its module is in memory already, and to use it runs nothing new.
+
+Whatever talks to somebody elsewhere (a Ray cluster, which also runs what it is sent and answers with what is run here;
+a logger; a store) is never taken from a file at all: a person types it, each time anew.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import importlib
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +28,52 @@ from firerl.errors import SettingError
 if TYPE_CHECKING:
     from firerl.config import RunConfig
 
-ROLES = ("learner", "algo", "env")  # what a person may give again
+ROLES = ("learner", "algo", "env")  # names of code: what a person may give again
+QUIET_LOGGERS = ("tensorboard",)  # that write files in the run folder and talk to nobody
+
+
+@dataclass(frozen=True)
+class Door:
+    """A setting by which a file could run code here or connect this machine to somewhere."""
+
+    typed: str  # how a person gives it again
+    does: str  # what would be done: "imports", "connects to"
+    asked: Callable[[RunConfig], str | None]  # what of it in these settings must be typed; None: nothing
+    else_: str = ""  # what to type to go on without it
+
+
+def _asked_code(role: str) -> Callable[[RunConfig], str | None]:
+    def asked(config: RunConfig) -> str | None:
+        return foreign({role: own_names(config)[role]}).get(role)
+
+    return asked
+
+
+def _asked_loggers(config: RunConfig) -> str | None:
+    """All loggers of a run, where one of them may tell somebody; a class that is in memory already was given."""
+
+    def given(name: str) -> bool:
+        return name in QUIET_LOGGERS or ("." in name and name.rpartition(".")[0] in sys.modules)
+
+    if all(map(given, config.logger)):
+        return None
+    return config.logger[0] if len(config.logger) == 1 else f"[{','.join(config.logger)}]"
+
+
+def _asked_init(config: RunConfig) -> str | None:
+    return config.init if config.init is not None and "://" in config.init else None
+
+
+# Everything that comes from a file and imports code or connects somewhere. Where a run is kept (run_dir) is no member:
+# only what was typed is ever gone to. tests/test_named_code.py tries each, and asks where each setting belongs.
+DOORS = (
+    Door("learner", "imports", _asked_code("learner")),
+    Door("algo", "imports", _asked_code("algo")),
+    Door("env", "imports", _asked_code("env")),
+    Door("logger", "connects to", _asked_loggers, "logger=none"),
+    Door("engine.address", "connects to", lambda config: config.engine.address, "engine=local"),
+    Door("init", "connects to", _asked_init),  # of replay: a resume has the weights in its folder
+)
 
 
 def may_import(module: str) -> bool:
@@ -60,14 +109,49 @@ def check(names: Mapping[str, str | None], line: Callable[[Mapping[str, str]], s
 
     By role: learner (``package.module.Class``), algo (``package.module``), env (``package.module:Id``).
     """
+    if found := foreign(names):
+        _refuse(found, line)
+
+
+def foreign(names: Mapping[str, str | None]) -> dict[str, str]:
+    """Those of these names of code that a file may not name."""
     modules = {role: _module_of(name, role) for role, name in names.items() if name is not None}
-    foreign = {role: str(names[role]) for role, module in modules.items() if module and not may_import(module)}
-    if foreign:
-        told = ", ".join(f"{role}={name}" for role, name in foreign.items())
-        raise SettingError(
-            f"{told}: the run names code that is neither firerl's nor an installed package's, and a file may not name "
-            f"that; if you trust it, give it again: {line(foreign)}"
-        )
+    return {role: str(names[role]) for role, module in modules.items() if module and not may_import(module)}
+
+
+def check_run(
+    config: RunConfig,
+    typed: Collection[str],
+    line: Callable[[Mapping[str, str]], str],
+    through: Collection[str] | None = None,
+) -> None:
+    """Raise SettingError where a run from a file goes through one of the ``DOORS`` that nobody has ``typed``;
+    ``through``: those that it may go through at all, None: all but the weights that it began with."""
+    through = {door.typed for door in DOORS} - {"init"} if through is None else through
+    asked = {door.typed: door.asked(config) for door in DOORS if door.typed in {*through} - {*typed}}
+    if found := {name: value for name, value in asked.items() if value is not None}:
+        _refuse(found, line)
+
+
+def typed_in(changes: Mapping[str, Any]) -> set[str]:
+    """The doors that a person has typed at a resume."""
+    engine = changes.get("engine")
+    address = isinstance(engine, Mapping) and "address" in engine
+    return {name for name, given in (("logger", "logger" in changes), ("engine.address", address)) if given}
+
+
+def _refuse(found: Mapping[str, str], line: Callable[[Mapping[str, str]], str]) -> None:
+    told = ", ".join(f"{name}={value}" for name, value in found.items())
+    doors = [door for door in DOORS if door.typed in found]
+    whys = {
+        "imports": "the run names code that is neither firerl's nor an installed package's, and a file may not name "
+        "that",
+        "connects to": "the run names whom to connect to, and a file may not say that",
+    }
+    why = "; ".join(whys[does] for does in dict.fromkeys(door.does for door in doors))
+    rest = [door.else_ for door in doors if door.else_]
+    without = f"; else {' '.join(rest)}" if len(rest) == len(doors) else ""
+    raise SettingError(f"{told}: {why}; if you trust it, give it again: {line(found)}{without}")
 
 
 def settings_line(command: str) -> Callable[[Mapping[str, str]], str]:
@@ -80,13 +164,18 @@ def options_line(command: str) -> Callable[[Mapping[str, str]], str]:
     return lambda names: " ".join([command, *(f"--{role} {shlex.quote(name)}" for role, name in names.items())])
 
 
-def call_line(call: str) -> Callable[[Mapping[str, str]], str]:
-    """What to write in a program; ``call`` has ``<class>`` for the learner's own name."""
+def call_line(call: str, address: str = "engine={{'address': {!r}}}") -> Callable[[Mapping[str, str]], str]:
+    """What to write in a program; ``call`` has ``<class>`` for the learner's own name, ``address`` is how it takes
+    a cluster's."""
+    words = {"engine.address": address, "init": "init={!r}"}
 
     def line(names: Mapping[str, str]) -> str:
-        imports = [f"import {_module_of(name, role)}" for role, name in names.items() if role != "learner"]
-        own = names.get("learner", "").rpartition(".")[2] or "..."
-        return "; ".join([*imports, call.replace("<class>", own)])
+        imports = [f"import {_module_of(name, role)}" for role, name in names.items() if role in ("algo", "env")]
+        own = names.get("learner", "").rpartition(".")[2]
+        made = call.replace("<class>", own) if own else call.replace(", learner=<class>", "").replace("<class>", "...")
+        given = [f", {words[role].format(name)}" for role, name in names.items() if role in words]
+        given += [f", logger={name.strip('[]').split(',')!r}" for role, name in names.items() if role == "logger"]
+        return "; ".join([*imports, f"{made.removesuffix(')')}{''.join(given)})"])
 
     return line
 

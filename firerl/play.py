@@ -151,8 +151,8 @@ def load(run_dir: Path | str, best_ever: bool = False) -> Network:
 
     given, run_dir = run_dir, local(run_dir, weights=True)
     with closing(Journal.open(run_dir)) as journal:
-        task = config_of(journal).task
-    if not (run_dir / "result.json").is_file():
+        task, finished = config_of(journal).task, _has_winner(journal)
+    if not finished:
         return _load_current(given, best_ever)
     best = policy.read(run_dir / "best.pt")
     title = f"{task}: winner at step {best['network_step']:,}"
@@ -163,6 +163,14 @@ def load(run_dir: Path | str, best_ever: bool = False) -> Network:
         raise RunFolderError(f"{run_dir}: its winner has no hyperparameters")
     kept = {name: best[name] for name in ("task", "learner", "settings", "hyperparameters", "objective", "weights")}
     return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
+
+
+def _has_winner(journal: Journal) -> bool:
+    """Whether the results are those of the last generation, not of a shorter run that goes on."""
+    try:
+        return journal.result() is not None
+    except RunFolderError:  # result.json is damaged; best.pt may be whole
+        return True
 
 
 def _load_current(run_dir: Path | str, best_ever: bool) -> Network:

@@ -15,7 +15,18 @@ from firerl.main import Parser, guarded, run_argument
 from firerl.terminal import say
 
 PATHS = ("schedule", "out")
-SETTINGS = ("seed", "seeds", *PATHS, "engine", "engine.processes", "engine.devices", "learner", "env")
+SETTINGS = (
+    "seed",
+    "seeds",
+    *PATHS,
+    "engine",
+    "engine.processes",
+    "engine.devices",
+    "engine.address",
+    "init",
+    "learner",
+    "env",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,8 +44,8 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="seed= (the run's plus 1), seeds= "
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
                         "(<run_dir>-replay-seed<seed>; of a run at an address in runs/), engine=, engine.processes=, "
-                        "engine.devices=; learner=<dotted path>, env=<module:Id> where they are of no installed "
-                        "package")  # fmt: skip
+                        "engine.devices=; engine.address= and init= where the run has an address; learner=<dotted "
+                        "path>, env=<module:Id> where they are of no installed package")  # fmt: skip
     arguments = parser.parse_args(argv)
     options = read(arguments.settings)
 
@@ -62,8 +73,10 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             options[key] = find_learner(value)
         elif key == "env":
             import_env(value)
-        elif key in (*PATHS, "engine"):
+        elif key in (*PATHS, "engine", "init"):
             options[key] = value
+        elif key == "engine.address":
+            options["address"] = value
         elif key == "engine.devices":
             options["devices"] = compose_read([f"{key}={value}"])["engine"]["devices"]
         else:

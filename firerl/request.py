@@ -26,6 +26,7 @@ from firerl.config import (
     to_plain,
 )
 from firerl.configured_learner import check_stacked, learner_settings, merged, named, space_of, usual_values
+from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.schedule import USUAL
@@ -190,6 +191,7 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
                 "simulated from its start to its end or not at all"
             )
         kept["processes"] = None  # another engine has its own default
+        kept |= {option.name: option.default for option in fields(RayOptions)}  # and Ray's are Ray's alone
     result = {**to_plain(old), **changes, "engine": merged("engine", kept, engine)}
     for group in ("stop", "checkpoints"):
         result[group] = merged(group, plain(getattr(old, group)), changes.get(group, {}))
@@ -215,6 +217,30 @@ def _check_annealed(algo_settings: Any, typed: Mapping[str, Any], space: Space) 
                 f"learner.{name}={value} fixes what algo.schedule={algo_settings.schedule} is to change: give it the "
                 f"first value by algo.hyperparameters.{name}={value}"
             )
+
+
+def going_on(old: RunConfig, changes: Mapping[str, Any], finished: Mapping[str, Any] | None, reached: int) -> RunConfig:
+    """The config of a run that goes on from step ``reached``; ``finished`` is its result, if it has ended.
+
+    Raises SettingError as ``changed``, and where the run is there already or would end at once.
+    """
+    config = changed(old, changes)
+    if config.steps < reached:
+        raise SettingError(f"steps={config.steps}: the run is already at step {reached}")
+    if finished is not None and config.steps != old.steps:
+        _check_that_it_goes_on(config, old, finished)
+    return config
+
+
+def _check_that_it_goes_on(config: RunConfig, old: RunConfig, finished: Mapping[str, Any]) -> None:
+    """Raise SettingError where more steps are asked for, and what has ended the run would end it again at once."""
+    stopped = str(finished.get("stopped", "steps"))
+    name = stopped.removeprefix("stop.")
+    if name != stopped and getattr(config.stop, name, None) == getattr(old.stop, name, None):
+        raise SettingError(
+            f"steps={config.steps}: {stopped}={show(getattr(old.stop, name, None))} has ended this run at step "
+            f"{finished['steps']} and would end it again; it needs {stopped}=<more> (or null) besides"
+        )
 
 
 def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None:

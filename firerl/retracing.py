@@ -22,7 +22,7 @@ from firerl.evolution import retrace as algorithm
 from firerl.evolution.exploit import objective_fitness
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
-from firerl.named_code import call_line, check, learner_names
+from firerl.named_code import DOORS, call_line, check_run
 from firerl.paths import expanded
 from firerl.play import weights_of
 from firerl.progress import Observer
@@ -71,6 +71,8 @@ def retrace(
     engine: str | None = None,
     processes: int | None = None,
     devices: str | Sequence[str] | None = None,
+    address: str | None = None,
+    init: str | None = None,
     progress: bool = True,
     observer: Observer | None = None,
     line: Callable[[Mapping[str, str]], str] | None = None,
@@ -80,8 +82,9 @@ def retrace(
     ``seed`` (the run's plus 1) decides their first weights and their data; ``schedule`` is a file like
     ``schedule.yaml`` or its rows, for one edited by hand. They are a run with ``algo=retrace`` in a folder of its own,
     ``out`` (``<run_dir>-replay-seed<seed>``), with a ``replay.json``; the same call goes on with one that was
-    interrupted. ``engine``, ``processes`` and ``devices`` are the run's own if not given. A ``learner`` that no name
-    leads to must be handed in again; ``line`` makes what to type of code that the run may not name.
+    interrupted. ``engine``, ``processes`` and ``devices`` are the run's own if not given; the ``address`` of a Ray
+    cluster, and of weights that the run began with (``init``), must be given where the run has one.
+    A ``learner`` that no name leads to must be handed in again; ``line`` makes what to type of what is missing.
 
     Raises RunFolderError without a run or a schedule, SettingError on a schedule that cannot be followed,
     PopulationDied if all networks fail.
@@ -98,13 +101,14 @@ def retrace(
     where = Path(expanded(out, "out")) if out is not None else beside / f"{folder.resolve().name}-replay-seed{own_seed}"
     rows, source = _rows(folder, schedule, run_dir)
     config = _config(origin, rows, source, own_seed, convert("seeds", seeds, int, {"min": 1}), where)
-    given = {"name": engine, "processes": processes, "devices": devices}
+    given = {"name": engine, "processes": processes, "devices": devices, "address": address}
     config = changed(config, {"engine": {key: value for key, value in given.items() if value is not None}})
-    names = learner_names(config.learner, config.settings)
+    config = config if init is None else replace(config, init=init)
     call = f"firerl.retrace({str(run_dir)!r}, learner=<class>)"
+    typed = {name for name, value in (("engine.address", address), ("init", init)) if value is not None}
     if learner is not None or is_homeless(config.learner):
-        del names["learner"]
-    check(names, line or call_line(call))
+        typed.add("learner")
+    check_run(config, typed, line or call_line(call, "address={!r}"), {door.typed for door in DOORS})
     learner = find_again(config.learner, call, learner)
     config = replace(config, settings=completed(learner, config.settings))
     if (where / "journal.sqlite").exists():

@@ -14,6 +14,7 @@ from dataclasses import MISSING, field, fields, is_dataclass
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from firerl.errors import SettingError, unknown
+from firerl.integers import LEAST, MOST
 
 T = TypeVar("T")
 
@@ -75,9 +76,21 @@ def convert(name: str, value: Any, hint: Any, limits: Mapping[str, Any] | None =
     """``value`` as the type ``hint`` asks for, within ``limits`` (a field's metadata). Raises SettingError."""
     limits = limits or {}
     try:
-        return _convert(name, plain(value), hint, limits)
+        found = _convert(name, plain(value), hint, limits)
     except (_Unfit, OverflowError):  # an integer too large for a float
         raise SettingError(f"{name}={show(value)}: must be {expected(hint, limits)}") from None
+    if _too_long(plain(found)):
+        raise SettingError(f"{name}={show(value)}: must have at most 64 bits, as every integer of a run")
+    return found
+
+
+def _too_long(value: Any) -> bool:
+    """Whether an integer is in there that no journal holds."""
+    if isinstance(value, dict):
+        return any(map(_too_long, value.values()))
+    if isinstance(value, list):
+        return any(map(_too_long, value))
+    return isinstance(value, int) and not LEAST <= value <= MOST
 
 
 def plain(value: Any) -> Any:
@@ -104,6 +117,8 @@ def show(value: Any) -> str:
         return _cut(f"[{', '.join(show(item) for item in value)}]", 300)
     if isinstance(value, Mapping):
         return _cut(f"{{{', '.join(f'{key}: {show(item)}' for key, item in value.items())}}}", 300)
+    if isinstance(value, int) and value.bit_length() > 1000:  # Python writes none of more than 4,300 digits
+        return f"{'-' * (value < 0)}2^{value.bit_length() - 1}..."
     return _cut(" ".join(str(value).split()), 80)
 
 

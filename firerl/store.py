@@ -1,13 +1,15 @@
 """The run folder: the journal (SQLite), checkpoints, config and results.
 
-Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``journal.bak`` (its copy after each generation),
+Layout: ``config.yaml`` (for people), ``journal.sqlite`` (the truth), ``journal.bak`` (gets the same after each),
 ``checkpoints/`` (only what the kept generations refer to), the loggers' folders (``tensorboard/``, ``wandb/``,
 ``loggers/``), ``failures.log``, with ``init=`` also ``init.pt`` (the weights that the run started from), and at the end
 ``best.pt``, ``best_ever.pt``, ``schedule.yaml`` and, last of all, ``result.json``.
 
 A generation is committed in one SQLite transaction after its checkpoint files are durable; what no commit refers to
 is garbage. Each generation stores a SHA-256 over its promised rows and the hash before it. Times, speeds, resumes and
-machine failures live in tables of their own, outside the promise.
+machine failures live in tables of their own, outside the promise. Nothing is deleted or copied over in a folder before
+``firerl.storage.proof`` says that it is this run's; changed settings and new results replace what was there when there
+is a generation of them, not before.
 
 The last generation and ``checkpoints.keep_history`` before it are kept with all that a resume needs, and the best
 ever's file twice, so that no file is the only one: ``firerl.doctor`` goes back to the last generation that is whole.
@@ -28,13 +30,15 @@ from firerl import __version__, origins
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
-from firerl.storage import durable, files, seal
+from firerl.storage import durable, files, kept, seal
 from firerl.storage.generation import BestEver, File, Generation, Point, first_hash, next_hash
-from firerl.storage.journal_db import Journal, check_file, reading
-from firerl.storage.journal_file import FORMAT, SCHEMA, check_is_run, connect, copied_generation
+from firerl.storage.journal_db import Journal, check_file, reading, whole_result
+from firerl.storage.journal_file import FORMAT, SCHEMA, connect
 from firerl.storage.keeping import Keeping, forget, keep_only, second_copy
 from firerl.storage.lock import Lock, refuse_if_held
-from firerl.storage.run_folder import CHECKPOINT, COPY, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
+from firerl.storage.proof import Proof, lacking, looked_at, prove
+from firerl.storage.run_folder import CHECKPOINT, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
+from firerl.storage.second import Second
 from firerl.terminal import clean_lines
 
 KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
@@ -47,20 +51,22 @@ ROOM = 16 * 10**6
 class Store:
     """An open run folder, locked against a second launch until ``close``."""
 
-    def __init__(self, run_dir: Path, lock: Lock, mirror: Callable[[], None] | None = None):
+    def __init__(self, run_dir: Path, lock: Lock, proof: Proof, mirror: Callable[[], None] | None = None):
         """``mirror`` is called whenever the journal's copy, and all that it refers to, lie there anew."""
         self.run_dir = run_dir
         self._mirror = mirror
         self.checkpoints = run_dir / "checkpoints"
         self._lock = lock
         self._path = run_dir / "journal.sqlite"
-        self._db = _connected(run_dir)
+        self._changed: Mapping[str, Any] | None = None  # settings that the next generation brings
+        self._lacking = proof.lacking
+        self._db = _connected(run_dir, read_only=bool(self._lacking))
         try:
-            self._check_whole()
             with reading(run_dir):
                 self._keep = _history(self.journal().config())
-            self.collect_garbage()
-            if mirror is not None or copied_generation(run_dir) != self.journal().hashes()[-1]:
+            self._second = Second(self._db, run_dir, proof.copy and not self._lacking)
+            if not self._lacking:
+                self.collect_garbage()
                 self.copy_journal()
         except BaseException:
             self._db.close()
@@ -94,7 +100,6 @@ class Store:
             durable.make_folder(run_dir / "checkpoints")
             digest = first_hash(promised, state)
             meta = {
-                **({} if config.get("sync", True) else {"seal of": seal.KEPT}),
                 "format": str(FORMAT),
                 "firerl": __version__,
                 "config": plain.dumps(config),
@@ -103,17 +108,28 @@ class Store:
             with _writing(run_dir):
                 _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)
             durable.rename(run_dir / _NEW, run_dir / "journal.sqlite")
-            return cls(run_dir, lock, mirror)
+            return cls(run_dir, lock, prove(run_dir), mirror)
 
     @classmethod
-    def open(cls, run_dir: Path, mirror: Callable[[], None] | None = None) -> Store:
-        """Go on with a run. Raises RunFolderError if there is none, if it is damaged, or if it is running."""
-        check_files(run_dir, write=True)
-        refuse_if_held(run_dir)
-        check_is_run(run_dir)
+    def open(cls, run_dir: Path, mirror: Callable[[], None] | None = None, proof: Proof | None = None) -> Store:
+        """Go on with a run. Raises RunFolderError if there is none, if it is damaged, if nothing proves that what lies
+        there belongs together, or if it is running; then no byte of it has changed. ``proof``: of ``looked_at``."""
+        if proof is None:
+            with looked_at(run_dir) as (_, found):
+                proof = found
         lock = Lock(run_dir)
         with _closed_on_error(lock):
-            return cls(run_dir, lock, mirror)
+            store = cls(run_dir, lock, proof, mirror)
+            with _closed_on_error(store):
+                _check_hash(store, proof.hash)
+            return store
+
+    def check_that_it_can_go_on(self, generation: Generation) -> None:
+        """Raise RunFolderError where this is not the last generation, or its files are not whole; nothing has been
+        written then."""
+        if self._lacking:
+            raise RunFolderError(self._lacking)
+        _check_hash(self, generation.hash)
 
     def journal(self) -> Journal:
         """The journal of this run, for reading."""
@@ -150,7 +166,8 @@ class Store:
             best = None if best_ever is None else plain.dumps(best_ever)
             row = (number, step, digest, plain.dumps(state), best)
             db.execute("INSERT INTO generations VALUES (?, ?, ?, ?, ?)", row)
-            seal.add_rows(db, first, first + len(points) - 1)
+            kept.add(db, number)
+            seal.add_rows(db, number, first, first + len(points) - 1)
             db.executemany(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?)",
                 [(f.name, f.worker, f.generation, f.size, f.sha256) for f in listed],
@@ -159,6 +176,8 @@ class Store:
             if keeping is None:
                 forget(db, number - self._keep)
             db.execute("INSERT INTO timings VALUES (?, ?)", (number, plain.dumps(timings)))
+            self._insert_config()
+        self._write_config()
         if keeping is None:
             self.copy_journal()
             self.collect_garbage()
@@ -174,14 +193,14 @@ class Store:
     def keeping(self, every: int) -> Keeping:
         """What is kept now of this asynchronous run, whose journal is to be copied ``every`` so many reports."""
         journal = self.journal()
-        numbers = [row[0] for row in self._db.execute("SELECT number FROM generations WHERE state NOT NULL")]
+        numbers = kept.numbers(self._db)
         needed = {number: origins.needed(found) for number, found in journal.origins_at(numbers).items()}
         return Keeping(len(journal.initial_state().workers), self._keep, every, needed, tuple(needed))
 
     def make_room(self) -> None:
         """Before a generation is saved: let the oldest kept one go, where the states are so large that one more
         beside them would break the promise about disk."""
-        number = self.last().number
+        number = self._db.execute("SELECT max(number) FROM generations").fetchone()[0]
         query = "SELECT coalesce(sum(size), 0) FROM checkpoints WHERE generation = ?"
         if self._keep and self._db.execute(query, (number,)).fetchone()[0] > ROOM:
             with self._change():
@@ -197,15 +216,10 @@ class Store:
                 seal.close(self._db)
             durable.empty_log(self._db, self._path)
 
-    def bring_copy_up_to_date(self) -> None:
-        """``journal.bak`` anew, if it is older than the journal."""
-        if copied_generation(self.run_dir) != self.journal().hashes()[-1]:
-            self.copy_journal()
-
     def copy_journal(self) -> None:
-        """``journal.bak`` anew."""
+        """Bring ``journal.bak`` up to date."""
         with _writing(self.run_dir):
-            durable.back_up(self._db, self.run_dir / COPY)
+            self._second.follow()
         if self._mirror is not None:
             self._mirror()
 
@@ -223,22 +237,23 @@ class Store:
         )
 
     def set_config(self, config: Mapping[str, Any]) -> None:
-        """Change the settings that may change on resume; results of a shorter run go."""
-        self._lock.check()
-        for name in RESULTS:  # result.json first: with it a run counts as finished
-            durable.remove(self.run_dir / name)
-        durable.sync(self.run_dir)
-        with self._change():
-            self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(config),))
+        """Change the settings that may change on resume: with the next generation, or the results. Until there is one,
+        the folder holds the run as it was, so that a command that fails costs nothing."""
+        self._changed = config
         self._keep = _history(config)
-        write_config(self.run_dir, config)
-        self.copy_journal()
+
+    def _insert_config(self) -> None:
+        if self._changed is not None:
+            self._db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (plain.dumps(self._changed),))
+
+    def _write_config(self) -> None:
+        if self._changed is not None:
+            write_config(self.run_dir, self._changed)
+            self._changed = None
 
     def result(self) -> dict[str, Any] | None:
-        """What ``result.json`` holds, if the run has finished at its last generation and its other results are whole;
-        RunFolderError: damaged."""
-        result = self.journal().result()
-        return None if result is None or self.journal().damaged_results() else result
+        """As ``whole_result``."""
+        return whole_result(self.journal())
 
     def write_results(self, contents: Mapping[str, bytes]) -> None:
         """The files at the end, each by write, fsync, rename; ``result.json`` last, when their digests are durable."""
@@ -248,6 +263,8 @@ class Store:
         digests = {name: files.digest(data) for name, data in contents.items()}
         with self._change():
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('results', ?)", (plain.dumps(digests),))
+            self._insert_config()
+        self._write_config()
         self.copy_journal()
         files.write(self.run_dir / last, contents[last])
         if self._mirror is not None:
@@ -260,29 +277,13 @@ class Store:
 
     def check_files(self, generation: Generation) -> None:
         """Raise RunFolderError if a checkpoint of this generation, the last, is missing, unlisted or damaged."""
-        expected = self.journal().holders() if generation.number and self.journal().synchronous() else set()
-        for worker in sorted(expected - generation.files.keys()):
-            which = f"worker {worker} at generation {generation.number}"
-            raise RunFolderError(f"{self.run_dir / 'journal.sqlite'} is damaged: it lists no checkpoint of {which}")
-        for file in {f.name: f for f in (*generation.files.values(), *generation.networks.values())}.values():
-            check_file(self.checkpoints / file.name, file.sha256, f"; {mending(self.run_dir)}")
-
-    def _check_whole(self) -> None:
-        """Raise RunFolderError where the journal is not as it was committed, or older than its copy."""
-        try:
-            wrong = seal.broken(self._db)
-            last = self.journal().hashes()[-1][0]
-        except (sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            wrong = str(error)
-        if wrong:
-            raise RunFolderError(f"{self._path} is damaged: {wrong}; {mending(self.run_dir)}")
-        copied = copied_generation(self.run_dir)
-        if copied is not None and copied[0] > last:
-            ends = f"ends with generation {last}, its copy {COPY} with {copied[0]}: it lost its end"
-            raise RunFolderError(f"{self._path} {ends}; {mending(self.run_dir)}")
+        if wrong := lacking(self.journal(), generation):
+            raise RunFolderError(wrong)
 
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
+        if self._lacking:  # nothing is kept in a folder that nothing proves to be whole
+            return
         with self._change():
             self._db.execute("INSERT INTO notes VALUES (?, ?)", (time.time(), text))
 
@@ -310,12 +311,22 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the journal and let go of the folder."""
+        """Close the journal and its copy, and let go of the folder."""
+        self._second.close()
+        if self._lacking:
+            self._db.close()
+            self._lock.close(untouched=True)
+            return
         with suppress(sqlite3.Error):  # a reader has it open
             # One file, that also a read-only folder can be read from.
             durable.journal_mode(self._db, self._path, "DELETE")
         durable.close(self._db, self._path)
         self._lock.close()
+
+
+def _check_hash(store: Store, expected: str) -> None:
+    if store.journal().last_hash() != expected:
+        raise RunFolderError(f"{store.run_dir} has just been changed by another firerl: try again")
 
 
 def check_free(run_dir: Path) -> None:
@@ -325,10 +336,10 @@ def check_free(run_dir: Path) -> None:
     check_empty(run_dir)
 
 
-def _connected(run_dir: Path) -> sqlite3.Connection:
+def _connected(run_dir: Path, read_only: bool) -> sqlite3.Connection:
     try:
         with _writing(run_dir):
-            return connect(run_dir)
+            return connect(run_dir, read_only)
     except sqlite3.Error as error:
         raise RunFolderError(f"{run_dir / 'journal.sqlite'} is damaged: {error}; {mending(run_dir)}") from error
 
@@ -351,17 +362,18 @@ def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
             db.execute(statement)
         db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, meta["initial_state"]))
+        kept.recount(db)
         seal.close(db)
     durable.close(db, new)
     durable.sync(new)
 
 
 @contextmanager
-def _closed_on_error(lock: Lock) -> Iterator[None]:
+def _closed_on_error(held: Lock | Store) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        lock.close()
+        held.close()
         raise
 
 

@@ -43,14 +43,24 @@ def test_a_killed_process_leaves_nothing_that_a_resume_cannot_mend(harness: Any,
 
 def test_every_kind_of_durable_action_is_met(harness: Any, bench: Any) -> None:
     made, _ = bench
-    run, _, extend, *_ = made.scenarios()
-    points = [point for scenario in (run, extend) for point in harness.record(scenario, made.folder / "run")]
+    run, _, extend, _, tight = made.scenarios()
+    points = [point for scenario in (run, extend, tight) for point in harness.record(scenario, made.folder / "run")]
     assert {p.action for p in points} >= {
         "mkdir", "create", "write", "fsync", "rename", "unlink", "commit", "backup", "journal mode", "empty log",
         "close",
     }  # fmt: skip
     assert {p.moment for p in points} == {"before", "half", "after"}
     assert {p.variant for p in points} == {"kill", "short", "torn", "undone"}
+
+
+def test_a_copy_that_is_half_written_comes_back(harness: Any, bench: Any) -> None:
+    """Every commit of ``journal.bak`` that a power failure can end in the middle."""
+    made, expected = bench
+    scenario, run_dir = made.scenarios()[0], made.folder / "run"
+    points = [p for p in harness.record(scenario, run_dir) if (p.name, p.variant) == ("journal.bak", "torn")]
+    assert len(points) >= 3
+    found = {str(p): harness.attempt(scenario, p, run_dir, expected) for p in points}
+    assert not {point: wrong for point, wrong in found.items() if wrong}
 
 
 def test_the_harness_sees_files_that_are_written_in_place(

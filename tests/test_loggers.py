@@ -83,7 +83,8 @@ def test_a_run_folder_names_no_class_of_the_working_folder(tmp_path: Path, monke
     ran.unlink()
     with pytest.raises(SettingError) as caught:
         firerl.resume(run_dir, steps=48, progress=False)
-    assert str(caught.value).endswith("give it again: logger=own_logger.Own; else logger=none")
+    again = f"firerl.resume({str(run_dir)!r}, logger=['own_logger.Own'])"
+    assert str(caught.value).endswith(f"give it again: {again}; else logger=none")
     assert len(firerl.Result(run_dir, {}).journal) > 100  # it can be read
     again = firerl.retrace(run_dir, progress=False)  # other loggers than TensorBoard are the run's alone
     assert not ran.exists()

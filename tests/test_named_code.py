@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +140,144 @@ def test_an_environment_s_module_is_no_different(tmp_path: Path, monkeypatch: py
     with pytest.raises(SettingError, match="env=sly:X-v0: the run names code"):
         firerl.load_policy(tmp_path / "best.pt")
     assert not os.path.exists("ran")
+
+
+# What a stranger's folder may say of each door, and how a person types it again: a test of each member.
+DOORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "learner": (lambda config: config.update(learner="sly.Own"), "learner=sly.Own"),
+    "algo": (lambda config: config["algo"].update(name="sly.algo"), "algo=sly.algo"),
+    "env": (lambda config: config["settings"].update(env={"name": "sly:X-v0", "kwargs": {}}), "env=sly:X-v0"),
+    "logger": (lambda config: config.update(logger=["tensorboard", "wandb"]), "'logger=[tensorboard,wandb]'"),
+    "engine.address": (
+        lambda config: config["engine"].update(name="ray", address="ray://192.0.2.1:10001"),
+        "engine.address=ray://192.0.2.1:10001",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def gift(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("gift") / "run"
+    firerl.run("quadratic", population=[2], evaluators=0, algo="pbt", steps=20, eval_interval=10, ready_interval=10,
+               engine="inline", logger="none", progress=False, run_dir=run_dir)  # fmt: skip
+    return run_dir
+
+
+def says(run_dir: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Write other settings into a journal and its copy."""
+    for name in ("journal.sqlite", "journal.bak"):
+        with closing(sqlite3.connect(run_dir / name, isolation_level=None)) as db:
+            config = json.loads(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
+            change(config)
+            db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (json.dumps(config, sort_keys=True),))
+            db.execute("DELETE FROM meta WHERE key IN ('seal', 'rows', 'results')")
+
+
+@pytest.fixture
+def stranger(gift: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the run, in a folder with a module that must not be run; nobody may connect to anything."""
+    shutil.copytree(gift, tmp_path / "run")
+    (tmp_path / "sly.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def connect(*_: object) -> None:
+        raise AssertionError("it connects")
+
+    monkeypatch.setattr("firerl.engine.ray_cluster.connect", connect)
+    monkeypatch.setattr("firerl.loggers.guarded.GuardedLogger.__init__", connect)
+    monkeypatch.setattr("socket.socket.connect", connect)
+    yield tmp_path / "run"
+    assert not (tmp_path / "ran").exists()
+    assert "sly" not in sys.modules
+
+
+@pytest.mark.unverified("a stranger has changed them")
+@pytest.mark.parametrize("name", DOORS)
+def test_a_stranger_s_folder_opens_no_door(
+    stranger: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from firerl import launch, replay
+
+    change, typed = DOORS[name]
+    says(stranger, change)
+    before = {path: path.read_bytes() for path in stranger.rglob("*") if path.is_file()}
+    assert launch.main([f"resume={stranger}", "steps=40"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"give it again: python -m firerl.launch resume={stranger} {typed}" in err
+    with pytest.raises(SettingError, match="give it again: "):
+        firerl.resume(stranger, steps=40, progress=False)
+    # The same line again, as a queue starts it: what it says itself is typed, what the folder says is not.
+    line = ["learner=quadratic", "population.sizes=[2]", "population.evaluators=0", "algo=pbt", "eval_interval=10"]
+    line += ["ready_interval=10", "logger=none", f"run_dir={stranger}", "resume=auto", "steps=20", "engine=inline"]
+    assert launch.main(line) == (0 if name in ("logger", "engine.address") else 2)
+    if name in ("logger", "engine.address"):
+        return
+    assert replay.main([str(stranger), "engine=inline", f"out={stranger.parent / 'out'}"]) == (
+        0 if name == "algo" else 2
+    )
+    assert {path: path.read_bytes() for path in before if path.name != "lock"} == {
+        path: data for path, data in before.items() if path.name != "lock"
+    }
+
+
+@pytest.mark.unverified("a stranger has changed them")
+@pytest.mark.parametrize(
+    ("change", "typed"),
+    [
+        (DOORS["engine.address"][0], "engine.address=ray://192.0.2.1:10001"),
+        (lambda config: config.update(init="s3://stranger/run", init_sha256="0" * 64), "init=s3://stranger/run"),
+    ],
+)
+def test_a_replay_goes_through_no_door_either(
+    stranger: Path, change: Callable[[dict[str, Any]], None], typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firerl import replay
+
+    says(stranger, change)
+    assert replay.main([str(stranger)]) == 2
+    assert f"python -m firerl.replay {stranger} {typed}" in capsys.readouterr().err
+
+
+@pytest.mark.unverified("a stranger has changed them")
+def test_a_door_that_is_typed_again_is_open(stranger: Path) -> None:
+    says(stranger, DOORS["engine.address"][0])
+    with pytest.raises(AssertionError, match="it connects"):
+        firerl.resume(stranger, steps=40, progress=False, engine={"address": "ray://192.0.2.1:10001"})
+    assert firerl.resume(stranger, steps=40, progress=False, engine="inline").figures["steps"] == 40
+
+
+def test_every_setting_of_a_run_has_its_place() -> None:
+    """A new setting is either a door or is said here to be none: it imports nothing and connects to nothing."""
+    from dataclasses import fields
+
+    from firerl.config import EngineConfig, RunConfig
+
+    doors = {door.typed for door in named_code.DOORS}
+    assert doors == {*DOORS, "init"}
+    none = {"task", "space", "sizes", "evaluators", "steps", "eval_interval", "ready_interval", "seed", "stop"}
+    none |= {"checkpoints", "sync", "chunk", "init_sha256"}
+    none |= {"run_dir", "local_dir"}  # of a file nobody goes there: only where the person said
+    inside = {"settings", "engine"}  # of a learner: its environment, itself a door; of an engine: below
+    assert {field.name for field in fields(RunConfig)} == none | inside | (doors - {"env", "engine.address"})
+    engine = {"name", "processes", "timeout", "devices", "workers_per_device", "deterministic", "speed_spread"}
+    engine |= {"seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save"}
+    engine |= {"workers_per_actor", "cpus_per_actor", "gpus_per_actor", "wait_for_resources"}
+    assert {field.name for field in fields(EngineConfig)} == engine | {"address"}
+
+
+def test_a_schedule_that_one_is_handed_brings_numbers_alone(gift: Path, tmp_path: Path) -> None:
+    rows = "schedule:\n- {from: 0, to: 20, hyperparameters: {lr: 0.1}}\n"
+    evil = (
+        "learner: sly.Own\nengine: {name: ray, address: 'ray://192.0.2.1:1'}\nlogger: [wandb]\nalgo: {name: sly.algo}\n"
+    )
+    (tmp_path / "schedule.yaml").write_text(evil + rows)
+    found = firerl.retrace(
+        gift, schedule=tmp_path / "schedule.yaml", out=tmp_path / "out", progress=False, engine="inline"
+    )
+    assert found.networks
+    assert "sly" not in sys.modules
 
 
 def test_no_setting_of_a_run_is_a_target_of_hydra() -> None:

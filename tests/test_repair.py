@@ -168,11 +168,13 @@ def test_the_command(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     run_dir = copied(bench, "whole", tmp_path / "r")
     assert doctor.main([str(run_dir)]) == 0
     assert "all is whole" in capsys.readouterr().out
-    spoil(run_dir / "checkpoints" / "g000004-w1.pt", "a bit")
+    names = [f"g000004-w{worker}.pt" for worker in (1, 2)]  # of the best ever's there is a second
+    name = next(name for name in names if not (run_dir / "checkpoints" / f"best-{name}").exists())
+    spoil(run_dir / "checkpoints" / name, "a bit")
     listing = sorted(run_dir.rglob("*"))
     assert doctor.main([str(run_dir)]) == 1
     out = capsys.readouterr().out
-    assert "generation 4       damaged: g000004-w1.pt (step 80)" in out
+    assert f"generation 4       damaged: {name} (step 80)" in out
     assert "generation 3       whole (step 60)" in out
     assert f"python -m firerl.doctor {run_dir} --repair" in out
     assert sorted(run_dir.rglob("*")) == listing  # nothing is changed

@@ -107,7 +107,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("wandb") / "r"
     firerl.run("quadratic", run_dir=where, logger=["wandb"], progress=False, **RUN)
     time.sleep(1.0)  # W&B names folders by the second
-    firerl.resume(where, steps=320, progress=False)
+    firerl.resume(where, steps=320, progress=False, logger="wandb")
     return where
 
 

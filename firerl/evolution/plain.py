@@ -28,6 +28,7 @@ from firerl.evolution.population import (
     StopEvaluator,
     Worker,
 )
+from firerl.integers import integer
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def parsed(text: str) -> Any:
     if len(text) > LONG and text.count("{") + text.count("[") + text.count(":") > CONTAINERS:
         raise ValueError(f"it has more than {CONTAINERS:,} entries")
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=integer)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

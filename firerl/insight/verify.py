@@ -34,7 +34,7 @@ from firerl.insight.chain import chain, points_of
 from firerl.settings import build
 from firerl.storage import untrusted
 from firerl.storage.generation import BestEver, Generation, Point, better, first_hash, holders
-from firerl.storage.journal_db import Journal, Rows, check_name, reading, spare
+from firerl.storage.journal_db import Journal, Rows, check_name, is_whole, reading, spare
 
 ROUNDING = 1e-9  # relative
 
@@ -315,6 +315,18 @@ def _unlisted(rows: Rows, number: int) -> Iterator[str]:
         yield f"checkpoint {_name(number, worker)} has no row"
 
 
+def _of_before(rows: Rows, run_dir: Path) -> bool:
+    """Whether ``result.json`` is whole and of the run as it was before it went on, or before a repair took it back: a
+    run that has not ended replaces it at its end."""
+    try:
+        told = untrusted.read_json(run_dir / "result.json")
+        digests = plain.loads(rows.meta.get("results", "{}"))
+        ours = is_whole(run_dir / "result.json", digests["result.json"])
+        return ours and told["hash"] != rows.generations[-1][2]
+    except (OSError, ValueError, TypeError, LookupError):
+        return False
+
+
 def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
     """What ``result.json`` and ``schedule.yaml`` say and the journal does not, if the run has finished."""
     if not (run_dir / "result.json").exists():
@@ -323,6 +335,8 @@ def _results(rows: Rows, run_dir: Path) -> Iterator[str]:
     state = plain.state_from_plain(plain.loads(rows.meta["initial_state"]))
     points = [point for inside in points_of(rows)[0].values() for point in inside]
     number, step, digest, text, best = rows.generations[-1]
+    if _of_before(rows, run_dir):
+        return
     last = plain.state_from_plain(plain.loads(text or ""))
     ever = None if best is None else plain.made(BestEver, plain.loads(best))
     generation = Generation(number, step, digest, last, points[-1].decisions if points else [], {}, ever)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from firerl.remote.snapshot import LIMITS, Contents, contents, newest
 from firerl.storage import durable, files, untrusted
 from firerl.storage.files import digest
 from firerl.storage.journal_db import is_whole
-from firerl.storage.journal_file import check_is_run, connect, connect_copy
+from firerl.storage.journal_file import check_is_run, opened_bytes, opened_still
 from firerl.storage.lock import refuse_if_held
-from firerl.storage.run_folder import COPY, RESULTS, check_files, mending
+from firerl.storage.run_folder import CHECKPOINT, COPY, RESULTS, check_files, mending
 
 
 def take_down(remote: Remote, folder: Path, mend: bool = False) -> dict[str, str]:
@@ -35,18 +34,24 @@ def take_down(remote: Remote, folder: Path, mend: bool = False) -> dict[str, str
     if found is None:
         raise RunFolderError(f"{remote.address} holds no run")
     name, data = found
-    own = _own(folder)  # before its copy goes
-    files.write(folder / COPY, data)
-    with closing(connect_copy(folder)) as db:
+    own, whole = _own(folder)
+    with opened_bytes(data) as db:
         there = contents(db, folder, f"{remote.address}/{name}")
-    if own is not None and _extends(own, there, remote.address, folder):
+    ahead = own is not None and _extends(own, there, remote.address, folder)  # before anything there is changed
+    if own is not None and ahead and whole:
         say(f"{folder} is ahead of {remote.address}, up to generation {own.chain[-1][0]}: going on with it")
         if mend:
             _remove_damaged(remote)
         return {}
     names = remote.sizes()
+    durable.remove(folder / f"{COPY}-journal")
+    files.write(folder / COPY, data)
     for result in RESULTS:
         durable.remove(folder / result)
+    if ahead:  # and not whole: what is of its later generations goes
+        for path in sorted((folder / "checkpoints").glob("*")):
+            if CHECKPOINT.fullmatch(path.name) and path.name not in {file.name for file in there.files}:
+                durable.remove(path)
     fetch_states(remote, folder, there, mend)
     beside = ["init.pt"] if there.init and not is_whole(folder / "init.pt", there.init) else []
     known = {}
@@ -101,16 +106,15 @@ def _fetch(remote: Remote, sha256: str, paths: Sequence[Path], needed: bool, men
         raise RunFolderError(f"{remote.address}/{name} is {what}; {mending(remote.address)}")
 
 
-def _own(folder: Path) -> Contents | None:
-    """What lies in the local folder already; None: nothing that could be gone on with."""
+def _own(folder: Path) -> tuple[Contents | None, bool]:
+    """What lies in the local folder already (None: no run that can be read), and whether one could go on with it."""
     try:
-        check_is_run(folder)
-        with closing(connect(folder, read_only=True)) as db:
+        check_is_run(folder, still=True)
+        with opened_still(folder / "journal.sqlite") as db:
             own = contents(db, folder, str(folder))
     except (RunFolderError, sqlite3.Error):
-        return None
-    whole = all(is_whole(folder / "checkpoints" / f.name, f.sha256) for f in own.files if f.sha256 in own.needed)
-    return own if whole else None
+        return None, False
+    return own, all(is_whole(folder / "checkpoints" / f.name, f.sha256) for f in own.files if f.sha256 in own.needed)
 
 
 def _extends(own: Contents, there: Contents, address: str, folder: Path) -> bool:

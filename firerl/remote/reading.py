@@ -6,7 +6,7 @@ The journal and the results come down at once, a checkpoint when somebody reads 
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from firerl.remote.download import fetch_states
 from firerl.remote.snapshot import LIMITS, contents, newest, snapshots
 from firerl.storage import durable, files, untrusted
 from firerl.storage.journal_db import fetchers
-from firerl.storage.journal_file import connect_copy
+from firerl.storage.journal_file import opened_copy
 from firerl.storage.run_folder import COPY, RESULTS
 
 _copies: dict[str, tuple[Path, Remote]] = {}  # by address
@@ -72,7 +72,7 @@ def _fetch(remote: Remote, folder: Path, name: str, sha256: str) -> None:
 
 
 def _fetch_states(remote: Remote, folder: Path, initial: bool) -> None:
-    with closing(connect_copy(folder)) as db:
+    with opened_copy(folder) as db:
         listed = contents(db, folder, f"the journal of {remote.address}")
     fetch_states(remote, folder, replace(listed, needed=frozenset()))
     if initial:

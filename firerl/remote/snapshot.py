@@ -27,9 +27,10 @@ from firerl.storage.generation import File, Generation
 from firerl.storage.journal_db import Journal, check_name, reading
 from firerl.storage.journal_file import foreign, pages
 from firerl.storage.seal import broken
+from firerl.storage.temporary import ENDING
 
 SNAPSHOT = re.compile(r"journal-(\d{8})-([0-9a-f]{64})\.sqlite")
-GARBAGE = re.compile(rf"(({SNAPSHOT.pattern}|[0-9a-f]{{64}}\.pt)(\.\d+\.tmp)?)")  # where nothing refers to it
+GARBAGE = re.compile(rf"(({SNAPSHOT.pattern}|[0-9a-f]{{64}}\.pt)({ENDING})?)")  # where nothing refers to it
 LIMITS = {  # bytes
     "config.yaml": untrusted.YAML,
     "init.pt": untrusted.CHECKPOINT,

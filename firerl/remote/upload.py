@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from firerl.storage import untrusted
 from firerl.storage.files import digest
 from firerl.storage.generation import File
 from firerl.storage.journal_db import Journal
-from firerl.storage.journal_file import connect_copy
+from firerl.storage.journal_file import opened_copy
 from firerl.storage.run_folder import COPY, RESULTS, TEMPORARY
 
 
@@ -57,7 +56,7 @@ class Mirror:
             data = untrusted.read_bytes(self._folder / COPY, untrusted.SNAPSHOT)
         except ValueError as error:
             raise RunFolderError(f"{self._remote.address}: the journal is too large for an address: {error}") from error
-        with closing(connect_copy(self._folder)) as db:
+        with opened_copy(self._folder) as db:
             listed = [File(w, g, n, size, sha) for n, w, g, size, sha in db.execute("SELECT * FROM checkpoints")]
             needed = needed_by(Journal(db, self._folder).last(), listed)
         for name in RESULTS:  # of a shorter run

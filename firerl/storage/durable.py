@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from firerl.storage import temporary as unfinished
+
 # (moment, action, path): "before", "half" (of a write's bytes) or "after"; "write", "fsync", "rename", ...
 watcher: Callable[[str, str, Path], None] | None = None
 
@@ -67,7 +69,7 @@ def rewrite(file: IO[str], text: str, path: Path) -> None:
 
 def create(path: Path, data: bytes) -> bool:
     """``data`` as a new file, whole, unless there is one of this name already: False. Works over NFS, too."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished.beside(path)
     write(temporary, data)
     try:
         with _action("link", path):
@@ -174,7 +176,7 @@ def close(db: sqlite3.Connection, path: Path) -> None:
 
 def back_up(db: sqlite3.Connection, path: Path) -> None:
     """A copy of a database in one file, whole or not there, by SQLite's own backup."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished.beside(path)
     copy = sqlite3.connect(temporary, isolation_level=None)
     try:
         copy.execute("PRAGMA synchronous = OFF")  # fsync comes once, below

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from firerl.errors import FirerlError, SettingError, reason
 from firerl.storage import durable
+from firerl.storage import temporary as unfinished
 
 PICTURES = (".png", ".svg", ".pdf")  # what a figure can be drawn as
 
@@ -20,7 +21,7 @@ def write(path: Path, data: bytes, sync: bool = True) -> None:
     Who writes many files into one folder may leave their names, ``sync=False``, to one ``durable.sync`` of the folder.
     Until the rename the bytes lie beside it in ``<name>.<process id>.tmp``; only a killed process leaves one.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished.beside(path)
     try:
         durable.write(temporary, data)
         durable.rename(temporary, path, fsync=sync)

@@ -56,6 +56,7 @@ class Journal:
     def __init__(self, db: sqlite3.Connection, run_dir: Path):
         self._db = db
         self.run_dir = run_dir
+        self._workers: int | None = None  # how many, once somebody has asked
 
     @classmethod
     def open(cls, run_dir: Path) -> Journal:
@@ -96,8 +97,10 @@ class Journal:
         number, step, digest, text, best = self._db.execute(
             "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number DESC LIMIT 1"
         ).fetchone()
-        point = self._db.execute("SELECT max(point) FROM decisions WHERE generation = ?", (number,)).fetchone()[0]
-        last = self._db.execute("SELECT max(point) FROM reports WHERE generation = ?", (number,)).fetchone()[0]
+        query = (
+            "SELECT point, generation FROM reports ORDER BY point DESC LIMIT 1"  # the last is of the last generation
+        )
+        point, filed = self._db.execute(query).fetchone() or (0, 0)
         if self.synchronous():
             query = "SELECT * FROM checkpoints WHERE generation = ? AND generation > 0 AND name GLOB 'g*'"
             rows = self._db.execute(query, (number,))
@@ -112,7 +115,7 @@ class Journal:
             step=step,
             hash=digest,
             state=plain.state_from_plain(plain.loads(text)),
-            decisions=self.decisions_at(point) if point is not None and point == last else [],
+            decisions=self.decisions_at(point) if filed == number else [],
             files=files,
             best_ever=None if best is None else plain.made(BestEver, plain.loads(best)),
             networks=networks,
@@ -126,7 +129,13 @@ class Journal:
 
     def origins_at(self, at: Iterable[int]) -> dict[int, origins.Origins]:
         """What the workers of an asynchronous run began from after each of these generations."""
-        return origins_at(self._db, self.initial_state(), at)
+        with reading(self.run_dir):
+            return origins_at(self._db, self.initial_state(), at)
+
+    def last_hash(self) -> str:
+        """The hash of the last generation."""
+        with reading(self.run_dir):
+            return str(self._db.execute("SELECT hash FROM generations ORDER BY number DESC LIMIT 1").fetchone()[0])
 
     def hashes(self) -> list[tuple[int, int, str]]:
         """(generation, step, hash), in order."""
@@ -168,13 +177,18 @@ class Journal:
 
     def damaged_results(self) -> list[str]:
         """The files of a finished run that are not those that it wrote; of a run of an earlier version []."""
+        digests = self.digests().items()
+        return [name for name, sha256 in digests if sha256 is not None and not is_whole(self.run_dir / name, sha256)]
+
+    def digests(self) -> dict[str, str | None]:
+        """Of the results by name; None: a repair has removed it, and it is to be written anew."""
         with reading(self.run_dir):
             row = self._db.execute("SELECT value FROM meta WHERE key = 'results'").fetchone()
-            digests: Mapping[str, str] = plain.loads(row[0]) if row else {}
-            for name in digests:
-                if name not in RESULTS:
+            digests: dict[str, str | None] = dict(plain.loads(row[0])) if row else {}
+            for name, sha256 in digests.items():
+                if name not in RESULTS or not isinstance(sha256, str | None):
                     raise ValueError(f"{name[:60]!r} is no result of a run")
-            return [name for name, sha256 in digests.items() if not is_whole(self.run_dir / name, sha256)]
+            return digests
 
     def rows(self) -> Rows:
         """All that is promised or checked, of one moment. Raises sqlite3.Error."""
@@ -204,7 +218,7 @@ class Journal:
         decisions: dict[int, list[Decision]] = {}
         query = "SELECT point, kind, data FROM decisions WHERE point <= ? ORDER BY point, position"
         for point, kind, data in self._db.execute(query, last):
-            decisions.setdefault(point, []).append(plain.decision_from_plain(kind, plain.loads(data)))
+            decisions.setdefault(point, []).append(self._decided(kind, data))
         reports: list[Report] = []
         current = 0
         query = "SELECT * FROM reports WHERE point <= ? ORDER BY point, worker"
@@ -213,6 +227,7 @@ class Journal:
                 yield Point(reports, decisions.get(current, []))
                 reports = []
             current = point
+            self._check_workers([worker])
             reports.append(read_report(worker, step, objective, metrics, failure))
         if reports:
             yield Point(reports, decisions.get(current, []))
@@ -237,13 +252,26 @@ class Journal:
     def decisions_at(self, point: int) -> list[Decision]:
         """The decisions of one evaluation point, in order."""
         rows = self._db.execute("SELECT kind, data FROM decisions WHERE point = ? ORDER BY position", (point,))
-        return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+        return [self._decided(kind, data) for kind, data in rows]
 
     def decisions(self) -> list[Decision]:
         """All committed decisions, in order."""
         with reading(self.run_dir):
             rows = self._db.execute("SELECT kind, data FROM decisions ORDER BY point, position")
-            return [plain.decision_from_plain(kind, plain.loads(data)) for kind, data in rows]
+            return [self._decided(kind, data) for kind, data in rows]
+
+    def _decided(self, kind: str, data: str) -> Decision:
+        decision = plain.decision_from_plain(kind, plain.loads(data))
+        self._check_workers(named(decision))
+        return decision
+
+    def _check_workers(self, found: Iterable[int]) -> None:
+        """Raise ValueError on a worker that the run has not."""
+        if self._workers is None:
+            self._workers = len(self.initial_state().workers)
+        for worker in found:
+            if not 0 <= worker < self._workers:
+                raise ValueError(f"there is no worker {worker!r:.40}")
 
     def timings(self) -> list[dict[str, float]]:
         """Seconds by part, one row a generation. Not part of the promise."""
@@ -264,6 +292,14 @@ class Journal:
         return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
 
 
+def whole_result(journal: Journal) -> dict[str, Any] | None:
+    """What ``result.json`` holds, if the run has finished at its last generation and its other results are whole;
+    RunFolderError: damaged."""
+    result = journal.result()
+    lost = result is not None and (journal.damaged_results() or None in journal.digests().values())
+    return None if lost else result
+
+
 def _listed(db: sqlite3.Connection, places: Mapping[int, origins.Place | None]) -> dict[int, File]:
     """The files at these places. Raises ValueError where one is missing, but of a learner never built."""
     query = "SELECT name, worker, generation, size, sha256 FROM checkpoints"
@@ -280,6 +316,11 @@ def read_report(worker: int, step: int, objective: str, metrics: str, failure: s
     return plain.made(Report, {**fields, "failure": failure})
 
 
+def named(decision: Decision) -> list[int]:
+    """The workers that a decision is about."""
+    return [getattr(decision, role) for role in ("worker", "donor", "parent", "child") if hasattr(decision, role)]
+
+
 def check_name(name: Any) -> None:
     """Raise RunFolderError unless this is the name of a checkpoint: one that leads nowhere else."""
     if not isinstance(name, str) or not CHECKPOINT.fullmatch(name):
@@ -290,10 +331,8 @@ def _check_generation(found: Generation) -> None:
     """Raise ValueError where it speaks of workers or files that cannot be."""
     workers = range(len(found.state.workers))
     best = [] if found.best_ever is None else [found.best_ever]
-    named = [*found.files, *(file.worker for file in found.files.values()), *(b.worker for b in best)]
-    for decision in found.decisions:
-        named += [getattr(decision, role) for role in ("worker", "donor", "parent", "child") if hasattr(decision, role)]
-    for worker in named:
+    told = [*found.files, *(file.worker for file in found.files.values()), *(b.worker for b in best)]
+    for worker in told:
         if worker not in workers:
             raise ValueError(f"there is no worker {worker!r:.40}")
     for name in [*(file.name for file in found.files.values()), *(b.file for b in best)]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from firerl import __version__
 from firerl.errors import RunFolderError
 from firerl.storage import durable, untrusted
-from firerl.storage.run_folder import COPY, check_files
+from firerl.storage.run_folder import COPY, check_files, check_rollback
 
 # Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
 # in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
@@ -31,8 +33,8 @@ CREATE TABLE notes (time REAL NOT NULL, text TEXT NOT NULL) STRICT;
 """
 
 
-def check_is_run(run_dir: Path) -> None:
-    """Raise RunFolderError unless this folder holds a run that this version reads."""
+def check_is_run(run_dir: Path, still: bool = False) -> None:
+    """Raise RunFolderError unless this folder holds a run that this version reads; ``still``: as ``opened_still``."""
     if not run_dir.exists():
         raise RunFolderError(f"{run_dir} does not exist: there is no run")
     path = run_dir / "journal.sqlite"
@@ -43,7 +45,7 @@ def check_is_run(run_dir: Path) -> None:
         raise RunFolderError(f"{run_dir} holds no run: there is no journal.sqlite in it{copy}")
     check_files(run_dir)
     try:
-        with closing(connect(run_dir, read_only=True)) as db:
+        with opened_still(path) if still else closing(connect(run_dir, read_only=True)) as db:
             foreign(db)
             found = db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
             writer = db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
@@ -87,6 +89,15 @@ def of_another_format(found: str, writer: tuple[str] | None) -> str:
     return f"{told}; {who:.80} reads it: pip install that version"
 
 
+def connect_second(run_dir: Path) -> sqlite3.Connection:
+    """The journal's copy, for whoever holds the folder: durable commits, and one file between them."""
+    path = run_dir / COPY
+    db = _limited(f"{path.absolute().as_uri()}?mode=rw", path)
+    durable.journal_mode(db, path, "DELETE")
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
 def connect(run_dir: Path, read_only: bool = False) -> sqlite3.Connection:
     """An open journal; whoever writes gets a write-ahead log and durable commits."""
     path = run_dir / "journal.sqlite"
@@ -111,22 +122,42 @@ def _limited(uri: str, path: Path) -> sqlite3.Connection:
     return db
 
 
-def copied_generation(run_dir: Path) -> tuple[int, int, str] | None:
-    """(generation, step, hash) that ``journal.bak`` ends with; None where it is missing or cannot be read."""
-    try:
-        with closing(connect_copy(run_dir)) as db:
-            foreign(db)
-            if pages(db):
-                return None
-            row: tuple[int, int, str] | None = db.execute(
-                "SELECT number, step, hash FROM generations ORDER BY number DESC LIMIT 1"
-            ).fetchone()
-            return row
-    except (sqlite3.Error, ValueError):
-        return None
+@contextmanager
+def opened_still(path: Path) -> Iterator[sqlite3.Connection]:
+    """A journal or its copy, in which nobody writes now, for reading; nothing in its folder changes.
+
+    What a killed process has left beside it (a commit that is in the log only, or only half done) belongs to it: SQLite
+    puts the two together in a temporary folder. Raises sqlite3.Error, RunFolderError.
+    """
+    logs = [log for rest in ("-wal", "-journal") if (log := path.with_name(f"{path.name}{rest}")).exists()]
+    if not logs:
+        with closing(_limited(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path)) as db:
+            yield db
+        return
+    check_rollback(path)
+    with tempfile.TemporaryDirectory(prefix="firerl-") as folder:
+        try:
+            for file in (path, *logs):
+                durable.write(Path(folder) / file.name, untrusted.read_bytes(file, untrusted.JOURNAL), fsync=False)
+        except (OSError, ValueError) as error:
+            raise sqlite3.OperationalError(str(error)) from error
+        there = Path(folder) / path.name
+        with closing(_limited(f"{there.as_uri()}?mode=rw", there)) as db:
+            yield db
 
 
-def connect_copy(run_dir: Path) -> sqlite3.Connection:
-    """The journal's copy, for reading. It only ever appears by rename: nothing has to be locked or recovered."""
-    path = run_dir / COPY
-    return _limited(f"{path.absolute().as_uri()}?mode=ro&immutable=1", path)
+@contextmanager
+def opened_bytes(data: bytes) -> Iterator[sqlite3.Connection]:
+    """A journal that is not in a file yet, for reading."""
+    with tempfile.TemporaryDirectory(prefix="firerl-") as folder:
+        path = Path(folder) / "journal.sqlite"
+        durable.write(path, data, fsync=False)
+        with opened_still(path) as db:
+            yield db
+
+
+@contextmanager
+def opened_copy(run_dir: Path) -> Iterator[sqlite3.Connection]:
+    """The journal's copy, as ``opened_still``."""
+    with opened_still(run_dir / COPY) as db:
+        yield db

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from firerl.evolution import plain
-from firerl.storage import files
+from firerl.storage import files, kept
 from firerl.storage.generation import BestEver, File
 from firerl.storage.journal_db import spare
 
@@ -67,10 +66,8 @@ class Keeping:
 
 def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
     """Let the states and the listed files go that are kept no more; the names of the files."""
-    kept, dropped = (",".join(map(str, numbers)) for numbers in (keeping.needed, keeping.dropped))
-    db.execute(f"UPDATE generations SET state = NULL, best_ever = NULL WHERE number IN ({dropped})")
-    best = db.execute(f"SELECT best_ever FROM generations WHERE number IN ({kept}) AND best_ever NOT NULL")
-    names = {plain.loads(row[0])["file"] for row in best}
+    kept.drop(db, keeping.dropped)
+    names = kept.best_ever_files(db)
     names |= {spare(name) for name in names} | keeping.names
     gone = [name for (name,) in db.execute("SELECT name FROM checkpoints").fetchall() if name not in names]
     db.executemany("DELETE FROM checkpoints WHERE name = ?", [(name,) for name in gone])
@@ -80,8 +77,8 @@ def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
 def forget(db: sqlite3.Connection, first: int) -> None:
     """Of a synchronous run: keep of the generations before ``first`` only their promised rows, and the files of a
     best ever."""
-    db.execute("UPDATE generations SET state = NULL, best_ever = NULL WHERE number < ? AND state NOT NULL", (first,))
-    best = {plain.loads(row[0])["file"] for row in db.execute("SELECT best_ever FROM generations") if row[0]}
+    kept.drop(db, [number for number in kept.numbers(db) if number < first])
+    best = kept.best_ever_files(db)
     for name, generation in db.execute("SELECT name, generation FROM checkpoints").fetchall():
         spared = name.startswith(spare("")) or generation < first
         if spared and name not in best and name not in map(spare, best):

@@ -33,6 +33,7 @@ class Lock:
         check_files(run_dir, write=True)  # whoever holds a folder writes into it
         self.path = run_dir / "lock"
         self._word = secrets.token_hex(8)
+        self._before = _read(self.path) if self.path.exists() else None  # what the last holder has left
         self._take()
         _held.add(self)
 
@@ -60,9 +61,13 @@ class Lock:
                 "this file system may not work across machines: run one machine at a time on it"
             )
 
-    def close(self) -> None:
-        """Let go of the folder."""
+    def close(self, untouched: bool = False) -> None:
+        """Let go of the folder; ``untouched``: nothing was changed in it, and the file is as it was, too."""
         _held.discard(self)
+        if untouched and self._before is not None:
+            durable.rewrite(self._file, self._before, self.path)
+        elif untouched:
+            durable.remove(self.path)
         self._file.close()
 
 

@@ -12,11 +12,15 @@ import shlex
 import stat
 from pathlib import Path
 
-from firerl.errors import RunFolderError, reason
+from firerl.errors import RunFolderError, SettingError, reason
+from firerl.settings import show
+from firerl.storage.temporary import ENDING
 
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")  # of a finished run; they go in this order
-COPY = "journal.bak"  # of journal.sqlite, after each generation
-JOURNALS = [f"journal.sqlite{rest}" for rest in ("-wal", "-shm", "-journal", ".new", ".new-journal")]  # beside it
+COPY = "journal.bak"  # a second journal.sqlite, which gets the same rows after each generation
+LOGS = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
+JOURNALS = [f"journal.sqlite{rest}" for rest in (*LOGS, ".new", ".new-journal")]  # beside it
+JOURNALS += [f"{COPY}{rest}" for rest in LOGS]
 FOLDERS = ("checkpoints", "tensorboard", "wandb", "loggers")
 TOLD = ("tensorboard", "loggers")  # of loggers: any name may be in there, but no link; W&B makes links of its own
 OURS = {
@@ -24,10 +28,10 @@ OURS = {
     "report.html", "init.pt", COPY, *FOLDERS, *JOURNALS,
 }  # fmt: skip
 BESIDE = {"replay.json"}  # what other commands keep in a run folder
-IN_PLACE = {"journal.sqlite", "failures.log", "lock", *JOURNALS}  # written without a rename
+IN_PLACE = {"journal.sqlite", COPY, "failures.log", "lock", *JOURNALS}  # written without a rename
 # What a killed files.write or durable.back_up leaves.
-TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS | BESIDE)))})\.\d+\.tmp(-journal)?")
-CHECKPOINT = re.compile(r"((best-)?g\d+|next)-w\d+\.pt(\.\d+\.tmp)?")  # next: of a report, before its commit
+TEMPORARY = re.compile(rf"({'|'.join(map(re.escape, sorted(OURS | BESIDE)))}){ENDING}")
+CHECKPOINT = re.compile(rf"((best-)?g\d+|next)-w\d+\.pt({ENDING})?")  # next: of a report, before its commit
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # how a rollback journal ends that names another file
 
 
@@ -49,9 +53,8 @@ def _check(run_dir: Path, write: bool) -> None:
         for entry in entries:
             if entry.name in OURS or entry.name in BESIDE or TEMPORARY.fullmatch(entry.name):
                 _check_entry(run_dir, entry, write and entry.name in IN_PLACE)
-    journal = run_dir / "journal.sqlite-journal"
-    if journal.exists() and _leads_out(journal):
-        raise RunFolderError(f"{journal} names another file, as no journal of ours does: remove it")
+    for name in ("journal.sqlite", COPY):
+        check_rollback(run_dir / name)
     for folder in FOLDERS:
         if not (run_dir / folder).is_dir():
             continue
@@ -72,6 +75,13 @@ def _check_entry(folder: Path, entry: os.DirEntry[str], in_place: bool) -> None:
         raise RunFolderError(f"{path} must be an ordinary file")
     if in_place and found.st_nlink > 1:
         raise RunFolderError(f"{path} has a second name elsewhere (a hard link): put a copy of it in its place")
+
+
+def check_rollback(path: Path) -> None:
+    """Raise RunFolderError where the rollback journal of this database leads out of the folder."""
+    journal = path.with_name(f"{path.name}-journal")
+    if journal.exists() and _leads_out(journal):
+        raise RunFolderError(f"{journal} names another file, as no journal of ours does: remove it")
 
 
 def _leads_out(path: Path) -> bool:
@@ -97,6 +107,21 @@ def check_empty(run_dir: Path) -> None:
         foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
         if foreign:
             raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+
+
+def check_can_be(run_dir: str) -> None:
+    """Raise SettingError where the operating system allows no such folder."""
+    folder = Path(run_dir)
+    try:
+        while not folder.exists():
+            folder = folder.parent
+    except (OSError, ValueError) as error:  # too long a name, a loop of links; a null byte
+        why = reason(error) if isinstance(error, OSError) else error
+        raise SettingError(f"run_dir={show(run_dir)}: cannot be a folder: {why}") from error
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingError(f"run_dir={show(run_dir)}: must be a folder that can be written; {folder} cannot")
+    if not folder.is_dir() and folder != Path(run_dir):
+        raise SettingError(f"run_dir={show(run_dir)}: must be a folder; {folder} is a file")
 
 
 def mending(run_dir: str | Path) -> str:

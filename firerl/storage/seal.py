@@ -5,8 +5,9 @@ the checkpoints, the settings) has no hash, and SQLite itself does not notice a 
 leaves two digests in ``meta``: ``rows``, a chain over the raw rows of reports and decisions, and ``seal``, over all the
 rest and ``rows``. A journal of an earlier version has none and passes.
 
-An asynchronous run has a generation a report: there only those with a state count in ``seal``, each for its own row,
-and every generation's hash is in ``rows`` instead, so that a commit does not read all that were before it.
+A commit reads nothing of what was long before it: only the generations with a state (``firerl.storage.kept``) count in
+``seal``, and every generation's hash is in ``rows``. A journal of an earlier version, without such a list, has all
+generations in ``seal``.
 """
 
 from __future__ import annotations
@@ -16,26 +17,26 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from firerl.storage import kept
+
 _HEAD = (
     "SELECT key, value FROM meta WHERE key != 'seal' ORDER BY key",
-    "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number",
+    "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number",  # all, or the kept ones
     "SELECT name, worker, generation, size, sha256 FROM checkpoints ORDER BY name",
 )
-_OF = "seal of"  # the key in meta that says so
-KEPT = "kept generations"
-_WITH_STATE = "SELECT number, step, hash, state, best_ever FROM generations WHERE state NOT NULL ORDER BY number"
-_GENERATIONS = "SELECT number, step, hash FROM generations WHERE number BETWEEN ? AND ? ORDER BY number"  # as points
+_KEPT = "SELECT number, step, hash, state, best_ever FROM generations WHERE number = ?"
+_GENERATION = "SELECT number, step, hash FROM generations WHERE number = ?"
 _ROWS = (
     "SELECT * FROM reports WHERE point BETWEEN ? AND ? ORDER BY point, worker",
     "SELECT * FROM decisions WHERE point BETWEEN ? AND ? ORDER BY point, position",
 )
 
 
-def add_rows(db: sqlite3.Connection, first: int, last: int) -> None:
-    """Take the evaluation points ``first`` to ``last``, just inserted, into the digest of the rows."""
+def add_rows(db: sqlite3.Connection, number: int, first: int, last: int) -> None:
+    """Take a generation and its evaluation points ``first`` to ``last``, just inserted, into the digest of the rows."""
     before = _get(db, "rows")
     if before is not None:  # else close counts all
-        _put(db, "rows", _chained(before, db, first, last))
+        _put(db, "rows", _chained(before, db, number, first, last))
 
 
 def recount_rows(db: sqlite3.Connection) -> None:
@@ -55,6 +56,8 @@ def broken(db: sqlite3.Connection) -> str:
     seal, rows = _get(db, "seal"), _get(db, "rows")
     if seal is None and rows is None:
         return ""
+    if _has_list(db) and kept.numbers(db) != kept.with_state(db):  # first: whoever made it up may have made it long
+        return "its kept generations are not those that were committed"
     if seal != _head(db):
         return "its settings, states or list of checkpoints are not those that were committed"
     if rows != _all_rows(db):
@@ -65,22 +68,29 @@ def broken(db: sqlite3.Connection) -> str:
 def _all_rows(db: sqlite3.Connection) -> str:
     """The chain over all generations, as their commits made it."""
     digest = ""
-    for first, last in db.execute(
-        "SELECT min(point), max(point) FROM reports GROUP BY generation ORDER BY generation"
-    ).fetchall():
-        digest = _chained(digest, db, first, last)
+    query = "SELECT generation, min(point), max(point) FROM reports GROUP BY generation ORDER BY generation"
+    points = {number: (first, last) for number, first, last in db.execute(query)}
+    numbers = [row[0] for row in db.execute("SELECT number FROM generations WHERE number > 0")]
+    for number in sorted(points if not _has_list(db) else {*points, *numbers}):
+        digest = _chained(digest, db, number, *points.get(number, (1, 0)))
     return digest
 
 
-def _chained(previous: str, db: sqlite3.Connection, first: int, last: int) -> str:
-    queries = (*_ROWS, _GENERATIONS) if _get(db, _OF) else _ROWS
-    return _digest(previous, (row for query in queries for row in db.execute(query, (first, last))))
+def _chained(previous: str, db: sqlite3.Connection, number: int, first: int, last: int) -> str:
+    rows = [row for query in _ROWS for row in db.execute(query, (first, last))]
+    return _digest(previous, [*rows, *db.execute(_GENERATION, (number,))] if _has_list(db) else rows)
 
 
 def _head(db: sqlite3.Connection) -> str:
-    meta, generations, checkpoints = _HEAD
-    queries = (meta, _WITH_STATE if _get(db, _OF) else generations, checkpoints)
-    return _digest("", (row for query in queries for row in db.execute(query)))
+    meta, generations, checkpoints = (db.execute(query) for query in _HEAD)
+    found: Iterable[tuple[Any, ...]] = generations
+    if _has_list(db):
+        found = (row for number in kept.numbers(db) for row in db.execute(_KEPT, (number,)))
+    return _digest("", (row for rows in (meta, found, checkpoints) for row in rows))
+
+
+def _has_list(db: sqlite3.Connection) -> bool:
+    return _get(db, kept.KEY) is not None
 
 
 def _digest(previous: str, rows: Iterable[tuple[Any, ...]]) -> str:

@@ -16,6 +16,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from firerl.integers import LEAST, MOST, integer
+
 CHECKPOINT = 4 << 30  # bytes of a checkpoint; dumps writes none that is larger
 PICKLE = 4 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise; followed in some 2 seconds
 RECORDS = 100_000  # tensors and arrays of a checkpoint
@@ -73,7 +75,7 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises as ``opened``, ValueError on what is none."""
     text = read_text(path)
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=integer)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
@@ -140,3 +142,5 @@ def _check_size(content: Any) -> None:
             if count > EVENTS:
                 raise ValueError(f"its aliases make more than {EVENTS:,} entries")
             todo += inside
+        elif type(value) is int and not LEAST <= value <= MOST:
+            raise ValueError("it holds an integer of more than 64 bits")
