@@ -18,6 +18,7 @@ from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, con
 from firerl.configured_learner import fixed_line
 from firerl.engine import devices as machine
 from firerl.engine.ray_cluster import RayOptions
+from firerl.envs.sending import check_sent
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
@@ -174,6 +175,8 @@ def _start(
     check_free(home.folder)  # before anything that takes time; Store.create asks again under its lock
     learner = learner or find_learner(config.learner)
     loggers = find_loggers(config.logger)
+    if config.engine.name in ("local", "ray"):
+        check_sent(config.settings)
     here = _on_this_machine(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:

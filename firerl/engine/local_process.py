@@ -11,13 +11,13 @@ import threading
 import traceback
 from typing import Any
 
-import dill
 import multiprocess.connection
 
 from firerl.engine import descendants
 from firerl.engine.base import MachineFailure
 from firerl.engine.failures import kind_of, message_of
 from firerl.engine.host import Host
+from firerl.engine.sending import unpacked
 from firerl.errors import RunFolderError, SettingError
 from firerl.terminal import lasting
 
@@ -34,7 +34,7 @@ def _serve(pipe: Any, tied: bool, number: int) -> None:
     _die_with_the_controller(tied)
     descendants.adopt()
     try:
-        spec = dill.loads(pipe.recv_bytes())
+        spec = unpacked(pipe.recv_bytes())
     except Exception as error:
         said = message_of(error)
         text = f"a new process cannot import the learner: {kind_of(error)}: {said}"

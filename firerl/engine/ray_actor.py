@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dill
-
 import firerl
 from firerl.engine.base import Advance, Create, Interval, Load, Outcome, Transfer
 from firerl.engine.failures import Failure
 from firerl.engine.host import Host
 from firerl.engine.parcels import Begun, Parcel
+from firerl.engine.sending import unpacked
 from firerl.errors import SettingError
 from firerl.storage import checkpoint, files
 
@@ -43,7 +42,7 @@ class Workers:
         sys.path += [path for path in paths if path not in sys.path]
         node = Node(platform.node(), firerl.__version__, platform.python_version())
         try:
-            spec = dill.loads(packed)
+            spec = unpacked(packed)
         except Exception as error:
             text = f"node {node.host} cannot import the learner: {type(error).__name__}: {error}"
             raise SettingError(text) from None

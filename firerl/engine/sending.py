@@ -1,20 +1,29 @@
-"""A learner on its way to other processes."""
+"""A learner on its way to other processes, and the environments that were registered for it."""
 
 from __future__ import annotations
 
 import dill
 
+from firerl import by_value
 from firerl.engine.base import LearnerSpec
+from firerl.envs import sending as environments
 from firerl.errors import SettingError
 
 
 def packed(spec: LearnerSpec) -> bytes:
-    """For ``dill.loads`` in a process of an engine. Raises SettingError where it cannot be sent."""
+    """For ``unpacked`` in a process of an engine. Raises SettingError where it cannot be sent."""
     try:
-        # recurse: a class of __main__ takes along just those globals that it uses.
-        return bytes(dill.dumps(spec, recurse=True))
+        return by_value.dumps((environments.sent(spec.settings), by_value.dumps(spec)))
     except Exception as error:
         raise SettingError(
             f"learner {spec.learner.__name__} cannot be sent to other processes ({error}): move it into a module of "
             "its own, or take engine=inline"
         ) from error
+
+
+def unpacked(data: bytes) -> LearnerSpec:
+    """What was ``packed``, in a process that knows the environments from now on. Raises whatever an import raises."""
+    registered, spec = dill.loads(data)
+    environments.receive(registered)
+    found: LearnerSpec = dill.loads(spec)
+    return found
