@@ -95,19 +95,23 @@ def _try(env: Door, spec: EnvSpec) -> None:
     """One reset and one step, with such an action as a policy takes. Raises SettingError on what breaks or does not
     fit."""
     name, rng = spec.name, np.random.default_rng(0)
-    action: Any = np.int64(spec.action_start + rng.integers(spec.action_size))
-    if not spec.discrete:
-        centre, half = action_map(spec)
-        action = np.clip(centre + half * rng.uniform(-1, 1, len(half)), spec.low, spec.high).astype(spec.action_dtype)
-    first, _ = _asked(name, "reset(seed=...)", lambda: env.reset(seed=env_seeds(0, 1)[0]))
+    first, _ = asked(name, "reset(seed=...)", lambda: env.reset(seed=env_seeds(0, 1)[0]))
     _check_observation(name, "reset()", first, env.observation_space)
-    observation, reward, *_ = _asked(name, "step()", lambda: env.step(action))
+    observation, reward, *_ = asked(name, "step()", lambda: env.step(random_action(spec, rng)))
     _check_observation(name, "step()", observation, env.observation_space)
     if not math.isfinite(reward):
         raise SettingError(f"environment {name!r}: step() returned the reward {reward}; wanted is a finite number")
 
 
-def _asked(name: str, call: str, function: Callable[[], T]) -> T:
+def random_action(spec: EnvSpec, rng: np.random.Generator) -> Any:
+    """An action as a policy that knows nothing takes it."""
+    if spec.discrete:
+        return np.int64(spec.action_start + rng.integers(spec.action_size))
+    centre, half = action_map(spec)
+    return np.clip(centre + half * rng.uniform(-1, 1, len(half)), spec.low, spec.high).astype(spec.action_dtype)
+
+
+def asked(name: str, call: str, function: Callable[[], T]) -> T:
     """What the environment returns. Raises SettingError on whatever it raises."""
     from firerl.envs.door import STEP, BrokenEnvironment
 

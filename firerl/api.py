@@ -25,7 +25,7 @@ from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State, member_steps
 from firerl.initial import read_initial
 from firerl.learner import Learner
-from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main
+from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main, without_windows
 from firerl.logger import Logger
 from firerl.loggers.find import find_loggers, folder_of
 from firerl.paths import anchored, back_here
@@ -266,6 +266,7 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
         old = config_of(journal)
     if old.learner == config.learner:  # a name in the folder alone is not followed
         old = replace(old, settings=completed(find_learner(old.learner), old.settings))
+    config = replace(config, settings=without_windows(config.settings))  # as what comes from the folder
     promised = [_promised(old), _promised(config)]
     for name in sorted(promised[0].keys() | promised[1].keys()):
         there, here = (one.get(name) for one in promised)

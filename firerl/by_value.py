@@ -16,7 +16,7 @@ def dumps(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-class _Pickler(dill.Pickler):  # type: ignore[misc] # dill has no types
+class _Pickler(dill.Pickler):
     """dill takes ``__orig_bases__`` for the bases of a class, also where it is inherited, as from ``gymnasium.Env``:
     what is made of these bytes would then derive from ``typing.Generic`` alone."""
 

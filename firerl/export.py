@@ -59,7 +59,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _export(arguments: argparse.Namespace) -> None:
     from firerl import play
-    from firerl.learners import find_again, find_learner, is_homeless
+    from firerl.learners import completed, find_again, find_learner, is_homeless
     from firerl.named_code import check, import_env, learner_names, options_line
     from firerl.policy import module_of
 
@@ -75,7 +75,7 @@ def _export(arguments: argparse.Namespace) -> None:
     given = find_learner(arguments.learner) if arguments.learner else None
     learner = find_again(network.learner, f"{command} --learner <its module>.<class>", given)
     say(network.headline())
-    facts = learner.facts_of(network.settings) if network.facts is None else network.facts
+    facts = learner.facts_of(completed(learner, network.settings)) if network.facts is None else network.facts
     module: Any = module_of(network.learner, network.settings, network.weights, facts, learner).eval()
     metadata: dict[str, Any] = {
         "firerl_version": __version__,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
 from firerl.compose import compose, read, split
@@ -15,6 +15,9 @@ from firerl.main import INTERRUPTED, guarded
 from firerl.request import SECTIONS, resolve
 from firerl.settings import show
 from firerl.terminal import say
+
+if TYPE_CHECKING:
+    from firerl.run_result import Result
 
 AUTO = "resume=auto"
 OPTIONS = ("--help", "-h", "--version", "--cfg")
@@ -118,20 +121,19 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
     rest = {name: value for name, value in changes.items() if name not in given}
     line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
 
-    def act() -> object:
+    def act() -> Result:
         return api.resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)
 
     again = shlex.join(["python", "-m", "firerl.launch", *typed])  # what it changes is kept with the next generation
     return _interruptible(run_dir, local_dir, act, again)
 
 
-def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], object], line: str = "") -> int:
-    """Exit code 0, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
+def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Result], line: str = "") -> int:
+    """Exit code 0, 1 where nobody was ranked, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
 
     def act() -> int:
         try:
-            action()
-            return 0
+            return 0 if action().ranked else 1
         except KeyboardInterrupt:
             from firerl import standing
             from firerl.remote.run import folder_of

@@ -79,11 +79,22 @@ def completed(learner: type[Learner], settings: Mapping[str, Any]) -> dict[str, 
 
     Raises SettingError where the learner refuses the old ones.
     """
+    settings = without_windows(settings)
     missing = [name for name in learner.settings if name not in settings]
     if not missing:
         return dict(settings)
     now = learner.resolve(settings)
     return {**settings, **{name: now[name] for name in missing if name in now}}
+
+
+def without_windows(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without ``env.kwargs.render_mode=human``: a person may type it, but no file opens windows on a screen."""
+    env = settings.get("env")
+    kwargs = env.get("kwargs") if isinstance(env, Mapping) else None
+    if not isinstance(env, Mapping) or not isinstance(kwargs, Mapping) or kwargs.get("render_mode") != "human":
+        return dict(settings)
+    kept = {name: value for name, value in kwargs.items() if name != "render_mode"}
+    return {**settings, "env": {**env, "kwargs": kept}}
 
 
 def is_homeless(name: str) -> bool:

@@ -54,6 +54,11 @@ class Result:
         return None if value is None else float(value)
 
     @property
+    def ranked(self) -> bool:
+        """Whether anybody had an objective at a ready: else the winner is none, but the first of those who trained."""
+        return self.objective is not None or self.figures["best_ever"] is not None
+
+    @property
     def hyperparameters(self) -> dict[str, Any]:
         """The winner's hyperparameters at the end."""
         return dict(self.figures["hyperparameters"])

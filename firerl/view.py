@@ -85,8 +85,7 @@ def closing(
     steps, duration = result.get("steps", 0), "" if seconds is None else f" in {duration_text(seconds)}"
     if simulated:
         duration = f" in simulated {duration_text(simulated)} (simulating took{duration.removeprefix(' in')})"
-    winner = f"worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"
-    lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", f"  winner      {winner}"]
+    lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", *_leading(result, plays)]
     fresh = ", ".join(f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items())
     folded = textwrap.wrap(fresh, WIDTH - 14)
     lines += [f"  {'fresh' if i == 0 else '':10}  {row}" for i, row in enumerate(folded)]
@@ -101,6 +100,18 @@ def closing(
     else:
         commands.append(f"python -m firerl.launch resume={folder} steps={2 * steps}")
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
+
+
+def _leading(result: Mapping[str, Any], plays: bool) -> list[str]:
+    """The winner; where nobody was ranked, that there is none, and the usual mend."""
+    if result.get("objective") is not None or result.get("best_ever") is not None:
+        return [f"  winner      worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"]
+    lines = [
+        f"  no rank     nobody had an objective at a ready, so nobody could be chosen: best.pt holds worker "
+        f"{result.get('worker')}'s weights"
+    ]
+    mend = "an episode must end in each environment: env.kwargs.max_episode_steps=<steps>, learner.num_envs=<fewer> or "
+    return [*lines, f"  {'':10}  {mend}a longer ready_interval (docs/objective.md)"] if plays else lines
 
 
 class Gathered(Together):

@@ -14,8 +14,10 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 import pytest
+from runs_for_tests import tiny_run
 from test_journal import config_for, members_of
 
+import firerl
 from firerl import play
 from firerl.config import RunConfig, to_plain
 from firerl.errors import FirerlError
@@ -257,3 +259,43 @@ def test_the_renderer_is_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -
     play.choose_renderer()
     assert len(tried) == 2
     assert "MUJOCO_GL" not in os.environ
+
+
+class Screen(Corridor):
+    """Opens a window where its mode says so."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+    windows: ClassVar[list[str | None]] = []
+
+    def __init__(self, render_mode: str | None = None, broken: bool = False):
+        super().__init__(render_mode, broken)
+        if render_mode == "human":
+            self.windows.append(render_mode)
+
+
+gymnasium.register("FirerlScreen-v0", Screen, max_episode_steps=4)
+
+
+@pytest.mark.parametrize("mode", [None, "rgb_array", "human", "ansi"])
+def test_a_run_with_a_render_mode_of_its_own_can_be_filmed(mode: str | None) -> None:
+    env = play._rendering("FirerlScreen-v0", {"render_mode": mode, "max_episode_steps": 2})
+    assert env.render().shape == (30, 40, 3)
+    assert env.step(env.action_space.sample())[2:4] == (False, False)
+    assert env.step(env.action_space.sample())[2:4] == (False, True)
+    assert Screen.windows == []
+
+
+def test_no_file_opens_a_window(tmp_path: Path) -> None:
+    """A person who types render_mode=human has it; from a run folder it is left out."""
+    env: Any = {"name": "FirerlScreen-v0", "kwargs": {"render_mode": "human", "broken": False}}
+    run = tiny_run(tmp_path / "run", "ppo", env, steps=80)
+    assert Screen.windows
+    Screen.windows.clear()
+    (run / "result.json").unlink()
+    firerl.resume(run, progress=False)
+    firerl.resume(run, steps=160, progress=False)
+    assert play.main([str(run), "--episodes", "1"]) == 0
+    firerl.load_policy(run)
+    learner = play.build(play.load(run))
+    assert learner.config["env"]["kwargs"] == {"broken": False}  # type: ignore[attr-defined]
+    assert Screen.windows == []

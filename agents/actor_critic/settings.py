@@ -140,6 +140,7 @@ def _env(env: Any, usual: str) -> dict[str, Any]:
         raise SettingError(f"env.kwargs={kwargs!r}: allowed is a mapping of arguments")
     name = env.get("name", usual)
     envs.check(name, kwargs)
+    envs.check_ends(name, kwargs)
     return {"name": name, "kwargs": dict(kwargs)}
 
 
