@@ -17,7 +17,9 @@ from firerl import api
 from firerl.config import RunConfig, from_plain
 from firerl.errors import PopulationDied
 from firerl.launch import main
+from firerl.run_result import Result
 
+RANKED = Result(Path("r"), {"objective": 1.0, "best_ever": None})
 QUADRATIC = "learner=quadratic"
 MALFORMED = [  # arguments, what the line says
     (["env=Humanod"], "'Humanoid'"),
@@ -84,8 +86,10 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What would be started or resumed, in order."""
     made: list[Any] = []
-    monkeypatch.setattr(api, "start", lambda config, *_, **__: made.append(config))
-    monkeypatch.setattr(api, "resume_run", lambda run_dir, changes, *_, **__: made.append((str(run_dir), changes)))
+    monkeypatch.setattr(api, "start", lambda config, *_, **__: made.append(config) or RANKED)
+    monkeypatch.setattr(
+        api, "resume_run", lambda run_dir, changes, *_, **__: made.append((str(run_dir), changes)) or RANKED
+    )
     return made
 
 
@@ -185,10 +189,11 @@ def test_a_died_population_exits_1_and_lets_other_seeds_run(
 ) -> None:
     seen = []
 
-    def start(config: RunConfig, *_: Any, **__: Any) -> None:
+    def start(config: RunConfig, *_: Any, **__: Any) -> Result:
         seen.append(config.seed)
         if config.seed == 1:
             raise PopulationDied("no healthy member is left in P1")
+        return RANKED
 
     monkeypatch.setattr(api, "start", start)
     assert main([QUADRATIC, "seed=[1,2]"]) == 1
@@ -272,7 +277,7 @@ def test_one_line_for_several_seeds_starts_and_goes_on_with_each(
 ) -> None:
     Path("many/seed-2").mkdir(parents=True)
     Path("many/seed-2/journal.sqlite").touch()
-    monkeypatch.setattr(api, "go_on", lambda config, **_: calls.append(("on", config.seed)))
+    monkeypatch.setattr(api, "go_on", lambda config, **_: calls.append(("on", config.seed)) or RANKED)
     assert main([QUADRATIC, "resume=auto", "run_dir=many", "seed=[1,2,3]"]) == 0
     assert [call if isinstance(call, tuple) else call.run_dir for call in calls] == [
         "many/seed-1", ("on", 2), "many/seed-3"

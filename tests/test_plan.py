@@ -23,8 +23,10 @@ from firerl.insight.prospect import Prospect, table
 from firerl.launch import main as launch
 from firerl.plan import main, parse
 from firerl.request import resolve
+from firerl.run_result import Result
 from firerl.storage import files
 
+RANKED = Result(Path("r"), {"objective": 1.0, "best_ever": None})
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)
 QUICK = ["--quick", "--minutes=0.01"]
@@ -193,7 +195,7 @@ def test_shares_of_a_journal() -> None:
 def test_launch_says_one_line_where_the_answer_is_bad(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(api, "start", lambda *_, **__: None)
+    monkeypatch.setattr(api, "start", lambda *_, **__: RANKED)
     assert launch([*QUADRATIC, "preset=smoke", "seed=[1,2]"]) == 0
     out, err = capsys.readouterr()
     assert (out.count("\n"), err) == (1, "")
