@@ -53,9 +53,9 @@ BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete,
 }  # fmt: skip
 FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "walks": {},
-    "lambda .9, flat eta": {"gae_lambda": 0.9, "eps_eta": 0.02},  # see horizon_updates.py
-    "lambda .8, flat eta": {"gae_lambda": 0.8, "eps_eta": 0.02},
-    "kl rate": {"schedule": "kl", "target_kl": 0.02},
+    "lambda .9, flat eta": {"gae_lambda": 0.9, "eps_eta": 0.01},  # see horizon_updates.py
+    "lambda .8, flat eta": {"gae_lambda": 0.8, "eps_eta": 0.01},
+    "kl rate": {"schedule": "kl", "target_kl": 0.01},
     "linear rate": {"schedule": "linear", "schedule_steps": 4_000_000},
     "elu": {"activation": "elu"},
     "wide": {"hidden": [512, 256, 128]},
@@ -67,7 +67,7 @@ FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "lambda .9": {"gae_lambda": 0.9},
     "discount .98": {"discount": 0.98},
     "eps_eta .3": {"eps_eta": 0.3},
-    "flat eta": {"eps_eta": 0.02},
+    "flat eta": {"eps_eta": 0.01},
     "mean's bound .05": {"eps_alpha_mu": 0.05},
     "scale's bound 5e-4": {"eps_alpha_sigma": 5e-4},
     "scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
