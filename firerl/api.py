@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl import named_code
+from firerl import data_files, named_code
 from firerl.compose import compose
 from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, config_of, from_plain, setup_of, to_plain
 from firerl.configured_learner import fixed_line
@@ -30,13 +30,14 @@ from firerl.logger import Logger
 from firerl.loggers.find import find_loggers, folder_of
 from firerl.paths import anchored, back_here
 from firerl.progress import Observer, Together
+from firerl.promised import aside_of, first_difference, identity, split, with_aside
 from firerl.remote import run as remote_run
 from firerl.remote.address import is_remote
 from firerl.remote.reading import local
 from firerl.remote.run import Home
 from firerl.request import MAY_CHANGE, going_on, resolve
 from firerl.run_result import Result
-from firerl.settings import build, show
+from firerl.settings import build
 from firerl.storage.files import digest
 from firerl.storage.journal_db import Journal, whole_result
 from firerl.storage.run_folder import check_can_be
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from firerl.store import Store
 
 COMPUTES = "computes on "  # how a note begins that says on what kind of device
-# Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step. Of init, its
-# weights' digest is promised.
-NOT_PROMISED = ("checkpoints", "engine", "init", "logger", "run_dir", "steps", "stop")
 # What a person types, where that is not the field's name.
 TYPED = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}
 
@@ -139,10 +137,13 @@ def resume(
     """Go on with a run from its last generation; a finished run returns at once.
 
     ``run_dir`` and ``local_dir`` as in ``run``. A ``learner`` that cannot be imported by name (from a notebook, say)
-    must be handed in again. Only ``steps``, ``stop``, ``checkpoints``, ``engine`` and ``logger`` may change. Raises
+    must be handed in again. Only ``steps``, ``stop``, ``checkpoints``, ``engine`` and ``logger`` may change, and of the
+    learner's ``settings`` those that change nothing of the result, as in ``data={"root": "/elsewhere"}``. Raises
     RunFolderError if there is no run, SettingError.
     """
     local_dir = None if local_dir is None else str(local_dir)
+    if "settings" in changes:  # as ``run`` calls them
+        changes["learner"] = changes.pop("settings")
     return resume_run(run_dir, changes, learner, progress=progress, observer=observer, local_dir=local_dir)
 
 
@@ -183,8 +184,13 @@ def _start(
         config = replace(config, init_sha256=digest(initial))
     plain = loads(dumps(to_plain(config)))
     config = from_plain(plain)  # as a resume will read it: the order of its entries, too
-    promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(home.folder, plain, promised, initial_state_of(config), initial, home.mirror) as store:
+    promised, usual = split(config, learner, find.algorithm(config.algo.name))
+    survey = data_files.survey(learner, config.settings, progress)
+    first = initial_state_of(config)
+    with Store.create(home.folder, plain, promised, first, initial, home.mirror, usual) as store:
+        if survey is not None:
+            data_files.write(store.run_dir, survey)
+            data_files.say_unused(survey)
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
         here = replace(config, engine=here.engine, settings=anchored(config.settings), run_dir=str(home.folder))
         return _run(here, learner, store, _observers(here, home, loggers, progress, observer, store.note))
@@ -223,26 +229,32 @@ def resume_run(
             old, finished, generation = config_of(journal), whole_result(journal), journal.last()
             named_code.take_given(given or {}, old)
             reached = generation.step if old.sync else max(member_steps(generation.state))
-            config = going_on(old, changes, finished, reached)
+            aside = {group: changes[group] for group in ("learner", "data") if group in changes}
+            rest = {name: value for name, value in changes.items() if name not in aside}
+            config = going_on(old, rest, finished, reached)
             ends = finished is not None and (config.steps, config.stop) == (old.steps, old.stop)
             in_hand = learner is not None or is_homeless(config.learner)
             # Of a run that has ended only its loggers are asked for: they are told of it again.
             typed = named_code.typed_in(changes) | ({"learner"} if in_hand else set())
-            named_code.check_run(config, typed, line or named_code.call_line(call), ("logger",) if ends else None)
+            through, line = ("logger",) if ends and not aside else None, line or named_code.call_line(call)
+            named_code.check_run(config, typed, line, through)
+            if aside or not ends:
+                learner = find_again(config.learner, call, learner)
+                settings = with_aside(learner, completed(learner, config.settings), aside)
+                config = config if ends else _with_data(config, learner, settings, home.folder)
         with Store.open(home.folder, home.mirror, proof) as store:
             here = replace(config, run_dir=str(home.folder))  # the folder may have moved
             told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
             if finished is not None and ends:
                 return _tell_again(told, finished, store, run_dir)
-            learner = find_again(config.learner, call, learner)
+            assert learner is not None
             here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
             store.check_that_it_can_go_on(generation)
             if config != old:
                 store.set_config(to_plain(config))
-            store.note(
-                f"resumed at step {generation.step}" if config.sync else f"resumed at report {generation.number}"
-            )
-            if not generation.number:  # else the view says at which step
+            number = generation.number
+            store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {number}")
+            if not number:  # else the view says at which step
                 told.note("resumed at step 0: no generation had been saved, all is computed again")
             if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
                 told.note(text)
@@ -259,44 +271,30 @@ def _tell_again(told: Observer, finished: dict[str, Any], store: Store, run_dir:
     return Result(store.run_dir, finished)
 
 
+def _with_data(config: RunConfig, learner: type[Learner], settings: dict[str, Any], run_dir: Path) -> RunConfig:
+    """The config of a run that goes on with these settings of its learner. Raises SettingError, also where the data are
+    not those that the run began with."""
+    data_files.check(learner, settings, run_dir)
+    changed = settings != completed(learner, config.settings)
+    return replace(config, settings=dict(learner.resolve(settings))) if changed else config
+
+
 def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | None = None) -> Result:
     """Go on with the run that lies in ``config.run_dir`` and that ``config`` describes, ``steps``, ``stop`` and the
     like as it says. Raises RunFolderError where another run lies there."""
     with closing(Journal.open(local(config.run_dir))) as journal:
         old = config_of(journal)
-    if old.learner == config.learner:  # a name in the folder alone is not followed
-        old = replace(old, settings=completed(find_learner(old.learner), old.settings))
     config = replace(config, settings=without_windows(config.settings))  # as what comes from the folder
-    promised = [_promised(old), _promised(config)]
-    for name in sorted(promised[0].keys() | promised[1].keys()):
-        there, here = (one.get(name) for one in promised)
-        if there != here:
-            raise RunFolderError(
-                f"run_dir={config.run_dir} holds another run: {_first_difference(name, there, here)}; give this one a "
-                f"folder of its own, or go on with that one by resume={config.run_dir}"
-            )
+    learner = find_learner(config.learner)
+    there = identity(old, learner if old.learner == config.learner else Learner)
+    if differs := first_difference(there, identity(config, learner)):
+        raise RunFolderError(
+            f"run_dir={config.run_dir} holds another run: {differs}; give this one a folder of its own, or go on with "
+            f"that one by resume={config.run_dir}"
+        )
     plain = to_plain(config)
-    changes = {name: plain[name] for name in MAY_CHANGE}
+    changes = {name: plain[name] for name in MAY_CHANGE} | aside_of(learner, config.settings)
     return resume_run(config.run_dir, changes, progress=progress, observer=observer, local_dir=config.local_dir)
-
-
-def _promised(config: RunConfig) -> dict[str, Any]:
-    """What makes a run that run and no other, as a journal gives it back; the weights it starts from by their path."""
-    kept = {**loads(dumps(to_plain(config))), "sync": config.sync}
-    return {name: value for name, value in kept.items() if name not in (*MAY_CHANGE, "run_dir", "init_sha256")}
-
-
-def _first_difference(name: str, there: Any, here: Any) -> str:
-    """The first setting in which two values of ``name`` differ, with both."""
-    if isinstance(there, Mapping) and isinstance(here, Mapping):
-        inner = next(key for key in sorted(there.keys() | here.keys()) if there.get(key) != here.get(key))
-        return _first_difference(f"{name}.{inner}", there.get(inner), here.get(inner))
-    first, _, rest = name.partition(".")
-    typed = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}.get(
-        first, first
-    )
-    name = ".".join(filter(None, (typed, rest.removeprefix("settings."))))
-    return f"{name} is {show(there)} there and {show(here)} here"
 
 
 def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
@@ -368,7 +366,8 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
 
     controller = Controller if config.sync else AsyncController
     try:
-        figures = controller(config, learner, store, observer, start_engine).run()
+        with data_files.listed_in(store.run_dir):
+            figures = controller(config, learner, store, observer, start_engine).run()
         observer.finished(figures, store.run_dir)
     finally:
         observer.close()

@@ -117,8 +117,11 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
     from firerl import api, named_code
 
     # Code that the run names, given again: no change, but what says that it may be run.
-    given = {role: changes[role]["name"] for role in named_code.ROLES if set(changes.get(role) or ()) == {"name"}}
+    given = {role: changes[role]["name"] for role in named_code.ROLES if "name" in (changes.get(role) or ())}
     rest = {name: value for name, value in changes.items() if name not in given}
+    for role in given:
+        if more := {name: value for name, value in changes[role].items() if name != "name"}:
+            rest[role] = more
     line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
 
     def act() -> Result:

@@ -6,8 +6,8 @@ A learner trains one network with hyperparameters that may change between two ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from firerl.errors import FirerlError, SettingError, unknown
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 Hyperparameters = Mapping[str, Any]  # name -> float, int, str or bool
+
+
+class Survey(NamedTuple):
+    """What a look at the data has found, before a run begins (``Learner.survey``)."""
+
+    unused_count: int  # files that are not used
+    unused: Sequence[str]  # "<name>: <why>", in order; of very many the first ones
+    contents: Any = None  # plain data, with which ``Learner.check_data`` can say what has changed
 
 
 class Learner:
@@ -34,6 +42,9 @@ class Learner:
     granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps
     eval_interval: ClassVar[int] = 100  # default distance of two evaluations, in steps
     reshaping: ClassVar[tuple[str, ...]] = ()  # hyperparameters that change shapes: not tuned with learner.stacked
+    # Settings, as "name" or "group.name", that change nothing of the result, such as paths of data and who reads them:
+    # the journal's hash does not hold them, and a resume may change them.
+    aside: ClassVar[tuple[str, ...]] = ()
     uses_gpu: ClassVar[bool] = False  # whether engine.devices=auto takes GPUs for it, where there are any
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
@@ -54,6 +65,11 @@ class Learner:
             if name not in cls.settings:
                 raise unknown(f"setting of learner {cls.__name__}", name, cls.settings)
         return {**cls.settings, **settings}
+
+    @classmethod
+    def defaults_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The defaults, where complete ``settings`` decide them. The journal's hash holds what differs from them."""
+        return cls.settings
 
     @classmethod
     def space_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -88,6 +104,21 @@ class Learner:
     def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Stack:
         """What trains ``slots`` learners as one computation; optional, for learners with a setting ``stacked``."""
         raise FirerlError(f"learner {cls.__name__} has no stack(): its members train one by one")
+
+    @classmethod
+    def survey(cls, settings: Mapping[str, Any], say: Callable[[str], None]) -> Survey | None:
+        """Look at the data of complete ``settings`` before a run begins; optional. ``say`` tells how far it has come.
+
+        Raises SettingError where it cannot be trained on. What is found is kept in the run folder.
+        """
+        return None
+
+    @classmethod
+    def check_data(cls, settings: Mapping[str, Any], contents: Any) -> None:
+        """Raise SettingError where the data are not those that the run began with; asked before it goes on.
+
+        ``contents`` are the survey's; None: they are lost, as they may be.
+        """
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:

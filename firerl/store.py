@@ -81,9 +81,10 @@ class Store:
         state: State,
         initial: bytes | None = None,
         mirror: Callable[[], None] | None = None,
+        usual: Mapping[str, Any] | None = None,
     ) -> Store:
-        """Start a run. ``config`` is all settings, ``promised`` those that the result is a function of, ``initial``
-        the weights that it starts from, ``mirror`` as for the class.
+        """Start a run. ``config`` is all settings, ``promised`` and ``usual`` those that the result is a function of
+        (``promised.split``), ``initial`` the weights that it starts from, ``mirror`` as for the class.
 
         Raises RunFolderError if the folder holds a run or something that is not ours.
         """
@@ -92,7 +93,7 @@ class Store:
         lock = Lock(run_dir)
         with _closed_on_error(lock):
             check_empty(run_dir)
-            for leftover in (*RESULTS, "init.pt", "report.html", *JOURNALS):
+            for leftover in (*RESULTS, "init.pt", "report.html", "unused_files.txt", "data_files.json", *JOURNALS):
                 durable.remove(run_dir / leftover)  # of a run whose journal was removed
             write_config(run_dir, config)
             if initial is not None:
@@ -104,6 +105,7 @@ class Store:
                 "firerl": __version__,
                 "config": plain.dumps(config),
                 "promised": plain.dumps(promised),
+                "usual": plain.dumps(usual or {}),
             }
             with _writing(run_dir):
                 _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)

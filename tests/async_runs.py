@@ -16,6 +16,7 @@ from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, StartEvaluator
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
+from firerl.promised import NOT_PROMISED
 from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
@@ -89,7 +90,7 @@ def played_again(run_dir: Path, learner: type[Learner], again: Path) -> str:
     config: RunConfig = replace(config_of(journal), run_dir=str(again))
     journal.close()
     plain = loads(dumps(api.to_plain(config)))
-    promised = {key: value for key, value in plain.items() if key not in api.NOT_PROMISED}
+    promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     count = Count()
     spec = LearnerSpec(learner, config.settings)
     with Store.create(again, plain, promised, api.initial_state_of(config)) as store:

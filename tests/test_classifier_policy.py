@@ -15,7 +15,7 @@ import firerl
 from firerl import export, play
 from firerl.agents.classifier import Classifier
 from firerl.envs import images
-from firerl.envs.images import digits, folder
+from firerl.envs.images import digits
 
 needs_onnx = pytest.mark.skipif(
     not all(importlib.util.find_spec(name) for name in export.PACKAGES),
@@ -77,7 +77,6 @@ def test_a_folders_winner_needs_no_data_and_knows_its_classes(of_folder: tuple[P
     policy = firerl.load_policy(run_dir)
     assert policy.input_shape == (3, 16, 16)
     assert policy.classes == tuple(f"n{label:02}" for label in range(12))
-    folder.listings.cache_clear()
     data = {"name": "imagenet", "root": str(root), "size": 16, "objective": 24, "processes": 0}
     right = count = 0
     for batch in images.load(images.check(data)).held_out("objective"):
@@ -113,7 +112,6 @@ def test_play_says_how_good_it_is_and_that_there_is_nothing_to_film(
 
 
 def test_play_without_the_data_is_one_line(of_folder: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    folder.listings.cache_clear()
     images._load.cache_clear()
     assert play.main([str(of_folder[0])]) == 2
     (line,) = capsys.readouterr().err.splitlines()

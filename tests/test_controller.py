@@ -21,6 +21,7 @@ from firerl.errors import FirerlError, PopulationDied, SettingError
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
 from firerl.progress import Round, Silent
+from firerl.promised import NOT_PROMISED
 from firerl.request import resolve
 from firerl.storage.journal_db import Journal
 from firerl.store import Store
@@ -116,7 +117,7 @@ def run_frail(run_dir: Path, deaths: Sequence[int]) -> dict[str, Any]:
         "population": {"sizes": [4, 4], "evaluators": 2},
     }))  # fmt: skip
     plain = loads(dumps(to_plain(config)))
-    promised = {key: value for key, value in plain.items() if key not in api.NOT_PROMISED}
+    promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
     with Store.create(run_dir, plain, promised, api.initial_state_of(config)) as store:
         spec = LearnerSpec(Quadratic, config.settings)
         return controller.Controller(config, Quadratic, store, Silent(), lambda alone: Frail(spec)).run()

@@ -137,14 +137,16 @@ def test_your_own_algorithm(tmp_path: Path) -> None:
 
 
 def test_use_the_winner(tmp_path: Path) -> None:
-    runs, export, init = blocks("docs/use-the-winner.md", "sh")
-    play, onnx = blocks("docs/use-the-winner.md", "python")
+    runs, export, classifier, init = blocks("docs/use-the-winner.md", "sh")
+    play, onnx, classify = blocks("docs/use-the-winner.md", "python")
     (tmp_path / "play.py").write_text(play)
+    (tmp_path / "classify.py").write_text(classify)
     (tmp_path / "onnx_file.py").write_text(onnx)
-    commands = [*runs.strip().splitlines(), "python play.py", *init.strip().splitlines()]
+    learn, classifier_export = classifier.strip().splitlines()
+    commands = [*runs.strip().splitlines(), "python play.py", *init.strip().splitlines(), learn, "python classify.py"]
     has_onnx = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
     if has_onnx:
-        commands += [*export.strip().splitlines(), "python onnx_file.py"]
+        commands += [*export.strip().splitlines(), "python onnx_file.py", classifier_export]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     said = {}
     for command in commands:
@@ -152,6 +154,7 @@ def test_use_the_winner(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         said[command] = done.stdout
     assert re.match(r"<Policy for CartPole, 8,000 steps> return \d+\.0\n", said["python play.py"])
+    assert re.match(r"\(1, 8, 8\) \['0'(, '\d'){4}\]\n", said["python classify.py"])
     assert (tmp_path / "runs" / "further" / "init.pt").is_file()
     if not has_onnx:
         pytest.skip("the extra firerl[onnx] is not installed: the rest of the page works")

@@ -20,6 +20,7 @@ from firerl.evolution import fire
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Promote, Report
 from firerl.insight.verify import verify_folder
+from firerl.promised import NOT_PROMISED
 from firerl.settings import plain
 from firerl.storage.files import digest
 from firerl.storage.generation import File, Point, better
@@ -195,7 +196,7 @@ def big_run(run_dir: Path) -> Path:
     config = dataclasses.replace(config, algo=AlgoConfig("fire", plain(settings)))
     whole = loads(dumps(to_plain(config)))
     config = from_plain(whole)
-    promised = {key: value for key, value in whole.items() if key not in api.NOT_PROMISED}
+    promised = {key: value for key, value in whole.items() if key not in NOT_PROMISED}
     setup, rng = setup_of(config), np.random.default_rng(0)
     state = api.initial_state_of(config)
     levels = dict.fromkeys(range(22), 0.0)

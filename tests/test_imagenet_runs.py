@@ -30,7 +30,10 @@ from firerl.engine.host import Host
 from firerl.envs import images
 from firerl.envs.images import folder
 from firerl.envs.images.folder import FolderData, ImageNetSettings
+from firerl.envs.images.listing import scan
 from firerl.envs.images.readers import Readers
+from firerl.envs.images.reading import Piece
+from firerl.errors import MachineError
 from firerl.launch import main
 from firerl.progress import Silent
 
@@ -100,7 +103,7 @@ def test_a_killed_run_on_folders_resumes_identically(tmp_path: Path, root: Path,
     assert files(killed) == files(undisturbed)
 
     # The search reads the objective part alone, the report the rest, each image once: the objective is kept in memory.
-    _, val, _ = folder.listings(str(root))
+    val = scan(str(root)).val
     chosen = {val.paths[i] for i in images.load(settings["data"])._parts["objective"]}  # type: ignore[attr-defined]
     assert len(chosen) == OBJECTIVE
     assert Counter(search) == Counter(chosen)
@@ -118,7 +121,8 @@ def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[
     real = Readers.read
 
     def spy(self: Readers, piece: Any, out: Any) -> list[str]:
-        read.extend(path for path in piece.paths if "/val/" in path)
+        if isinstance(piece, Piece):  # and not the look before the run
+            read.extend(path for path in piece.paths if "/val/" in path)
         return real(self, piece, out)
 
     class Ends(Silent):
@@ -156,7 +160,7 @@ def test_presets_give_the_papers_numbers(tmp_path: Path, preset: str) -> None:
     assert (settings["momentum"], settings["weight_decay"], settings["nesterov"]) == (0.9, 1e-4, False)
     assert list(made.space) == ["learning_rate"]
     assert settings["data"]["objective"] == 10_000
-    _, val, _ = folder.listings(str(root))
+    val = scan(str(root)).val
     parts = FolderData(ImageNetSettings(str(root)))._parts
     assert (len(parts["objective"]), len(parts["report"])) == (10_000, 40_000)
     assert np.bincount(val.labels[parts["objective"]]).tolist() == [10] * 1000
@@ -192,7 +196,6 @@ def test_what_cannot_work_is_one_line_and_exit_2(
 ) -> None:
     root = imagenet_for_tests.make(tmp_path / "images")
     damage(root)
-    folder.listings.cache_clear()
     given = [
         one
         for one in arguments(root, "cnn", "paper22")
@@ -210,8 +213,7 @@ def test_a_resume_without_the_data_is_one_line_and_exit_2(tmp_path: Path, capfd:
     given = arguments(root, "cnn", "paper22", "engine=inline", f"run_dir={tmp_path / 'r'}")
     assert main([*(one for one in given if one != "steps=24"), "steps=12"]) == 0
     root.rename(tmp_path / "elsewhere")
-    for forget in (folder.listings.cache_clear, images._load.cache_clear):
-        forget()
+    images._load.cache_clear()
     before = journal(tmp_path / "r")
     capfd.readouterr()
     assert main([f"resume={tmp_path / 'r'}", "steps=24", "engine=inline"]) == 2
@@ -224,11 +226,126 @@ def test_a_resume_without_the_data_is_one_line_and_exit_2(tmp_path: Path, capfd:
     assert journal(tmp_path / "r") == before
 
 
-def test_broken_images_over_the_limit_are_the_learners_failure(tmp_path: Path) -> None:
+def test_broken_images_over_the_limit_are_told_before_there_is_a_folder(tmp_path: Path, capfd: Any) -> None:
     root = imagenet_for_tests.make(tmp_path / "images")
-    given = arguments(root, "cnn", "paper22", "engine=inline", "data.max_broken=0", f"run_dir={tmp_path / 'r'}")
-    assert main(given) == 1  # every worker meets one: the population dies, which the journal says
-    assert "FirerlError" in journal(tmp_path / "r")
+    given = arguments(root, "cnn", "paper22", "engine=inline", "data.max_broken=1", f"run_dir={tmp_path / 'r'}")
+    assert main(given) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"firerl: data.max_broken=1: 2 images of data.root={root} cannot be read, which are more: ")
+    assert not (tmp_path / "r").exists()
+
+
+def spoil(path: Path) -> None:
+    """A PNG that only decoding finds broken."""
+    imagenet_for_tests.picture(1, 1).save(path, "PNG")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def test_broken_images_that_the_run_meets_first_end_nothing_for_good(tmp_path: Path, capfd: Any) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    for path in sorted((root / "train" / "n01").iterdir()):
+        spoil(path)
+    given = arguments(root, "cnn", "paper22", "engine=inline", "data.max_broken=3")
+    assert main([*given, f"run_dir={tmp_path / 'r'}"]) == 2
+    said = capfd.readouterr().err.splitlines()
+    assert "data.max_broken=3: more training images than that cannot be read" in said[-1]
+    named = [line for line in said if "cannot be read and is left out" in line]
+    assert len(named) == len({line.split()[1] for line in named}) > 3  # each once, however often they are met
+    assert generations(tmp_path / "r") == 1
+    assert "FirerlError" not in journal(tmp_path / "r")
+    listed = (tmp_path / "r" / "unused_files.txt").read_text().splitlines()
+    assert len(listed) == 5 + len(named)
+    assert main([f"resume={tmp_path / 'r'}", "data.max_broken=20"]) == 0
+    undisturbed = [one for one in given if not one.startswith("data.max_broken")]
+    assert main([*undisturbed, f"run_dir={tmp_path / 'undisturbed'}"]) == 0
+    assert journal(tmp_path / "r") == journal(tmp_path / "undisturbed")
+
+
+def test_a_folder_that_is_away_for_a_moment_is_no_learners_failure(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = arguments(root, "cnn", "paper22", "engine=inline")
+    images._load.cache_clear()
+    assert main([*given, f"run_dir={tmp_path / 'undisturbed'}"]) == 0
+    images._load.cache_clear()
+    calls: list[str] = []
+
+    def away(where: str) -> Any:
+        calls.append(where)
+        return scan(where if len(calls) != 3 else "/nowhere")  # twice before the run; then for its first learner
+
+    monkeypatch.setattr(folder, "scan", away)
+    assert main([*given, f"run_dir={tmp_path / 'disturbed'}"]) == 0
+    assert len(calls) > 3
+    assert journal(tmp_path / "disturbed") == journal(tmp_path / "undisturbed")
+
+
+def test_a_folder_that_stays_away_costs_nothing_but_time(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    given = arguments(root, "cnn", "paper22", "engine=inline")
+    images._load.cache_clear()
+    monkeypatch.setattr(folder, "_present", lambda settings: lost(settings))
+    assert main([*given, f"run_dir={tmp_path / 'r'}"]) == 2
+    assert "there is no such folder" in capfd.readouterr().err.splitlines()[-1]
+    assert generations(tmp_path / "r") == 1
+    monkeypatch.undo()
+    assert main([f"resume={tmp_path / 'r'}"]) == 0
+    assert main([*given, f"run_dir={tmp_path / 'undisturbed'}"]) == 0
+    assert journal(tmp_path / "r") == journal(tmp_path / "undisturbed")
+
+
+def lost(settings: ImageNetSettings) -> Any:
+    raise MachineError(f"data.root={settings.root}: there is no such folder")
+
+
+def test_a_replaced_file_is_named_before_a_resume(tmp_path: Path, capfd: Any) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    given = arguments(root, "cnn", "paper22", "engine=inline", f"run_dir={tmp_path / 'r'}")
+    assert main([*(one for one in given if one != "steps=24"), "steps=12"]) == 0
+    path = root / "val" / "n02" / "n02_1.JPEG"
+    path.write_bytes((root / "val" / "n01" / "n01_1.JPEG").read_bytes())
+    before = journal(tmp_path / "r")
+    capfd.readouterr()
+    assert main([f"resume={tmp_path / 'r'}", "steps=24"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "not those that the run began with (val/n02/n02_1.JPEG is another file)" in line
+    assert journal(tmp_path / "r") == before
+
+
+def test_where_data_lie_and_who_reads_them_is_no_part_of_the_result(tmp_path: Path, root: Path, capfd: Any) -> None:
+    given = [one for one in arguments(root, "cnn", "paper22", "engine=inline") if one != "steps=24"]
+    assert main([*given, "steps=24", f"run_dir={tmp_path / 'here'}"]) == 0
+    away = Path(shutil.copytree(root, tmp_path / "copied"))
+    moved = [one for one in given if not one.startswith("data.root=")]
+    aside = [f"data.root={away}", "data.processes=0", "data.threads=2", "data.keep=0", "data.check=false"]
+    assert main([*moved, *aside, "steps=12", f"run_dir={tmp_path / 'there'}"]) == 0
+    again = away.rename(tmp_path / "again")
+    resume = [f"resume={tmp_path / 'there'}", "steps=24", "engine=inline"]
+    assert main([*resume, f"data.root={again}", "data.processes=1", "data.max_broken=30"]) == 0
+    assert journal(tmp_path / "here") == journal(tmp_path / "there")
+    capfd.readouterr()
+    assert main([*resume, f"data.root={again}", "data.size=64"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("firerl: data.size cannot change when a run is resumed: of the learner's settings only ")
+    assert main([*resume, f"data.root={tmp_path / 'nowhere'}"]) == 0  # it has finished: nothing is read
+
+
+def test_the_same_line_goes_on_where_the_data_have_moved(tmp_path: Path, capfd: Any) -> None:
+    root = imagenet_for_tests.make(tmp_path / "images")
+    given = [*arguments(root, "cnn", "paper22", "engine=inline"), "resume=auto", f"run_dir={tmp_path / 'r'}"]
+    assert main(["steps=12" if one == "steps=24" else one for one in given]) == 0
+    root.rename(tmp_path / "moved")
+    images._load.cache_clear()
+    given = [one.replace(str(root), str(tmp_path / "moved")) for one in given]
+    assert main([*given, "data.processes=0"]) == 0
+    assert len(journal(tmp_path / "r")) > 0
+    (tmp_path / "moved" / "train" / "n01" / "new.JPEG").touch()
+    capfd.readouterr()
+    assert main([*("steps=36" if one == "steps=24" else one for one in given)]) == 2
+    assert "data.files is " in capfd.readouterr().err
 
 
 def test_too_little_memory_on_the_device_says_which_setting_to_lower() -> None:
@@ -239,7 +356,7 @@ def test_too_little_memory_on_the_device_says_which_setting_to_lower() -> None:
     def full(pixels: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore words")
 
-    host._learner(0).network.forward = full  # type: ignore[attr-defined]
+    host._learner(0).learner.network.forward = full  # type: ignore[attr-defined]
     with pytest.raises(MachineFailure) as caught:
         list(host.advance([Advance(0, 1, 0)]))
     assert "in a new run learner.micro_batch below 16" in str(caught.value)

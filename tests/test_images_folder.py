@@ -15,7 +15,7 @@ from firerl.agents.classifier import Classifier
 from firerl.envs import images
 from firerl.envs.images import folder, reading
 from firerl.envs.images.reading import Piece
-from firerl.errors import FirerlError, SettingError
+from firerl.errors import MachineError, SettingError
 
 CLASSES = ("n01", "n02", "n03")
 
@@ -37,7 +37,6 @@ def root(tmp_path: Path) -> Path:
 
 
 def checked(root: Path, **settings: Any) -> dict[str, Any]:
-    folder.listings.cache_clear()
     return images.check({"name": "imagenet", "root": str(root), "size": 16, "objective": 6, **settings})
 
 
@@ -132,13 +131,13 @@ def test_a_learner_counts_broken_images_and_fails_beyond_the_limit(root: Path) -
     one = learner(root)
     assert one.train(3)["broken_images"] == 2
     assert one.state()["stream"]["broken"] == [0, 1]
-    with pytest.raises(FirerlError, match=r"data\.max_broken=1"):
+    with pytest.raises(MachineError, match=r"data\.max_broken=1: more training images"):  # nothing that is final
         learner(root, max_broken=1).train(3)
     folder_of_broken = root / "val" / "n03"
     for path in folder_of_broken.iterdir():
         break_file(path)
     assert 0 <= learner(root, max_broken=2).evaluate(0) <= 1
-    with pytest.raises(FirerlError, match="more validation images"):
+    with pytest.raises(MachineError, match="more validation images"):
         learner(root, max_broken=1).evaluate(0)
 
 
@@ -193,6 +192,11 @@ def test_files_that_changed_since_the_run_began_are_refused(root: Path) -> None:
     first = checked(root)
     assert images.check(first) == first
     picture(3).save(root / "train" / "n01" / "new.JPEG")
-    folder.listings.cache_clear()
     with pytest.raises(SettingError, match="not those that the run began with"):
         images.check(first)
+
+
+def test_a_root_that_no_file_could_name_is_refused(tmp_path: Path) -> None:
+    for name in ("caf\udce9", "a\0b"):
+        with pytest.raises(SettingError, match=r"data\.root=.*cannot be a folder's name here"):
+            checked(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from firerl.cores import SHARERS, share_of_cores, usable_cores
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
 from firerl.engine.host import Host
 from firerl.envs import images
-from firerl.envs.images import folder, reading
+from firerl.envs.images import reading
 from firerl.envs.images.folder import FolderData, ImageNetSettings
 from firerl.envs.images.order import Order
 from firerl.envs.images.reading import DRAWS, Piece
@@ -41,7 +42,6 @@ def load(root: Path) -> Iterator[Any]:
     made = []
 
     def one(where: Path = root, **settings: Any) -> FolderData:
-        folder.listings.cache_clear()
         made.append(FolderData(ImageNetSettings(**{"root": str(where), "size": 16, "objective": 24, **settings})))
         return made[-1]
 
@@ -87,7 +87,7 @@ def test_a_killed_reader_costs_nothing(load: Any) -> None:
 def test_readers_that_always_die_are_the_machines_trouble(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firerl.envs.images.readers.__name__", "firerl.no_such_module")
     data = load(processes=1)
-    with pytest.raises(MachineError, match="3 processes that read images have died, the last with exit code 1"):
+    with pytest.raises(MachineError, match=r"3 processes that read images have died, .* exit code 1: /.*\.JPEG"):
         data.train(np.arange(3), np.zeros((3, DRAWS)))
 
 
@@ -160,14 +160,82 @@ def test_data_that_go_away_are_no_failure_of_the_learner(tmp_path: Path) -> None
         outcomes.extend(host.advance([Advance(0, 30, 0)]))
 
 
-def test_a_file_that_nobody_may_read_counts_as_broken(tmp_path: Path) -> None:
-    for name in ("folder.JPEG", "link.JPEG"):
-        path = tmp_path / name
-        path.mkdir() if name.startswith("folder") else path.symlink_to("nowhere")
-        out = np.zeros((1, 8, 8, 3), dtype=np.uint8)
-        assert reading.read(Piece([str(path)], None, 8, False), out)[0]
-    with pytest.raises(FileNotFoundError):
-        reading.read(Piece([str(tmp_path / "gone.JPEG")], None, 8, False), out)
+def test_what_the_system_says_is_the_machines_and_what_a_decoder_says_is_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "circle.png").symlink_to("circle.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "away.png").symlink_to(tmp_path / "disk" / "1.png")  # a disk that is not there at the moment
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
+
+    def why(name: str) -> str:
+        [told] = reading.read(Piece([str(tmp_path / name)], None, 8, False), np.zeros((1, 8, 8, 3), dtype=np.uint8))
+        return told
+
+    assert why("folder.png")
+    assert why("circle.png")
+    assert why("empty.png") == "it is empty"
+    assert why("pipe.png")  # and keeps nobody waiting
+    assert why("good.png") == ""
+    for name in ("away.png", "gone.png"):
+        with pytest.raises(FileNotFoundError):
+            why(name)
+    for number in (errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES):
+        monkeypatch.setattr(reading, "middle", raising(OSError(number, os.strerror(number))))
+        with pytest.raises(OSError, match=os.strerror(number)):
+            why("good.png")
+    text = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a text in it")
+    for error in (
+        RuntimeError("AVIF"),
+        MemoryError("JPEG 2000"),
+        KeyError("x"),
+        AssertionError(),
+        OSError("cut"),
+        text,
+    ):
+        monkeypatch.setattr(reading, "middle", raising(error))
+        assert why("good.png")
+    monkeypatch.setattr(reading.np, "empty", raising(MemoryError()))
+    monkeypatch.setattr(reading, "middle", raising(MemoryError()))
+    with pytest.raises(MemoryError):  # here the machine has none left
+        why("good.png")
+
+
+def raising(error: BaseException) -> Any:
+    def act(*_: Any) -> None:
+        raise error
+
+    return act
+
+
+def test_a_disk_that_fails_in_a_reader_process_is_the_machines_trouble(tmp_path: Path, load: Any) -> None:
+    where = imagenet_for_tests.make(tmp_path / "images")
+    data = load(where, processes=1)
+    taken(data, 1)
+    lost = where / data._train.paths[4]
+    lost.unlink()
+    lost.symlink_to(tmp_path / "disk")
+    with pytest.raises(MachineError, match=rf"images cannot be read: .*{lost.name}"):
+        data.train(np.array([4]), np.zeros((1, DRAWS)))
+
+
+def test_a_file_that_kills_its_readers_is_named(load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    where = imagenet_for_tests.make(tmp_path / "images")
+    data = load(where, processes=1)
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom firerl.envs.images import readers, reading\n"
+        "def read(piece, out):\n"
+        f"    os.path.basename(piece.paths[-1]) == {os.path.basename(data._train.paths[2])!r} and os.abort()\n"
+        "    len(piece.paths) > 1 and os.abort()\n"
+        "    return reading.read(piece, out)\n"
+        "readers.read = read\nserve = readers.serve\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("firerl.envs.images.readers.__name__", "deadly")
+    with pytest.raises(MachineError, match=rf"have died, the last with exit code -6: .*{data._train.paths[2]}"):
+        data.train(np.arange(5), np.zeros((5, DRAWS)))
 
 
 def test_draft_decodes_large_images_smaller_and_shows_the_same_part(tmp_path: Path) -> None:

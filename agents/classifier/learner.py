@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy
 from firerl.agents.classifier import networks, policy
 from firerl.agents.classifier import settings as classifier_settings
 from firerl.envs import images
-from firerl.errors import FirerlError
-from firerl.learner import Hyperparameters, Learner, Stack
+from firerl.envs.images.folder import too_many
+from firerl.learner import Hyperparameters, Learner, Stack, Survey
 
 
 class Classifier(Learner):
@@ -28,6 +28,7 @@ class Classifier(Learner):
 
     space: ClassVar[Mapping[str, Any]] = {"learning_rate": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 4.0]}}
     settings: ClassVar[Mapping[str, Any]] = classifier_settings.DEFAULTS
+    aside: ClassVar[tuple[str, ...]] = tuple(f"data.{name}" for name in images.ASIDE)
     tunable: ClassVar[tuple[str, ...]] = classifier_settings.TUNABLE
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
@@ -51,6 +52,18 @@ class Classifier(Learner):
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         return classifier_settings.resolve(settings)
+
+    @classmethod
+    def defaults_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {**cls.settings, "data": images.defaults(settings["data"])}
+
+    @classmethod
+    def survey(cls, settings: Mapping[str, Any], say: Callable[[str], None]) -> Survey | None:
+        return images.survey(settings["data"], say)
+
+    @classmethod
+    def check_data(cls, settings: Mapping[str, Any], contents: Any) -> None:
+        images.check_again(settings["data"], contents)
 
     @classmethod
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
@@ -108,7 +121,7 @@ class Classifier(Learner):
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss}: training diverged")
         metrics = {"loss": loss, "train_accuracy": right, "epochs": self.taken / self.data.count}
-        if self.data.max_broken:
+        if self.data.max_broken is not None:
             metrics["broken_images"] = float(len(self.broken))
         return metrics
 
@@ -146,8 +159,11 @@ class Classifier(Learner):
 
     def _count_broken(self, found: tuple[int, ...]) -> None:
         self.broken.update(found)
-        if len(self.broken) > self.data.max_broken:
-            raise FirerlError(_too_many("training", self.data.max_broken))
+        self._check_broken("training", len(self.broken))
+
+    def _check_broken(self, part: str, count: int) -> None:
+        if (limit := self.data.max_broken) is not None and count > limit:
+            raise too_many(part, limit)
 
     def evaluate(self, seed: int) -> float:
         """Accuracy on the objective half of validation, 0 to 1; the same images every time."""
@@ -164,8 +180,7 @@ class Classifier(Learner):
         count, broken, sums = 0, 0, np.zeros(2)
         for batch in self.data.held_out(part):
             broken += len(batch.broken)
-            if broken > self.data.max_broken:
-                raise FirerlError(_too_many("validation", self.data.max_broken))
+            self._check_broken("validation", broken)
             if len(batch.labels):
                 loss, right = self._losses(batch)
                 sums += (float(loss), float(right))
@@ -196,7 +211,3 @@ class Classifier(Learner):
     def parameters(self) -> list[nn.Parameter]:
         """In the optimiser's order."""
         return [p for group in self.optimiser.param_groups for p in group["params"]]
-
-
-def _too_many(part: str, limit: int) -> str:
-    return f"data.max_broken={limit}: more {part} images than that cannot be read; each was named when it was met"

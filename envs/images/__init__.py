@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from firerl.envs.images import folder
 from firerl.envs.images.base import Batch, ImageData, Shape
 from firerl.envs.images.folder import FolderData, ImageNetSettings
-from firerl.envs.images.folder import check as check_folder
 from firerl.envs.images.order import Order
+from firerl.envs.images.reading import Piece, read
 from firerl.errors import unknown
+from firerl.learner import Survey
 from firerl.settings import build, plain, setting, show
 
-__all__ = ["Batch", "ImageData", "Order", "Shape", "check", "load"]
+__all__ = [
+    "ASIDE", "Batch", "ImageData", "Order", "Shape", "check", "check_again", "defaults", "load", "pixels_of", "survey",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class ShapesSettings:
     shift: int = setting(0, "training images are moved by up to this, each way", "pixels", minimum=0, maximum=8)
 
 
+ASIDE = folder.ASIDE  # settings that change nothing of what a learner sees
 SETTINGS: dict[str, type] = {"digits": DigitsSettings, "shapes": ShapesSettings, "imagenet": ImageNetSettings}
 
 
@@ -45,10 +54,48 @@ def check(data: Mapping[str, Any]) -> dict[str, Any]:
     name = rest.pop("name", None)
     if name not in SETTINGS:
         raise unknown("data set in data.name", show(name), SETTINGS)
+    if isinstance(rest.get("check"), bool):  # as YAML reads it
+        rest["check"] = show(rest["check"])
     settings: Any = build(SETTINGS[name], rest, "data.")
     if isinstance(settings, ImageNetSettings):
-        settings = replace(settings, **check_folder(settings))
+        settings = replace(settings, **folder.check(settings))
     return {"name": name, **plain(settings)}
+
+
+def pixels_of(path: str | os.PathLike[str], size: int, white: float | None = None) -> NDArray[np.uint8]:
+    """What a network of ``data=imagenet`` sees of a file when it is validated: the middle, uint8 [3, size, size].
+
+    Raises OSError where the file is not there, ValueError where it is no image.
+    """
+    out = np.empty((1, size, size, 3), np.uint8)
+    [why] = read(Piece([os.fspath(path)], None, size, draft=False, white=white), out)
+    if why:
+        raise ValueError(f"{os.fspath(path)} cannot be read: {why}")
+    return out[0].transpose(2, 0, 1)
+
+
+def defaults(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a data set where nobody has changed them."""
+    declared = fields(SETTINGS[data["name"]])
+    return {one.name: one.default for one in declared if one.default is not MISSING}
+
+
+def survey(data: Mapping[str, Any], say: Callable[[str], None]) -> Survey | None:
+    """Look at the files of complete settings before a run; None: a set without files. Raises as ``folder.survey``."""
+    settings = _settings(data)
+    return folder.survey(settings, say) if isinstance(settings, ImageNetSettings) else None
+
+
+def check_again(data: Mapping[str, Any], contents: Any) -> None:
+    """Raise SettingError where the files are not those that a run began with; ``contents`` are its survey's."""
+    settings = _settings(data)
+    if isinstance(settings, ImageNetSettings):
+        folder.check(settings, contents)
+
+
+def _settings(data: Mapping[str, Any]) -> Any:
+    rest = {name: value for name, value in data.items() if name != "name"}
+    return build(SETTINGS[data["name"]], rest, "data.")
 
 
 def load(data: Mapping[str, Any]) -> ImageData:
@@ -58,9 +105,7 @@ def load(data: Mapping[str, Any]) -> ImageData:
 
 @functools.lru_cache(maxsize=2)
 def _load(data: str) -> ImageData:
-    rest = json.loads(data)
-    name = rest.pop("name")
-    settings: Any = build(SETTINGS[name], rest, "data.")
+    settings = _settings(json.loads(data))
     if isinstance(settings, ImageNetSettings):
         return FolderData(settings)
     if isinstance(settings, ShapesSettings):

@@ -27,7 +27,7 @@ class ArrayData:
     ``shift``: a training image is moved by up to so many pixels each way; what comes in from outside is as the edge.
     """
 
-    max_broken = 0
+    max_broken: int | None = None
     scale: Scale | None = None  # images are normalised here
     draws = 2  # uniform numbers that the augmentation of one image takes
 

@@ -45,7 +45,7 @@ class ImageData(Protocol):
     pixels: Scale  # what normalises pixels of 0 to 255
     scale: Scale | None  # of uint8 images; None: they are normalised already
     draws: int  # uniform numbers that the augmentation of one training image takes
-    max_broken: int  # unreadable images that a learner may meet before it fails
+    max_broken: int | None  # unreadable images of a part beyond which a run stops; None: there can be none
 
     def train(self, indices: NDArray[np.int64], draws: NDArray[np.float64]) -> Batch:
         """The training images at ``indices`` [B], augmented as ``draws`` [B, draws] in [0, 1) say."""

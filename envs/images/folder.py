@@ -2,16 +2,17 @@
 
 Images are read while the network trains on those before, by readers that all learners of a process share; which image
 is where in a batch does not depend on them. An image that cannot be read is left out: training takes the next one of
-the list in its place. See ``reading.py`` for what is made of a file.
+the list in its place. See ``listing.py`` for which files are taken, ``reading.py`` for what is made of one.
+
+What a learner meets here is never its own fault: files that are not there, or not those that the run began with, or too
+many that cannot be read, are MachineError, so that the run stops where it can go on once they are mended.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
-import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,18 +23,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from firerl import data_files
 from firerl.cores import share_of_cores
+from firerl.envs.images import contents
 from firerl.envs.images.base import Batch, Scale, Shape
+from firerl.envs.images.listing import Folders, Listing, scan, shown
+from firerl.envs.images.looking import look_at
 from firerl.envs.images.readers import PIECE, Readers
 from firerl.envs.images.reading import DRAWS, Piece, Pixels
 from firerl.envs.images.split import stratified
-from firerl.errors import FirerlError, SettingError
+from firerl.errors import MachineError, SettingError, reason
+from firerl.learner import Survey
 from firerl.settings import setting
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp")
 SCALE = Scale(mean=(0.485, 0.456, 0.406), deviation=(0.229, 0.224, 0.225))  # of ImageNet's training images
 CHUNK = 100  # images in one batch of an evaluation
 SPLIT_SEED = 0
+# Settings that change nothing of what a learner sees: no part of a run's result, and a resume may change them.
+ASIDE = ("root", "max_broken", "check", "keep", "processes", "threads")
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,15 @@ class ImageNetSettings:
     root: str = setting(help="the folder that holds train/ and val/")
     size: int = setting(224, "height and width that the network sees", "pixels", minimum=8, maximum=4096)
     objective: int = setting(10_000, "validation images that the objective is measured on", "images", minimum=1)
-    max_broken: int = setting(20, "unreadable images that a worker leaves out before it fails", "images", minimum=0)
+    max_broken: int = setting(20, "unreadable images of a part beyond which a run stops", "images", minimum=0)
+    check: str = setting(
+        "true", "open each file once before a run begins: true: all, sample: some 2,000, false: none",
+        choices=("true", "sample", "false"),
+    )  # fmt: skip
+    white: float | None = setting(
+        None, "what is white in grey images of more than 8 bits; null: 65535 in those of 16, others are left out",
+        above=0,
+    )  # fmt: skip
     draft: bool = setting(False, "decode large JPEGs at a half, a quarter or an eighth where that is enough: faster")
     keep: int = setting(2000, "of decoded objective images, kept by each process of the engine", "MB", minimum=0)
     processes: int | None = setting(
@@ -51,75 +66,45 @@ class ImageNetSettings:
         "processes", minimum=0, maximum=1024,
     )  # fmt: skip
     threads: int = setting(4, "that read images in each process of the engine where processes=0", "threads", minimum=1)
-    files: str | None = setting(None, "checksum of the list of files; null: as they are when the run begins")
+    files: str | None = setting(None, "checksums of names and contents; null: as they are when the run begins")
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The files of one part, in a fixed order, and their classes."""
-
-    root: Path
-    classes: tuple[str, ...]
-    paths: tuple[str, ...]  # below root
-    labels: NDArray[np.int64]  # [N]
-
-
-@functools.lru_cache(maxsize=4)
-def listings(root: str) -> tuple[Listing, Listing, str]:
-    """Training and validation files, and a checksum of their names. Raises SettingError on what cannot be trained."""
-    folder = Path(root)
-    if not os.path.isdir(root):  # also where it is no possible name
-        raise SettingError(f"data.root={root}: there is no such folder; it must hold train/<class>/ and val/<class>/")
-    classes = {part: _classes(folder, part) for part in ("train", "val")}
-    for part, other in (("train", "val"), ("val", "train")):
-        if alone := sorted(set(classes[part]) - set(classes[other])):
-            more = f" and {len(alone) - 3} more" if len(alone) > 3 else ""
-            raise SettingError(
-                f"data.root={root}: the classes of train and val differ: {', '.join(alone[:3])}{more} only in {part}"
-            )
-    if len(classes["train"]) < 2:
-        raise SettingError(f"data.root={root}: must hold two classes or more, has only {classes['train'][0]}")
-    train, val = (_listing(folder, part, classes[part]) for part in ("train", "val"))
-    return train, val, hashlib.sha256("\n".join([*train.paths, *val.paths]).encode()).hexdigest()[:16]
-
-
-def _classes(root: Path, part: str) -> tuple[str, ...]:
-    folder = root / part
-    if not folder.is_dir():
-        raise SettingError(f"data.root={root}: it has no folder {part}/; it must hold train/<class>/ and val/<class>/")
-    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
-    if not found:
-        raise SettingError(f"data.root={root}: {part}/ holds no folders; images must lie in {part}/<class>/")
-    return tuple(found)
-
-
-def _listing(root: Path, part: str, classes: Sequence[str]) -> Listing:
-    paths: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        files = sorted(e.name for e in os.scandir(root / part / name) if e.name.lower().endswith(SUFFIXES))
-        if not files:
-            raise SettingError(
-                f"data.root={root}: {part}/{name}/ holds no images; they must end in one of {', '.join(SUFFIXES)}"
-            )
-        paths += [f"{part}/{name}/{file}" for file in files]
-        labels += [label] * len(files)
-    return Listing(root, tuple(classes), tuple(paths), np.array(labels, dtype=np.int64))
-
-
-def check(settings: ImageNetSettings) -> dict[str, Any]:
-    """What ``settings`` lack, from the disk. Raises SettingError where training could not work."""
-    root = str(Path(settings.root).expanduser().resolve())
-    _, val, files = listings(root)
-    if len(val.paths) < settings.objective:
+def check(settings: ImageNetSettings, before: Any = None) -> dict[str, Any]:
+    """What ``settings`` lack, from the disk. Raises SettingError where training could not work, or where the files are
+    not those that ``settings`` tell of; ``before`` is what ``contents.kept`` gave of them."""
+    try:
+        root = str(Path(settings.root).expanduser().resolve())
+        root.encode()
+    except (ValueError, RuntimeError) as error:  # a null byte, no such user, no UTF-8: no file could hold it
+        raise SettingError(f"data.root={shown(settings.root)}: cannot be a folder's name here: {error}") from error
+    folders = scan(root)
+    if len(folders.val.paths) < settings.objective:
         raise SettingError(
-            f"data.objective={settings.objective}: val/ of data.root={root} has only {len(val.paths)} images; "
+            f"data.objective={settings.objective}: val/ of data.root={root} has only {len(folders.val.paths)} images; "
             "those that the objective does not take are kept for the report"
         )
+    found = contents.entries(folders)
+    files = f"{folders.names}-{contents.checksum(found)}"
     if settings.files not in (None, files):
-        began = f"its files are not those that the run began with (data.files={settings.files}, now {files})"
-        raise SettingError(f"data.root={root}: {began}; they must be the same")
+        what = contents.difference(before, found) or f"data.files={settings.files}, now {files}"
+        raise SettingError(f"data.root={root}: its files are not those that the run began with ({what}); they must be")
     return {"root": root, "files": files}
+
+
+def survey(settings: ImageNetSettings, say: Callable[[str], None]) -> Survey:
+    """What is in the files before a run begins. Raises SettingError, MachineError."""
+    return look_at(scan(settings.root), settings.check, settings.max_broken, settings.white, say)
+
+
+def _present(settings: ImageNetSettings) -> Folders:
+    """The files of a run that has begun. Raises MachineError where they are not there."""
+    try:
+        folders = scan(settings.root)
+    except SettingError as error:
+        raise MachineError(str(error)) from error
+    if settings.files is not None and settings.files.partition("-")[0] != folders.names:
+        raise MachineError(f"data.root={settings.root}: its files are not those that the run began with")
+    return folders
 
 
 class _Reading(NamedTuple):
@@ -136,27 +121,29 @@ class FolderData:
     scale: Scale | None = SCALE
 
     def __init__(self, settings: ImageNetSettings):
-        check(settings)
+        """Raises MachineError where the files are not there."""
+        self._since = time.time()  # what is newer has changed under the run
+        folders = _present(settings)
         self.settings = settings
-        self._train, self._val, _ = listings(settings.root)
+        self._train, self._val = folders.train, folders.val
         self.shape = Shape(3, settings.size, len(self._train.classes))
-        self.classes = self._train.classes
+        self.classes = tuple(map(shown, self._train.classes))
         self.pixels = Scale(*(tuple(255 * value for value in values) for values in SCALE))
         self.count = len(self._train.paths)
         chosen = stratified(self._val.labels, settings.objective, SPLIT_SEED)
         rest = np.setdiff1d(np.arange(len(self._val.paths)), chosen)
         self._parts = {"objective": chosen, "report": rest}
-        self.max_broken = settings.max_broken
+        self.max_broken: int | None = settings.max_broken
         processes = share_of_cores() if settings.processes is None else settings.processes
         self.readers = Readers(processes, settings.threads, settings.size)
         self._kept: list[Batch] = []  # the first batches of the objective half
-        self._named: set[str] = set()  # unreadable ones, told once each in this process
+        self._named: set[str] = set()  # unreadable ones that have been looked at once more
         self._naming = threading.Lock()
 
     def train(self, indices: NDArray[np.int64], draws: NDArray[np.float64]) -> Batch:
         """The training images at ``indices`` [B], each a random part; uint8 [B, 3, size, size], labels [B].
 
-        Raises FirerlError where more images than ``max_broken`` cannot be read one after the other, MachineError.
+        Raises MachineError, also where more images than ``max_broken`` cannot be read one after the other.
         """
         return self._begin(indices, draws).finish()
 
@@ -214,19 +201,16 @@ class FolderData:
         """Fill ``pixels`` and ``labels``; returns the indices of unreadable images that were met."""
         met = []
         taken = indices.tolist()
-        for i, reason in enumerate(self._read(self._train, taken, draws, pixels)):
+        for i, why in enumerate(self._read(self._train, taken, draws, pixels)):
             broken: list[int] = []
             index = taken[i]
-            while reason:
-                self._name(self._train.paths[index], reason)
+            while why:
+                self._name(self._train.paths[index], why)
                 broken.append(index)
-                if len(broken) > self.max_broken:
-                    raise FirerlError(
-                        f"data.max_broken={self.max_broken}: more images than that cannot be read, among them "
-                        f"{self._train.paths[broken[0]]}"
-                    )
+                if len(broken) > self.settings.max_broken:
+                    raise too_many("training", self.settings.max_broken)
                 index = (index + 1) % self.count
-                [reason] = self._read(self._train, [index], draws[i : i + 1], pixels[i : i + 1])
+                [why] = self._read(self._train, [index], draws[i : i + 1], pixels[i : i + 1])
             labels[i] = self._train.labels[index]
             met += broken
         return met
@@ -240,8 +224,8 @@ class FolderData:
         ]
 
         def finish() -> Batch:
-            reasons = [reason for future in reading for reason in future.result()]
-            broken = [i for i, reason in enumerate(reasons) if reason]
+            reasons = [why for future in reading for why in future.result()]
+            broken = [i for i, why in enumerate(reasons) if why]
             if not broken:
                 return _batch(pixels, labels)
             for i in broken:
@@ -252,18 +236,33 @@ class FolderData:
 
     def _read(self, listing: Listing, indices: Sequence[int], draws: Any, out: Pixels) -> list[str]:
         paths = [f"{listing.root}/{listing.paths[index]}" for index in indices]
-        return self.readers.read(Piece(paths, draws, self.settings.size, self.settings.draft), out)
+        settings = self.settings
+        return self.readers.read(Piece(paths, draws, settings.size, settings.draft, settings.white), out)
 
     def _pixels(self, count: int) -> Pixels:
         return np.empty((count, self.settings.size, self.settings.size, 3), dtype=np.uint8)
 
-    def _name(self, path: str, reason: str) -> None:
-        """One line about an image that cannot be read, once."""
+    def _name(self, path: str, why: str) -> None:
+        """Say that an image cannot be read, once. Raises MachineError where it could when the run began."""
         with self._naming:
-            told = path in self._named
+            if path in self._named:
+                return
+            try:
+                changed = os.stat(f"{self._train.root}/{path}").st_ctime
+            except OSError as error:
+                raise MachineError(f"{shown(path)} cannot be read: {reason(error)}") from error
+            if changed > self._since:
+                raise MachineError(f"{shown(path)} has changed since the run began, and cannot be read: {why}")
             self._named.add(path)
-        if not told:
-            print(f"firerl: {path} cannot be read and is left out: {reason}", file=sys.stderr, flush=True)
+        data_files.say_once(shown(path), why)
+
+
+def too_many(part: str, limit: int) -> MachineError:
+    """More ``part`` images than ``limit`` cannot be read: none of the learner's doing, and nothing that is final."""
+    return MachineError(
+        f"data.max_broken={limit}: more {part} images than that cannot be read ({data_files.UNUSED} of the run folder "
+        "names them); resume with a larger data.max_broken, or mend them and begin anew"
+    )
 
 
 def _parts(count: int) -> list[slice]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from firerl.envs.images.reading import Piece, Pixels, read
+from firerl.envs.images.listing import shown
+from firerl.envs.images.reading import Look, Piece, Pixels, read
 from firerl.errors import MachineError
 
 T = TypeVar("T")
@@ -60,18 +62,27 @@ class Readers:
         """Run ``task``, which calls ``read``, on a thread of its own."""
         return self._pool.submit(task)
 
-    def read(self, piece: Piece, out: Pixels) -> list[str]:
+    def read(self, piece: Piece | Look, out: Pixels) -> list[str]:
         """As ``reading.read``, by a reader that is free. Raises MachineError on trouble that is not the images'."""
         try:
-            return read(piece, out) if self._by_threads else self._by_process(piece, out)
+            if self._by_threads:
+                return read(piece, out)
+            try:
+                return self._by_process(piece, out)
+            except _Died as died:
+                if len(piece.paths) == 1:
+                    raise MachineError(f"{died}: {shown(piece.paths[0])}") from died
+                return [reason for i in range(len(piece.paths)) for reason in self.read(piece.one(i), out[i : i + 1])]
         except OSError as error:
-            raise MachineError(f"images cannot be read: {error}") from error
+            raise MachineError(f"images cannot be read: {shown(str(error))}") from error
+        except MemoryError as error:
+            raise MachineError("images cannot be read: this machine is out of memory") from error
 
     def close(self) -> None:
         """End all readers."""
         self._end()
 
-    def _by_process(self, piece: Piece, out: Pixels) -> list[str]:
+    def _by_process(self, piece: Piece | Look, out: Pixels) -> list[str]:
         deaths = 0
         while True:
             lane = self._idle.get() or self._start()
@@ -86,12 +97,12 @@ class Readers:
                     deaths += 1
                 if deaths == DEATHS:
                     hint = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
-                    raise MachineError(
+                    raise _Died(
                         f"{DEATHS} processes that read images have died, the last with exit code {code}{hint}"
                     ) from None
             else:
                 self._idle.put(lane)
-                if isinstance(answer, OSError):
+                if isinstance(answer, Exception):
                     raise answer
                 return answer
 
@@ -108,6 +119,10 @@ class Readers:
         return process.lanes[0]
 
 
+class _Died(Exception):
+    """Readers have died over a piece, again and again: one of its files may kill them."""
+
+
 class _Lane(NamedTuple):
     """A way to a reader process. It has several, so that it never waits between two pieces."""
 
@@ -115,11 +130,11 @@ class _Lane(NamedTuple):
     pipe: Any
     pixels: Pixels  # [PIECE, size, size, 3], shared with the process
 
-    def read(self, piece: Piece, out: Pixels) -> list[str] | OSError:
+    def read(self, piece: Piece | Look, out: Pixels) -> list[str] | Exception:
         """As ``reading.read``; what it raised comes back. Raises EOFError where the process has died."""
         try:
             self.pipe.send(piece)
-            answer: list[str] | OSError = self.pipe.recv()
+            answer: list[str] | Exception = self.pipe.recv()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise EOFError from error
         out[:] = self.pixels[: len(out)]
@@ -167,6 +182,7 @@ def _pixels(memory: int, size: int) -> Pixels:
 def serve(pipes: list[int], memory: int, size: int) -> None:
     """The life of a reader process: read pieces into the shared memory until the pipes end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the controller decides
+    warnings.simplefilter("ignore")  # Pillow's, about files that are told of by name where they cannot be read
     pixels = _pixels(memory, size)
     lanes: dict[Connection[Any, Any], Pixels] = {Connection(pipe): pixels[i] for i, pipe in enumerate(pipes)}
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -177,7 +193,7 @@ def serve(pipes: list[int], memory: int, size: int) -> None:
                 answer: Any
                 try:
                     answer = read(piece, lanes[pipe])
-                except OSError as error:
+                except (OSError, MemoryError) as error:
                     answer = error
                 pipe.send(answer)
 

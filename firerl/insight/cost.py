@@ -96,7 +96,7 @@ def _network(config: RunConfig) -> tuple[float, float]:
     from firerl.api import initial_state_of
     from firerl.engine import make_engine
     from firerl.envs.images import speed
-    from firerl.envs.images.folder import listings
+    from firerl.envs.images.listing import scan
 
     settings, data = config.settings, config.settings["data"]
     part = settings["micro_batch"] or settings["batch_size"]
@@ -104,7 +104,7 @@ def _network(config: RunConfig) -> tuple[float, float]:
     device = devices.of_run(config, learner)[0]
     part = min(part, CPU_BATCH) if device == "cpu" else part
     with TemporaryDirectory(prefix="firerl-cost-") as folder:
-        classes = len(listings(data["root"])[0].classes)
+        classes = len(scan(data["root"]).train.classes)
         speed.make_blanks(Path(folder), classes)
         looked_at = min(part, classes)
         blank = {**data, "root": folder, "files": None, "objective": looked_at}

@@ -25,12 +25,13 @@ from types import ModuleType
 from typing import Any
 
 from firerl import named_code, origins, results
-from firerl.api import NOT_PROMISED, initial_state_of
+from firerl.api import initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
 from firerl.evolution.population import Decision, extinct
 from firerl.insight.chain import chain, points_of
+from firerl.promised import NOT_PROMISED, together, without
 from firerl.settings import build
 from firerl.storage import untrusted
 from firerl.storage.generation import BestEver, Generation, Point, better, first_hash, holders
@@ -111,11 +112,14 @@ def verify(rows: Rows) -> Findings:
 def _settings(rows: Rows, found: Findings) -> tuple[dict[str, Any], dict[str, Any]]:
     """The promised settings as they lie there, and the settings to replay with: those that the first hash fits."""
     promised, config = dict(plain.loads(rows.meta["promised"])), dict(plain.loads(rows.meta["config"]))
+    usual = dict(plain.loads(rows.meta.get("usual", "{}")))
     own = {key: value for key, value in config.items() if key not in NOT_PROMISED}
-    for path, a, b in _differing(plain.encode(promised), plain.encode(own)):
+    own["settings"] = without(own["settings"], [str(name) for name in usual.pop("aside", ())])
+    whole = together(promised, usual)
+    for path, a, b in _differing(plain.encode(whole), plain.encode(own)):
         found.differences.append(f"settings: {path} is {_show(a)} as promised and {_show(b)} in the config")
     first = first_hash(promised, plain.state_from_plain(plain.loads(rows.meta["initial_state"])))
-    return promised, {**config, **promised} if first == rows.generations[0][2] else config
+    return promised, {**config, **whole} if first == rows.generations[0][2] else config
 
 
 class _Replay:

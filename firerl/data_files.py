@@ -1,0 +1,118 @@
+"""What a run folder keeps of the data that its run learns from: what of them is not used, and what they were.
+
+``unused_files.txt`` is for people: a line each, begun when the run begins; a process that meets a file that cannot be
+used adds it. ``data_files.json`` says at a resume which files are others.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from firerl.errors import FirerlError, SettingError
+from firerl.learner import Learner, Survey
+from firerl.storage import files, untrusted
+
+UNUSED = "unused_files.txt"
+KEPT = "data_files.json"
+LARGEST = 1 << 24  # bytes of either that are read
+NAMED = 10  # files that are named on the terminal
+_WHERE = "FIRERL_UNUSED_FILES"  # in the environment: the run's list, for its processes on this machine
+
+
+def survey(learner: type[Learner], settings: Mapping[str, Any], progress: bool) -> Survey | None:
+    """A look at the data before a run begins; with ``progress`` it says how far it is. Raises SettingError."""
+
+    def say(text: str) -> None:
+        if progress:
+            print(f"firerl: {text}", file=sys.stderr, flush=True)
+
+    with _told(learner, "survey"):
+        return learner.survey(settings, say)
+
+
+def check(learner: type[Learner], settings: Mapping[str, Any], run_dir: Path) -> None:
+    """Raise SettingError where the data of a run are not those that it began with."""
+    with _told(learner, "check_data"):
+        learner.check_data(settings, read(run_dir))
+
+
+@contextmanager
+def _told(learner: type[Learner], method: str) -> Iterator[None]:
+    try:
+        yield
+    except FirerlError:
+        raise
+    except Exception as error:  # anybody's code
+        raise SettingError(f"{learner.__name__}.{method}() raised {type(error).__name__}: {error}") from error
+
+
+def write(run_dir: Path, survey: Survey) -> None:
+    """Keep what a survey has found in a new run's folder."""
+    if survey.unused:
+        more = survey.unused_count - len(survey.unused)
+        lines = [*survey.unused, *([f"and {more:,} more"] if more else [])]
+        files.write(run_dir / UNUSED, "".join(f"{line}\n" for line in lines).encode())
+    files.write(run_dir / KEPT, json.dumps(survey.contents, separators=(",", ":")).encode())
+
+
+def read(run_dir: Path) -> Any:
+    """``Survey.contents`` of a run; None where they are missing or damaged: they only help to say what has changed."""
+    try:
+        return json.loads(untrusted.read_bytes(run_dir / KEPT, LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def say_unused(survey: Survey) -> None:
+    """On the terminal: how many files are not used, and the first of them by name."""
+    if not survey.unused_count:
+        return
+    named = (f"  {one}" for one in survey.unused[:NAMED])
+    lines = [f"firerl: {survey.unused_count:,} files of the data are not used:", *named]
+    if survey.unused_count > NAMED:
+        lines.append(f"  and {survey.unused_count - NAMED:,} more: all are in {UNUSED} of the run folder")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def listed_in(run_dir: Path) -> Iterator[None]:
+    """While a run goes on: its processes name files for ``say_once`` in its folder."""
+    before = os.environ.get(_WHERE)
+    os.environ[_WHERE] = str(run_dir.absolute() / UNUSED)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_WHERE]
+        else:
+            os.environ[_WHERE] = before
+
+
+def say_once(name: str, why: str) -> None:
+    """Say that a file is not used, on the terminal and in the run's list, unless it stands there already: a run has
+    many processes, and they all meet it."""
+    if path := os.environ.get(_WHERE):
+        with suppress(OSError):  # on another machine than the run's folder, or a full disk: then each process says it
+            if _add(path, name, why):
+                return
+    print(f"firerl: {name} cannot be read and is left out: {why}", file=sys.stderr, flush=True)
+
+
+def _add(path: str, name: str, why: str) -> bool:
+    """Add a line to the list; True: the file stood there."""
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        content = file.read(LARGEST)
+        if f"\n{name}: ".encode() in b"\n" + content:
+            return True
+        if len(content) < LARGEST // 2:
+            file.write(f"{name}: {why}\n".encode())
+        return False
