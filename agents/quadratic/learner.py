@@ -28,7 +28,8 @@ class Quadratic(Learner):
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         self.theta = np.ones(settings["dimensions"])
-        self.curvature = np.arange(1, settings["dimensions"] + 1) ** -float(settings["kappa"])
+        power = -float(settings["kappa"])  # not numpy's, which rounds as the processor's vector instructions do
+        self.curvature = np.array([i**power for i in range(1, settings["dimensions"] + 1)])
         self.noise = settings["noise"] * np.sqrt(self.curvature)
         self.rng = np.random.default_rng(seed)
         self.set_hyperparameters(hyperparameters)

@@ -216,8 +216,11 @@ def _generations(
     query = "SELECT number, step, best_ever FROM generations WHERE state NOT NULL AND number > 0 ORDER BY number DESC"
     generations = db.execute(query).fetchall()
     if journal.synchronous():
-        own = [name for name in whole if not name.startswith(spare(""))]
-        files = {number: [name for name in own if owner[name] == number] for number, *_ in generations}
+        own: dict[int, list[str]] = {}
+        for name in whole:
+            if not name.startswith(spare("")):
+                own.setdefault(owner[name], []).append(name)
+        files = {number: own.get(number, []) for number, *_ in generations}
     else:
         found = journal.origins_at(row[0] for row in generations)
         files = {number: sorted(origins.needed(at) - _never_built(whole, at)) for number, at in found.items()}

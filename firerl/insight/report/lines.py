@@ -59,6 +59,8 @@ class Scale:
     def __init__(self, dimension: Dimension):
         self.dimension = dimension
         self.complement = dimension.kind == "one_minus_log_uniform"  # 1 - x, on a log scale that runs downwards
+        self._names = [plain(choice) for choice in dimension.choices]
+        self._places = {choice: place for place, choice in enumerate(dimension.choices)}
         self.axis = self._axis()  # plotly's settings
 
     def _axis(self) -> dict[str, Any]:
@@ -70,25 +72,21 @@ class Scale:
             return {"type": "log", "autorange": "reversed", "tickvals": ticks, "ticktext": texts}
         if d.choices:
             places = list(range(len(d.choices)))
-            return {"tickvals": places, "ticktext": self._choices(), "range": [-0.5, len(places) - 0.5]}
+            return {"tickvals": places, "ticktext": self._names, "range": [-0.5, len(places) - 0.5]}
         kind = "log" if d.kind == "log_uniform" else "linear"
         return {"type": kind, "nticks": 6, "exponentformat": "power", "minexponent": 2}
 
     def height(self, value: Any) -> float:
         """Where a value lies."""
         if self.dimension.choices:
-            return float(self.dimension.choices.index(value))
+            return float(self._places[value])
         return float(f"{1 - value if self.complement else value:.5g}")
 
     def texts(self, points: Points) -> list[str]:
         """The values at these points, as people read them."""
         if self.dimension.choices:
-            names = self._choices()
-            return ["" if y is None else names[int(y)] for _, y in points]
+            return ["" if y is None else self._names[int(y)] for _, y in points]
         return ["" if y is None else value_text(1 - y if self.complement else y) for _, y in points]
-
-    def _choices(self) -> list[str]:
-        return [plain(choice) for choice in self.dimension.choices]
 
 
 def held(run: Run, stretch: Stretch, name: str, start: int, end: int, scale: Scale) -> Points:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -186,16 +187,16 @@ def _schedule(run: Run) -> str:
 
 def _outcomes(run: Run) -> str:
     """How many evaluations ended by which rule."""
-    measured = [m.outcome for m in run.history.measurements]
+    measured = Counter(m.outcome for m in run.history.measurements)
     if not measured:
         return ""
     rows = ""
     for name in report_figures.outcomes(run):
-        style, count = report_style.outcome(name), measured.count(name)
+        style, count = report_style.outcome(name), measured[name]
         colour = f"background: var(--{report_style.outcome_role(name)})"
         swatch = f'<span class="swatch" style="{colour}">{escape(style.sign)}</span>'
         rows += f"<tr><td>{swatch} {escape(name)}</td><td>{escape(style.meaning)}</td>"
-        rows += f'<td class="number">{count:,}</td><td class="number">{count / len(measured):.0%}</td></tr>'
+        rows += f'<td class="number">{count:,}</td><td class="number">{count / measured.total():.0%}</td></tr>'
     head = '<tr><th>outcome</th><th>rule</th><th class="number">evaluations</th><th class="number">share</th></tr>'
     return f'<div class="scroll"><table class="table" id="outcomes">{head}{rows}</table></div>'
 
