@@ -29,7 +29,7 @@ from firerl.configured_learner import check_stacked, learner_settings, merged, n
 from firerl.engine.ray_cluster import RayOptions
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
-from firerl.evolution.schedule import USUAL
+from firerl.evolution.schedule import USUAL, ScheduleSettings
 from firerl.learner import Learner, check_multiple
 from firerl.learners import check_learner, find_learner
 from firerl.loggers.find import check_loggers
@@ -206,7 +206,7 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
 def _check_annealed(algo_settings: Any, typed: Mapping[str, Any], space: Space) -> None:
     """Raise SettingError where a schedule would pass over the hyperparameter that a person has fixed, and take another
     or none."""
-    if getattr(algo_settings, "schedule", None) is None:
+    if not isinstance(algo_settings, ScheduleSettings) or algo_settings.schedule is None:
         return
     asked = (algo_settings.anneal,) if algo_settings.anneal else USUAL
     searched = [d.name for d in space.dimensions if len(d.choices) != 1]
