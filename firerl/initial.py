@@ -13,6 +13,7 @@ from typing import Any
 
 from firerl.config import RunConfig
 from firerl.configured_learner import usual_values
+from firerl.engine.failures import message_of
 from firerl.errors import FirerlError, RunFolderError, SettingError, reason
 from firerl.learner import Learner
 from firerl.settings import show
@@ -47,7 +48,7 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
     except FirerlError:
         raise
     except Exception as error:  # anybody's code
-        misfit = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        misfit = f"{type(error).__name__}: {message_of(error)[:160]}"
     if misfit:
         here = ", ".join(f"{name}={show(there)} there, {show(own)} here" for name, there, own in other)
         raise SettingError(f"{where}: the weights do not fit this run's learner ({here or misfit})")

@@ -114,7 +114,9 @@ def _weights_of_a_file(network: Network) -> Iterator[None]:
     except (FirerlError, OSError):
         raise
     except Exception as error:  # anybody's code, on anybody's weights
-        why = " ".join(str(error).split())[:160]
+        from firerl.engine.failures import message_of
+
+        why = message_of(error)[:160]
         text = f"learner={network.learner} cannot work with these weights: {type(error).__name__}: {why}"
         raise FirerlError(text) from error
 

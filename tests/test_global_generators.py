@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -141,6 +141,38 @@ def test_a_worker_that_goes_to_another_process_takes_them_along(tmp_path: Path) 
     again = host()
     again.load([Load(0, {"lr": 0.1}, 99, tmp_path / saved.name)])
     assert told(advance(again, 0, 3)) == told(advance(alone, 0, 3))
+
+
+class Stacked(Leans):
+    """A group whose members share a draw."""
+
+    settings: ClassVar[Mapping[str, Any]] = {**Leans.settings, "stacked": None}
+
+    @classmethod
+    def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Any:
+        class Group:
+            def train(self, members: Sequence[Any], steps: int) -> list[Any]:
+                drawn = sum(sum(draw()) for _ in range(steps))
+                for member in members:
+                    if member is not None:
+                        member.theta += 0.01 * drawn
+                return [None if member is None else {"drawn": drawn} for member in members]
+
+        return Group()
+
+
+def test_a_group_goes_on_with_them(tmp_path: Path) -> None:
+    spec = LearnerSpec(Stacked, {**Stacked.settings, "dimensions": 3}, stacked=2)
+    orders = [[Advance(worker, 10, seed) for worker in range(4)] for seed in range(3)]
+    whole, first, second = (Host(spec, durable=False) for _ in range(3))
+    for one in (whole, first):
+        one.create([Create(worker, {"lr": 0.1}, worker) for worker in range(4)])
+        np.random.rand()  # noqa: NPY002
+    expected = [[told(outcome) for outcome in whole.advance(each)] for each in orders]
+    assert [told(outcome) for outcome in first.advance(orders[0])] == expected[0]
+    saved = [answer for answer in first.save(tmp_path, "g", range(4)) if isinstance(answer, Saved)]
+    second.load([Load(one.worker, {"lr": 0.1}, 9, tmp_path / one.name) for one in saved])
+    assert [[told(outcome) for outcome in second.advance(each)] for each in orders[1:]] == expected[1:]
 
 
 def test_evaluating_moves_nothing_and_is_a_function_of_its_seed() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import firerl
 from firerl.engine.base import Advance, Create, Interval, Load, Outcome, Transfer
-from firerl.engine.failures import Failure
+from firerl.engine.failures import Failure, kind_of, message_of
 from firerl.engine.host import Host
 from firerl.engine.parcels import Begun, Parcel
 from firerl.engine.sending import unpacked
@@ -44,7 +44,7 @@ class Workers:
         try:
             spec = unpacked(packed)
         except Exception as error:
-            text = f"node {node.host} cannot import the learner: {type(error).__name__}: {error}"
+            text = f"node {node.host} cannot import the learner: {kind_of(error)}: {message_of(error)}"
             raise SettingError(text) from None
         self._host = Host(spec, process=process)
         return node

@@ -6,6 +6,7 @@ import dill
 
 from firerl import by_value
 from firerl.engine.base import LearnerSpec
+from firerl.engine.failures import message_of
 from firerl.envs import sending as environments
 from firerl.errors import SettingError
 
@@ -15,10 +16,8 @@ def packed(spec: LearnerSpec) -> bytes:
     try:
         return by_value.dumps((environments.sent(spec.settings), by_value.dumps(spec)))
     except Exception as error:
-        raise SettingError(
-            f"learner {spec.learner.__name__} cannot be sent to other processes ({error}): move it into a module of "
-            "its own, or take engine=inline"
-        ) from error
+        told = f"learner {spec.learner.__name__} cannot be sent to other processes ({message_of(error)})"
+        raise SettingError(f"{told}: move it into a module of its own, or take engine=inline") from error
 
 
 def unpacked(data: bytes) -> LearnerSpec:

@@ -215,7 +215,7 @@ def resume(subject: Subject) -> str:
             order = Advance(0, subject.second, EVALUATE_SEED)
             (outcome,) = engine.advance([order], lambda _: None)
             if outcome.traceback and "evaluate() returned" not in outcome.traceback:
-                raise Broken(f"in a new process it fails: {outcome.traceback.strip().splitlines()[-1]}")
+                raise Broken(f"in a new process it fails: {outcome.told}")
             saved = engine.save(folder, "resumed", [0]) if outcome.failure is None else []
         after = third
         for answer in saved:

@@ -284,23 +284,30 @@ def _one_network(config: RunConfig, learner: type, run: _Run, seconds: float) ->
 
     A learner that cannot do this here costs these figures, not the probe.
     """
-    with suppress(Exception):  # anybody's code
+    from firerl.engine.descendants import contained
+    from firerl.engine.global_generators import Isolated
+
+    try:
         best = max(run.alive[:-1] or run.alive, key=lambda worker: run.curves[worker][-1:])  # the last was copied over
         device = devices.of_run(config, learner)[0]
         devices.prepare(device, config.engine.deterministic)
-        network = learner(dict(config.settings), dict(run.values[best]), 0, device)
-        network.load(weights=run.engine.weights(best))
-        began = time.perf_counter()
-        network.report(0)
-        report = time.perf_counter() - began
-        began, values = time.perf_counter(), []
-        for seed in range(SEEDS + 1):
-            values.append(network.evaluate(seed))
-            if time.perf_counter() - began > max(1.0, seconds):
-                break
+        with contained():
+            network = Isolated(learner, dict(config.settings), dict(run.values[best]), 0, device)
+            network.load(weights=run.engine.weights(best))
+            began = time.perf_counter()
+            network.report(0)
+            report = time.perf_counter() - began
+            began, values = time.perf_counter(), []
+            for seed in range(SEEDS + 1):
+                values.append(network.evaluate(seed))
+                if time.perf_counter() - began > max(1.0, seconds):
+                    break
         told = [float(v) for v in values[1:] if v is not None]  # the first may clear what training has left
         return report, told if len(set(told)) > 1 else []
-    return 0.0, []
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # anybody's code
+        return 0.0, []
 
 
 def _memory(few: int | None, many: int | None, processes: int, more: int) -> tuple[int | None, int | None]:
