@@ -9,7 +9,7 @@ and of the pairs of an evaluator and its child, a third overlap without crossing
 disjoint; ``shares`` is what the smooth curves really do. It is the costliest point there is: a ready, so exploit and
 explore count, and one where evaluators succeed, so that they start anew (``ended`` counts the median of those).
 
-A figure is the median over decisions on fresh noise, after one that makes the eigenvectors of this length and shows
+A figure is the median over decisions on fresh noise, after one that makes what curves of this length share and shows
 what that costs (``cold``). The clock is the processor time of this process, one thread: other work on the machine
 slows it through shared caches, but does not count in it. ``fastest`` shows how far that goes.
 """
