@@ -107,6 +107,18 @@ def test_one_that_has_missed_generations_gets_them_all(store: Store, monkeypatch
         assert contents(copy) == contents(store._db)
 
 
+def test_whoever_reads_it_holds_no_run_up(store: Store) -> None:
+    last = commit(store, store.last())
+    with closing(sqlite3.connect(store.run_dir / COPY, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM reports").fetchall()
+        last = commit(store, last)
+        reader.execute("ROLLBACK")
+    commit(store, last)
+    with opened_copy(store.run_dir) as copy:
+        assert contents(copy) == contents(store._db)
+
+
 def test_a_write_that_was_cut_is_rolled_back_elsewhere(store: Store, tmp_path: Path) -> None:
     """Whoever only reads changes nothing in the folder, and does not see what is half done."""
     commit(store, store.last())

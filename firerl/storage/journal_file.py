@@ -17,6 +17,8 @@ from firerl.storage.run_folder import COPY, check_files, check_rollback
 # in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
 FORMAT = 1
 
+_PATIENCE = 100  # milliseconds for which a commit waits for somebody who reads the copy
+
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE generations (number INTEGER PRIMARY KEY, step INTEGER NOT NULL, hash TEXT NOT NULL, state TEXT,
@@ -95,6 +97,7 @@ def connect_second(run_dir: Path) -> sqlite3.Connection:
     db = _limited(f"{path.absolute().as_uri()}?mode=rw", path)
     durable.journal_mode(db, path, "DELETE")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA busy_timeout = {_PATIENCE}").fetchone()
     return db
 
 

@@ -36,7 +36,9 @@ class Second:
                 with durable.transaction(self._db, self._path):
                     _follow(self._journal, self._db)
                 return
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                    return  # somebody reads it at this moment: it gets these rows with the next
                 raise
             except sqlite3.DatabaseError:  # somebody else wrote into it: it is made anew
                 pass
