@@ -25,6 +25,7 @@ import firerl
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.storage import durable
 from firerl.storage.journal_db import Journal
+from firerl.storage.run_folder import COPY
 from firerl.store import Store
 
 MB = 10**6
@@ -93,6 +94,7 @@ def journal(run_dir: Path, rounds: int, metrics: int) -> dict[str, float]:
         began = time.perf_counter()
         store.check_files(generation)
         checked = time.perf_counter() - began
+        (run_dir / COPY).unlink()  # else it gets what is new alone
         began = time.perf_counter()
         store.copy_journal()
         copied = time.perf_counter() - began
