@@ -1,11 +1,18 @@
 """Vectorised environments behind one door: ``firerl.envs.make(name, num_envs, seed, **kwargs)``."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from firerl.envs.check import EnvSpec, action_map, check
 from firerl.envs.ends import check_ends
 from firerl.envs.state import get_state, set_state
-from firerl.envs.vector import base_name, env_seeds, make, resolve, single
+from firerl.envs.vector import LONGEST_EPISODE, base_name, env_seeds, make, resolve, single
+
+if TYPE_CHECKING:
+    from firerl.envs.trial import Verdict
 
 __all__ = [
+    "LONGEST_EPISODE",
     "EnvSpec",
     "action_map",
     "base_name",
@@ -17,4 +24,12 @@ __all__ = [
     "resolve",
     "set_state",
     "single",
+    "tried",
 ]
+
+
+def tried(name: str, kwargs: Mapping[str, Any], info_key: str | None = None) -> "Verdict":
+    """See ``firerl.envs.trial``, which imports Gymnasium."""
+    from firerl.envs import trial
+
+    return trial.tried(name, kwargs, info_key)

@@ -7,15 +7,14 @@ import difflib
 import functools
 import json
 import math
-import random
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from firerl.envs.arguments import check_arguments, known_arguments
+from firerl.envs.global_generators import untouched
 from firerl.envs.vector import env_seeds, quiet_mujoco, registered, resolve, single
 from firerl.errors import FirerlError, SettingError
 from firerl.settings import show
@@ -64,7 +63,7 @@ def _cached_check(name: str, env_id: str, entry_point: object, kwargs_json: str)
 def _check(name: str, env_id: str, kwargs: dict[str, Any]) -> EnvSpec:
     spec = registered(env_id)
     check_arguments(spec, name, kwargs)
-    with global_generators_kept(), quiet_mujoco():
+    with untouched(), quiet_mujoco():
         try:
             env = single(name, kwargs)
         except (Exception, SystemExit) as error:  # anybody's code
@@ -190,18 +189,3 @@ def _centre_and_half(low: float, high: float) -> tuple[float, float]:
 def _short(space: Any) -> str:
     text = " ".join(str(space).split())
     return text if len(text) <= 80 else f"{type(space).__name__} of shape {space.shape}"
-
-
-@contextlib.contextmanager
-def global_generators_kept() -> Iterator[None]:
-    """Afterwards the global generators stand where they stood: a trial must change no run."""
-    torch = sys.modules.get("torch")
-    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - the very one
-    torchs = None if torch is None else torch.get_rng_state()
-    try:
-        yield
-    finally:
-        random.setstate(ours)
-        np.random.set_state(numpys)  # noqa: NPY002
-        if torch is not None:
-            torch.set_rng_state(torchs)

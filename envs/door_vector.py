@@ -10,16 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from firerl.envs.door import Door
-
 
 class DoorVectorEnv(SyncVectorEnv):
-    """See the module. ``makers`` build one environment each."""
+    """See the module. ``makers`` build one environment each, behind the door."""
 
-    def __init__(self, makers: Sequence[Callable[[], Door]]):
+    def __init__(self, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]]):
         super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
 
     def step_some(self, ids: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, ...]:

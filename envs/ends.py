@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from firerl.envs.check import asked, check, global_generators_kept, random_action
+from firerl.envs.check import asked, check, random_action
+from firerl.envs.global_generators import untouched
 from firerl.envs.vector import env_seeds, quiet_mujoco, single
 from firerl.errors import SettingError
 
@@ -26,7 +27,7 @@ def check_ends(name: str, kwargs: Mapping[str, Any]) -> None:
     if spec.max_episode_steps is not None or key in _found:
         return
     rng, began = np.random.default_rng(0), time.monotonic()
-    with global_generators_kept(), quiet_mujoco(), contextlib.closing(single(name, kwargs)) as env:
+    with untouched(), quiet_mujoco(), contextlib.closing(single(name, kwargs)) as env:
         asked(name, "reset(seed=...)", lambda: env.reset(seed=env_seeds(0, 1)[0]))
         for _ in range(STEPS):
             *_, terminated, truncated, _ = asked(name, "step()", lambda: env.step(random_action(spec, rng)))

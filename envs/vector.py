@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -78,17 +77,19 @@ def make(name: str, num_envs: int, seed: int, /, **kwargs: Any) -> VectorEnv:
     """``num_envs`` copies as one VectorEnv, already seeded and reset: the next ``reset()`` needs no seed.
 
     MuJoCo's locomotion and pendulum tasks come in our own fast form (``mujoco_vector``), equal to Gymnasium's to the
-    last bit. Anything else is Gymnasium's SyncVectorEnv, each environment behind the ``door``. Infos of steps that end
-    no episode are empty. ``kwargs`` go to the environment (and ``max_episode_steps``, as in ``gymnasium.make``). Call
-    ``check`` first where they come from a person: this function lets Gymnasium's own errors through.
+    last bit. Anything else is Gymnasium's SyncVectorEnv, each environment behind the ``door`` and ``kept``, which gives
+    every episode a seed of its own. Infos of steps that end no episode are empty. ``kwargs`` go to the environment (and
+    ``max_episode_steps``, as in ``gymnasium.make``). Call ``check`` first where they come from a person: this function
+    lets Gymnasium's own errors through.
     """
     env_id = resolve(name)
     with quiet_mujoco():
         vector: Any = _fast_form(env_id, num_envs, kwargs)
         if vector is None:
             from firerl.envs.door_vector import DoorVectorEnv
+            from firerl.envs.kept import Kept
 
-            vector = DoorVectorEnv([functools.partial(single, name, kwargs)] * num_envs)
+            vector = DoorVectorEnv([lambda: Kept(single(name, kwargs))] * num_envs)
     vector.reset(seed=env_seeds(seed, num_envs))
     return vector
 

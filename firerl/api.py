@@ -24,7 +24,7 @@ from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import State, member_steps
 from firerl.initial import read_initial
-from firerl.learner import Learner
+from firerl.learner import Continuation, Learner
 from firerl.learners import completed, find_again, find_learner, is_homeless, warn_of_main, without_windows
 from firerl.logger import Logger
 from firerl.loggers.find import find_loggers, folder_of
@@ -179,6 +179,7 @@ def _start(
     if config.engine.name in ("local", "ray"):
         check_sent(config.settings)
     here = _on_this_machine(config, learner)
+    continuation = _continuation(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:
         config = replace(config, init_sha256=digest(initial))
@@ -193,7 +194,7 @@ def _start(
             data_files.say_unused(survey)
         store.note(COMPUTES + machine.kind(here.engine.devices, here.engine.deterministic))
         here = replace(config, engine=here.engine, settings=anchored(config.settings), run_dir=str(home.folder))
-        return _run(here, learner, store, _observers(here, home, loggers, progress, observer, store.note))
+        return _run(here, learner, store, _observers(here, home, loggers, progress, observer, store.note), continuation)
 
 
 def initial_state_of(config: RunConfig) -> State:
@@ -249,6 +250,7 @@ def resume_run(
                 return _tell_again(told, finished, store, run_dir)
             assert learner is not None
             here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
+            continuation = _continuation(here, learner)
             store.check_that_it_can_go_on(generation)
             if config != old:
                 store.set_config(to_plain(config))
@@ -258,7 +260,7 @@ def resume_run(
                 told.note("resumed at step 0: no generation had been saved, all is computed again")
             if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
                 told.note(text)
-            return _run(here, learner, store, told)
+            return _run(here, learner, store, told, continuation)
 
 
 def _tell_again(told: Observer, finished: dict[str, Any], store: Store, run_dir: str | Path) -> Result:
@@ -326,7 +328,17 @@ def _moved(store: Store, now: str) -> str | None:
     return machine.warning(before, now)
 
 
-def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Observer) -> Result:
+def _continuation(config: RunConfig, learner: type[Learner]) -> Continuation:
+    """How workers go on that are loaded. Raises SettingError where the engine would load them again and again."""
+    found, built = learner.continuation_of(config.settings), config.engine.workers_per_device
+    if built is not None and not found.moves:
+        raise SettingError(f"engine.workers_per_device={built}: must be null, since {found.lost or found.stays}")
+    return found
+
+
+def _run(
+    config: RunConfig, learner: type[Learner], store: Store, observer: Observer, continuation: Continuation
+) -> Result:
     from firerl.async_controller import AsyncController
     from firerl.controller import Controller
     from firerl.engine import make_engine, usable_cores
@@ -352,10 +364,15 @@ def _run(config: RunConfig, learner: type[Learner], store: Store, observer: Obse
         engine.deterministic,
         stacked,
         config.chunk,
+        continuation.moves,
     )
+    if continuation.lost:
+        observer.note(f"{continuation.lost}; its workers stay where they are")
+    elif continuation.stays and config.chunk is not None:
+        observer.note(f"chunk={config.chunk} shares no worker: {continuation.stays}")
     workers = sum(config.sizes) + config.evaluators
     hosts = engine.processes or usual_processes(engine.devices, usable_cores())
-    idle = poor_fit(hosts, workers, stacked, config.chunk is not None)
+    idle = poor_fit(hosts, workers, stacked, config.chunk is not None and continuation.moves)
     if idle and config.sync and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})

@@ -69,6 +69,7 @@ class AsyncController(Controller):
         """The report of this interval and what is decided on it. Raises FirerlError, see ``no_verdict``."""
         outcome = done.outcome
         self._note_failure(outcome, state)
+        self._note_lost([outcome])
         step = state.workers[outcome.worker].step + self.setup.eval_interval
         report = Report(outcome.worker, step, outcome.objective, outcome.metrics, outcome.failure)
         state, decisions = self.algorithm.decide(self.setup, self.settings, state, [report])

@@ -173,6 +173,7 @@ class Controller:
             self.observer.worker_done(done, len(orders))
 
         outcomes = engine.advance(orders, hear)
+        self._note_lost(outcomes)
         steps = {order.worker: state.workers[order.worker].step + order.steps for order in orders}
         return [Report(o.worker, steps[o.worker], o.objective, o.metrics, o.failure) for o in outcomes]
 
@@ -212,6 +213,14 @@ class Controller:
     def _anew(self, worker: int, state: State) -> Create:
         seed = integer_seed(self.setup.seed, Purpose.LEARNER, worker, self.step)
         return Create(worker, state.workers[0].hyperparameters, seed)
+
+    def _note_lost(self, outcomes: Sequence[Outcome]) -> None:
+        """States that were loaded do not go on as they would have: the run does, and its journal remembers."""
+        if told := [outcome for outcome in outcomes if outcome.lost]:
+            who = ", ".join(str(outcome.worker) for outcome in told)
+            text = f"not as if nothing had happened, worker{'s' * (len(told) > 1)} {who}: {told[0].lost}"
+            self.store.note(text)
+            self.observer.note(text)
 
     def _commit(
         self,

@@ -7,6 +7,7 @@ A learner trains one network with hyperparameters that may change between two ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from firerl.errors import FirerlError, SettingError, unknown
@@ -23,6 +24,20 @@ class Survey(NamedTuple):
     unused_count: int  # files that are not used
     unused: Sequence[str]  # "<name>: <why>", in order; of very many the first ones
     contents: Any = None  # plain data, with which ``Learner.check_data`` can say what has changed
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """How a worker goes on that has been saved and loaded again, in this process or in another."""
+
+    lost: str = ""  # what of its state cannot be saved, and why; "": it goes on as if nothing had happened
+    stays: str = ""  # why it must not be loaded while all is well, though it is only seldom that something is lost
+    how: str = ""  # that is known, for people
+
+    @property
+    def moves(self) -> bool:
+        """Whether it may change its process, or wait while others compute."""
+        return not self.lost and not self.stays
 
 
 class Learner:
@@ -94,6 +109,11 @@ class Learner:
     def uses_gpu_of(cls, settings: Mapping[str, Any]) -> bool:
         """Whether it is worth a GPU, where complete ``settings`` decide it."""
         return cls.uses_gpu
+
+    @classmethod
+    def continuation_of(cls, settings: Mapping[str, Any]) -> Continuation:
+        """What to expect of ``load(**state())``, where complete ``settings`` decide it; asked once before a run."""
+        return Continuation()
 
     @classmethod
     def stacked_of(cls, settings: Mapping[str, Any]) -> int:
@@ -171,8 +191,11 @@ class Learner:
         """``{"weights": ..., "stream": ...}``: nested dicts and lists of tensors, numpy arrays, numbers, strings."""
         raise NotImplementedError(f"{type(self).__name__} lacks state()")
 
-    def load(self, weights: Any = None, stream: Any = None) -> None:
-        """Take over either half of a state, or both. Copies what it is given."""
+    def load(self, weights: Any = None, stream: Any = None) -> str | None:
+        """Take over either half of a state, or both. Copies what it is given.
+
+        Returns what has been lost on the way, in words, where ``continuation_of`` could not know it; else nothing.
+        """
         raise NotImplementedError(f"{type(self).__name__} lacks load(weights, stream)")
 
 

@@ -160,19 +160,6 @@ def test_objective_counts_only_own_episodes(kind: type[ActorCritic]):
     assert one.evaluate(0) == 3.0
 
 
-def test_a_state_with_one_window_for_all_environments_goes_on_with_new_episodes(kind: type[ActorCritic]):
-    one, other = learner(kind, "FirerlKnown", unroll=10), learner(kind, "FirerlKnown", unroll=10)
-    one.train(UNIT)
-    state = one.state()
-    old = {key: value for key, value in state["stream"]["rollout"].items() if key != "windows"}
-    old |= {"window": np.full(8, 3.0), "own": np.ones(4, dtype=bool), "new": 12}
-    other.load(weights=state["weights"], stream={**state["stream"], "rollout": old})
-    assert other.rollout.lengths.tolist() == [0] * 4
-    assert other.evaluate(0) is None
-    other.train(UNIT)
-    assert other.evaluate(0) == 3.0
-
-
 def test_every_environment_has_a_say_in_the_objective(kind: type[ActorCritic]):
     """Short episodes end first; a mean over whatever has ended would be theirs alone."""
     one = learner(kind, "FirerlKnown")  # 4 environments, objective_episodes=8: two of each

@@ -17,11 +17,11 @@ from firerl import envs
 from firerl.errors import SettingError
 from firerl.storage import checkpoint
 
-SAVED = ["InvertedPendulum", "Humanoid", "CartPole-v1"]
+SAVED = ["InvertedPendulum", "Humanoid", "CartPole-v1", "FirerlCounter"]
 
 
 class Counter(gymnasium.Env):
-    """A user's environment with odd attributes: nested objects, containers, generators, numpy scalars."""
+    """A user's environment with odd attributes: nested objects, a cycle, an alias, its own generator."""
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
     action_space = gymnasium.spaces.Discrete(2, start=3)
@@ -31,18 +31,11 @@ class Counter(gymnasium.Env):
             self.owner = owner  # a cycle
             self.total = np.float32(0)
 
-    def __init__(self, unsaveable: bool = False):
-        self.part = self.Part(self)
-        self.history: list[Any] = []
-        self.table = {"a": (1, 2), 3: np.zeros(2)}
-        self.alias = self.table[3]
-        self.own = np.random.default_rng(5)
-        self.big = 2**100
-        self.handle = memoryview(b"x") if unsaveable else None
-
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        self.history = []
+        self.part, self.history, self.table = self.Part(self), [], {"a": (1, 2), 3: np.zeros(2)}
+        self.alias, self.handle = self.table[3], memoryview(b"x")
+        self.own = np.random.default_rng(seed)
         return np.zeros(2, dtype=np.float32), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
@@ -50,8 +43,7 @@ class Counter(gymnasium.Env):
         self.part.total = np.float32(self.part.total + np.float32(self.own.normal()) * action)
         self.alias += self.np_random.normal()
         self.history.append(float(self.part.total))
-        self.big += 1
-        observation = np.array([self.table[3][0], self.big % 1000], dtype=np.float32)
+        observation = np.array([self.table[3][0], len(self.history)], dtype=np.float32)
         return observation, sum(self.history), len(self.history) > 7, False, {}
 
 
@@ -173,7 +165,7 @@ def test_state_goes_on_bit_for_bit_in_a_new_process(tmp_path: Path):
         (tmp_path / name).write_bytes(checkpoint.dumps(envs.get_state(vector)))
         assert (tmp_path / name).stat().st_size < 3 * 100_000
         expected[name] = steps(vector, chosen[25:])
-        assert any(part.any() for part in expected[name][2::4]), "an episode should end on the way"
+        assert any(part.any() for i in (2, 3) for part in expected[name][i::4]), "an episode should end on the way"
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_envs; test_envs.go_on()"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     for name in SAVED:
@@ -187,7 +179,7 @@ def go_on() -> None:
         vector.reset()
         chosen = actions(vector, 60)
         steps(vector, chosen[:3])
-        assert envs.set_state(vector, checkpoint.loads(Path(name).read_bytes())) is None
+        assert envs.set_state(vector, checkpoint.loads(Path(name).read_bytes())) == {}
         Path(f"{name}.out").write_bytes(checkpoint.dumps(steps(vector, chosen[25:])))
 
 
@@ -203,30 +195,11 @@ def test_state_goes_on_bit_for_bit(name: str):
     steps(two, chosen[:3])
     state = envs.get_state(one)
     steps(two, chosen[:5])
-    assert envs.set_state(two, checkpoint.loads(checkpoint.dumps(state))) is None
+    assert envs.set_state(two, checkpoint.loads(checkpoint.dumps(state))) == {}
     assert checkpoint.dumps(envs.get_state(two)) == checkpoint.dumps(state)
     assert same(steps(one, chosen[11:]), steps(two, chosen[11:]))
-    assert envs.set_state(one, state) is None  # the state is a copy: what ran on since did not touch it
+    assert envs.set_state(one, state) == {}  # the state is a copy: what ran on since did not touch it
     assert checkpoint.dumps(envs.get_state(one)) == checkpoint.dumps(state)
-
-
-def test_what_cannot_be_saved_is_reset_from_a_seed_of_its_own():
-    def restored(warm_up: int) -> tuple[np.ndarray | None, list[np.ndarray]]:
-        source = envs.make("FirerlCounter", 2, 7, unsaveable=True)
-        source.reset()
-        chosen = actions(source, 20)
-        steps(source, chosen[:warm_up])
-        state = checkpoint.loads(checkpoint.dumps(envs.get_state(source)))
-        assert state["kind"] == "reset"
-        assert "handle is a builtins.memoryview" in state["reason"]
-        target = envs.make("FirerlCounter", 2, 1, unsaveable=True)
-        first = envs.set_state(target, state)
-        return first, steps(target, chosen[:4])
-
-    (first, one), (_, two), (_, other) = restored(5), restored(5), restored(6)
-    assert first is not None
-    assert same(one, two)
-    assert not same(one, other)
 
 
 def test_arguments_of_other_types_that_fit_are_taken() -> None:

@@ -15,7 +15,7 @@ from firerl.agents.actor_critic.rollout import Rollout
 from firerl.agents.actor_critic.settings import Table
 from firerl.agents.actor_critic.update import Update
 from firerl.errors import SettingError, unknown
-from firerl.learner import Hyperparameters, Learner, check_multiple
+from firerl.learner import Continuation, Hyperparameters, Learner, check_multiple
 
 REPORT_EPISODES = 20  # of each kind, for the winner
 
@@ -56,6 +56,21 @@ class ActorCritic(Learner):
     @classmethod
     def eval_interval_of(cls, settings: Mapping[str, Any]) -> int:
         return settings["eval_interval"] or 2 * cls.granularity_of(settings)
+
+    @classmethod
+    def continuation_of(cls, settings: Mapping[str, Any]) -> Continuation:
+        """Its environments' episodes are all that a state may fail to hold."""
+        name, objective = settings["env"]["name"], settings["objective"]
+        key = objective.removeprefix("info:") if objective.startswith("info:") else None
+        verdict = envs.tried(name, settings["env"]["kwargs"], key)
+        lost = stays = ""
+        if verdict.why:
+            lost = f"the state of {name} cannot be saved ({verdict.why}): new episodes begin after a resume"
+        if not verdict.whole:
+            most = f"{envs.LONGEST_EPISODE:,}"
+            stays = f"an episode of {name} may be too long to be repeated: give it max_episode_steps up to {most}"
+        how = "saves itself" if verdict.own else "goes on to the bit where it is saved in the middle of an episode"
+        return Continuation(lost, stays, f"{name} {how}")
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
@@ -180,16 +195,17 @@ class ActorCritic(Learner):
         }
         return {"weights": self.update.state(), "stream": stream}
 
-    def load(self, weights: Any = None, stream: Any = None) -> None:
+    def load(self, weights: Any = None, stream: Any = None) -> str | None:
         """Weights alone come from another worker: the objective's window starts anew."""
         if weights is not None:
             self.update.load(weights)
             if stream is None:
                 self.rollout.weights_replaced()
-        if stream is not None:
-            self.rollout.load(stream["rollout"])
-            self.generator.set_state(torch.as_tensor(stream["generator"]).cpu())
-            self.evaluation_steps = int(stream["evaluation_steps"])
+        if stream is None:
+            return None
+        self.generator.set_state(torch.as_tensor(stream["generator"]).cpu())
+        self.evaluation_steps = int(stream["evaluation_steps"])
+        return self.rollout.load(stream["rollout"])
 
     def close(self) -> None:
         """Release the environments."""

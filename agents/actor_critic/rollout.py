@@ -183,18 +183,20 @@ class Rollout:
             "new": self.new.copy(),
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        first = envs.set_state(self.env, state["envs"])
-        self._begin_episodes()
-        if "windows" in state:
-            self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
-        else:  # an older version's, with one window for all environments: it goes on as after a copy
-            first = self.env.reset()[0]
-        if first is None:
-            self.observation = np.array(state["observation"])
-            self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
-        else:  # new episodes, also where environments cannot be saved (see firerl.envs.state)
-            self.observation = first
+    def load(self, state: Mapping[str, Any]) -> str:
+        """Go on from a state; which episodes cannot, in words, "" for none: new ones have begun in their place."""
+        begun = envs.set_state(self.env, state["envs"])
+        self.observation = np.array(state["observation"])
+        self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
+        self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
+        for i, first in begun.items():
+            self.observation[i], self.returns[i], self.lengths[i] = first, 0.0, 0
+        if not begun:
+            return ""
+        return (
+            f"{len(begun)} of {self.num_envs} episodes of {self.spec.name} could not be repeated as they were: new "
+            "ones have begun in their place"
+        )
 
     def close(self) -> None:
         self.env.close()

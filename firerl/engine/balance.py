@@ -29,6 +29,7 @@ class Balance:
     """
 
     chunk: int | None = None  # steps of one; between two of them a worker may change its process
+    moves: bool = True  # False: all stay where they are
     move_seconds: float = MOVE_SECONDS  # what one move costs
     trip_seconds: float = 0.0  # what a shared interval costs each of its processes; forgotten bit by bit
     _chunks: int = 1  # of an interval
@@ -61,6 +62,8 @@ class Balance:
 
         Whoever moves shows afterwards how fast its new process is.
         """
+        if not self.moves:
+            return placement
         times = self._speeds.times()
         homes = {unit: self._homes.get(unit, placement.home(unit)) for unit in times}
         self.trip_seconds = median(self._trips) if self._trips else self.trip_seconds * FORGETS

@@ -21,6 +21,7 @@ class LearnerSpec:
     deterministic: bool = True  # GPUs compute the same to the bit every time
     stacked: int = 1  # workers with consecutive ids that train as one (learner.stacked)
     chunk: int | None = None  # steps of one call of train(), which divide an interval's; None: all of it
+    moves: bool = True  # workers may go on in other processes
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class Outcome:
     evaluate_seconds: float = 0.0
     begun_seconds: float = 0.0  # of train_seconds, in the process that has begun an interval for another to finish
     trip_seconds: float = 0.0  # then: the longer of packing the worker there and unpacking it here
+    lost: str = ""  # what load() has told since the last Advance; no part of the result
 
 
 @dataclass(frozen=True)

@@ -213,12 +213,13 @@ class Isolated:
             raise SettingError(f"state() must return a dict with just 'weights' and 'stream', it returned {got}")
         return {"weights": state["weights"], "stream": state["stream"], "globals": self._generators.state()}
 
-    def load(self, globals: Mapping[str, Any] | None = None, **halves: Any) -> None:
+    def load(self, globals: Mapping[str, Any] | None = None, **halves: Any) -> Any:
         """As the learner's; with ``globals`` what it draws meanwhile does not count."""
         with self._live("load", self._generators):
-            self.learner.load(**halves)
+            told = self.learner.load(**halves)
         if globals is not None:
             self._generators = Generators.of_state(globals, self._device)
+        return told
 
     def together(self) -> AbstractContextManager[None]:
         """Inside, this learner trains as one with others, in its generators."""

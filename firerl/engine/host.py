@@ -33,7 +33,7 @@ from firerl.engine.global_generators import Isolated
 from firerl.engine.groups import Groups, Trained
 from firerl.engine.parcels import Begun, Parcel
 from firerl.engine.placement import device_of
-from firerl.engine.returned import metrics_of, objective_of
+from firerl.engine.returned import lost_of, metrics_of, objective_of
 from firerl.engine.roster import Roster
 from firerl.engine.suspects import DIED
 from firerl.engine.threads import one_thread
@@ -70,6 +70,7 @@ class Host:
         self._learners = Roster(self._construct, self._pack, spec.workers_per_device, collect=on_gpu)
         self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
         self._buildable: tuple[Mapping[str, Any], int] | None = None  # what a learner has been built with
+        self._lost: dict[int, str] = {}  # what load() has told, but no Outcome yet
         self._groups = Groups(spec, self._device)
         one_thread()
         devices.prepare(self._device, spec.deterministic)
@@ -98,10 +99,7 @@ class Host:
             if not isinstance(state, dict) or set(state) | {"globals"} != {"weights", "stream", "globals"}:
                 raise RunFolderError(f"checkpoint {order.path} does not hold a learner's weights and stream")
             self._build(order.worker, order.hyperparameters, order.seed)
-            if order.worker not in self._failures:
-                with self._own_call(order.worker):
-                    self._learner(order.worker).load(**state)
-            self._check_loaded(order.worker)
+            self._put_in(order.worker, state)
 
     def advance(self, orders: Sequence[Advance]) -> Iterator[Outcome]:
         """Train and evaluate, one worker or group after the other; what came of each at its end."""
@@ -238,10 +236,7 @@ class Host:
                 self._fail(parcel.worker, parcel.state)
                 continue
             self._build(parcel.worker, parcel.hyperparameters, parcel.seed)
-            if parcel.worker not in self._failures:
-                with self._own_call(parcel.worker):
-                    self._learner(parcel.worker).load(**checkpoint.loads(parcel.state))
-            self._check_loaded(parcel.worker)
+            self._put_in(parcel.worker, checkpoint.loads(parcel.state))
 
     def save(self, folder: Path, prefix: str, workers: Sequence[int]) -> list[Saved | Outcome]:
         """Write the states of those of ``workers`` that have a learner; who fails at it is told. Raises OSError where
@@ -313,7 +308,8 @@ class Host:
                 objective = objective_of(learner.evaluate(order.evaluate_seed))
                 took = time.perf_counter() - start
                 if objective is None or isfinite(objective):
-                    return Outcome(order.worker, objective, metrics, train_seconds=seconds, evaluate_seconds=took)
+                    told = Outcome(order.worker, objective, metrics, train_seconds=seconds, evaluate_seconds=took)
+                    return replace(told, lost=self._lost.pop(order.worker, ""))
                 kind = "NaN" if isnan(objective) else "infinity"
                 text = f"evaluate() returned {objective} after train() gave {metrics!s:.2000}"
                 self._fail(order.worker, Failure(kind, text))
@@ -329,9 +325,16 @@ class Host:
         if self._learners.waits(worker):
             self._learners.make_room()
             with self._own_call(worker):
-                self._learners.wake(worker)
+                self._lost[worker] = lost_of(self._learners.wake(worker))
             self._check_loaded(worker)
         return self._learners.get(worker)
+
+    def _put_in(self, worker: int, state: Mapping[str, Any]) -> None:
+        """Give a learner that has just been built its state."""
+        if worker not in self._failures:
+            with self._own_call(worker):
+                self._lost[worker] = lost_of(self._learner(worker).load(**state))
+        self._check_loaded(worker)
 
     def _check_loaded(self, worker: int) -> None:
         """Raise MachineFailure where a learner did not take its own state back, SettingError where it says why."""
@@ -343,6 +346,7 @@ class Host:
 
     def _fail(self, worker: int, failure: Failure) -> None:
         self._learners.drop(worker)
+        self._lost.pop(worker, None)
         self._failures[worker] = failure
 
     @contextlib.contextmanager

@@ -72,7 +72,7 @@ class LocalEngine:
             raise SettingError("its module starts a run when it is imported: put that under a main guard")
         self.processes = processes
         self._placement = Placement(processes, spec.stacked, tuple(alone))
-        self._balance = Balance(spec.chunk)
+        self._balance = Balance(spec.chunk, spec.moves)
         self._asked: dict[int, Request] = {}  # the last of each process
         self._at_work: dict[int, Sequence[int]] = {}  # whom it computes
         self._timeout = timeout

@@ -66,13 +66,14 @@ class RayEngine:
     ):
         self._ray = ray_cluster.connect(options, timeout)
         self._options, self._timeout = options, timeout
-        self._chosen = processes is None and options.workers_per_actor is None
+        # Where workers must stay, a cluster that grows is no reason to load them again.
+        self._chosen = processes is None and options.workers_per_actor is None and spec.moves
         self._most = workers
         self.processes = ray_cluster.actor_count(options, processes, workers)
         if workers is not None:
             self.processes = min(self.processes, -(-workers // spec.stacked))
         self.placement = Placement(self.processes, spec.stacked, tuple(alone))
-        self._balance = Balance(spec.chunk)
+        self._balance = Balance(spec.chunk, spec.moves)
         self.actors: list[Any] = []
         self._under_way: dict[Any, Interval] = {}  # where nobody waits
         self._waited: dict[Any, float] = {}  # seconds for each of them

@@ -11,6 +11,7 @@ from firerl.terminal import clean
 
 MOST_METRICS = 10_000
 MOST_NAME = 200  # characters
+MOST_LOST = 300  # of what load() says
 
 
 def metrics_of(returned: Any, call: str = "train()") -> dict[str, float]:
@@ -47,3 +48,8 @@ def _real(value: Any, what: str) -> float:
 
 def _show(value: Any) -> str:
     return f"{value!r:.80} of type {type(value).__name__}"
+
+
+def lost_of(told: Any) -> str:
+    """What load() has lost, in one line; many a learner's returns something else, which means nothing."""
+    return clean(" ".join(told.split())[:MOST_LOST]) if isinstance(told, str) else ""

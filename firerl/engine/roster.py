@@ -69,12 +69,13 @@ class Roster:
         self._built[worker] = learner = self._built.pop(worker)  # to the end: used last
         return learner
 
-    def wake(self, worker: int) -> None:
-        """Build the learner of a worker that waits. Raises what the learner raises."""
+    def wake(self, worker: int) -> str | None:
+        """Build the learner of a worker that waits; what its ``load`` has told. Raises what the learner raises."""
         learner = self._build(*self._recipes[worker])
-        learner.load(**checkpoint.loads(self._waiting[worker]))
+        lost = learner.load(**checkpoint.loads(self._waiting[worker]))
         del self._waiting[worker]
         self._built[worker] = learner
+        return lost
 
     def retuned(self, worker: int, hyperparameters: Mapping[str, Any]) -> None:
         """Keep in mind that the worker's learner has other hyperparameters from now on."""

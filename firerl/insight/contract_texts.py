@@ -12,6 +12,11 @@ TEXTS = {  # check -> why it matters, the usual mend
         "put tensors, numpy arrays, numbers and strings into dicts and lists (state_dict() of networks and optimisers, "
         "bit_generator.state of generators), all of them in both state() and load(), which copies what it is given",
     ),
+    "continuation": (
+        "a run that was killed goes on in the middle of an episode, and workers move to the process that is free",
+        "let an episode depend on its seed and its actions alone: draw from self.np_random, begin all of it anew in "
+        "reset(); or let the environment bring back what lasts longer by get_state() and set_state(state), plain data",
+    ),
     "same seed": (
         "a run is a function of its settings and its seed, with any number of processes and after any crash",
         "draw every random number from generators that the learner makes from its seed; take no times, no ids, no "
