@@ -7,6 +7,7 @@ Importing firerl imports nothing heavy: torch and mujoco load when a run starts.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from firerl.learner import Learner
@@ -23,6 +24,13 @@ _HOMES = {
     "run": "api", "resume": "api", "retrace": "retracing", "Retrace": "retracing", "Result": "run_result",
     "load_policy": "policy",
 }  # fmt: skip
+
+
+# In a clone agents/, envs/ and configs/ lie beside this folder; an installed package has them inside. So a clone that is
+# the current directory is one whole, whatever is installed beside it.
+_here = os.path.dirname(os.path.abspath(__file__))
+if not os.path.isdir(os.path.join(_here, "agents")):
+    __path__.append(os.path.dirname(_here))
 
 
 def __getattr__(name: str) -> Any:
