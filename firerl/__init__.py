@@ -26,8 +26,8 @@ _HOMES = {
 }  # fmt: skip
 
 
-# In a clone agents/, envs/ and configs/ lie beside this folder; an installed package has them inside. So a clone that is
-# the current directory is one whole, whatever is installed beside it.
+# In a clone agents/, envs/ and configs/ lie beside this folder; an installed package has them inside. So the clone that
+# one stands in is a whole, whatever is installed beside it.
 _here = os.path.dirname(os.path.abspath(__file__))
 if not os.path.isdir(os.path.join(_here, "agents")):
     __path__.append(os.path.dirname(_here))

@@ -83,7 +83,7 @@ def _narrow(given: Sequence[str]) -> dict[str, int]:
 
 def _lines(run_dir: Path, plot: Path | None, narrow: dict[str, int]) -> Iterator[str]:
     """What is told, or what was drawn. Raises RunFolderError where the journal is damaged."""
-    from firerl.insight.history import finished, read, reading
+    from firerl.insight.history import read, reading, result_of
     from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal, reading(run_dir):
@@ -95,7 +95,7 @@ def _lines(run_dir: Path, plot: Path | None, narrow: dict[str, int]) -> Iterator
         else:
             from firerl.insight.story import tell
 
-            yield from tell(config, history, finished=finished(journal), **narrow)
+            yield from tell(config, history, result=result_of(journal), **narrow)
 
 
 def _verify(run_dir: Path) -> int:

@@ -184,7 +184,8 @@ class Learner:
         raise NotImplementedError(f"{type(self).__name__} lacks evaluate(seed)")
 
     def report(self, seed: int) -> dict[str, float]:
-        """Figures about the loaded weights on data that the search did not see, for the winner of a run."""
+        """Figures about the loaded weights on data that the search did not see, for the winner of a run; the first one
+        is told as what the winner is worth."""
         return {}
 
     def state(self) -> dict[str, Any]:

@@ -48,10 +48,11 @@ class Network:
     weights: Any
     step: int  # training steps behind it
     facts: Mapping[str, Any] | None = None  # of the task (``Learner.facts_of``); None: not kept
+    measure: str = "objective"  # what the objective is
 
     def headline(self) -> str:
         """What it is and how good, in one line."""
-        return f"{self.title}: objective {'none yet' if self.objective is None else f'{self.objective:.6g}'}"
+        return f"{self.title}: {self.measure} {'none yet' if self.objective is None else f'{self.objective:.6g}'}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,24 +148,25 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any, vid
 def load(run_dir: Path | str, best_ever: bool = False) -> Network:
     """The winner of a finished run, else the best member of the last generation. Raises RunFolderError."""
     from firerl import policy
-    from firerl.config import config_of
+    from firerl.config import config_of, window_of
+    from firerl.insight import names
     from firerl.remote.reading import local
     from firerl.storage.journal_db import Journal
 
     given, run_dir = run_dir, local(run_dir, weights=True)
     with closing(Journal.open(run_dir)) as journal:
-        task, finished = config_of(journal).task, _has_winner(journal)
+        config, finished = config_of(journal), _has_winner(journal)
     if not finished:
         return _load_current(given, best_ever)
     best = policy.read(run_dir / "best.pt")
-    title = f"{task}: winner at step {best['network_step']:,}"
+    title, measure = f"{config.task}: winner at step {best['network_step']:,}", names.ranked_by(window_of(config))
     if best_ever:
-        best = policy.read(run_dir / "best_ever.pt")
-        title = f"{task}: best ever, at step {best['network_step']:,}"
+        best, measure = policy.read(run_dir / "best_ever.pt"), names.BEST_EVER
+        title = f"{config.task}: best ever, at step {best['network_step']:,}"
     if "hyperparameters" not in best:
         raise RunFolderError(f"{run_dir}: its winner has no hyperparameters")
     kept = {name: best[name] for name in ("task", "learner", "settings", "hyperparameters", "objective", "weights")}
-    return Network(title=title, step=best["network_step"], facts=best.get("facts"), **kept)
+    return Network(title=title, step=best["network_step"], facts=best.get("facts"), measure=measure, **kept)
 
 
 def _has_winner(journal: Journal) -> bool:
@@ -191,6 +193,7 @@ def _load_current(run_dir: Path | str, best_ever: bool) -> Network:
 def _read_current(run_dir: Path, best_ever: bool) -> Network:
     from firerl.config import config_of, window_of
     from firerl.evolution.winner import winner
+    from firerl.insight import names
     from firerl.storage.journal_db import Journal
 
     with closing(Journal.open(run_dir)) as journal, journal.moment():
@@ -214,7 +217,10 @@ def _read_current(run_dir: Path, best_ever: bool) -> Network:
             title = f"{config.task}: unfinished run, best ever, worker {worker} at step {step:,}"
         weights = weights_of(journal, file)
     values = generation.state.workers[worker].hyperparameters
-    return Network(config.task, title, config.learner, config.settings, values, objective, weights, step)
+    measure = names.BEST_EVER if best_ever else names.ranked_by(window_of(config))
+    return Network(
+        config.task, title, config.learner, config.settings, values, objective, weights, step, measure=measure
+    )
 
 
 def weights_of(journal: Journal, file: str) -> Any:

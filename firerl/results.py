@@ -16,12 +16,13 @@ from firerl.evolution import lineage, plain
 from firerl.evolution.population import Decision, State, counts, member_steps
 from firerl.evolution.winner import Leader, winner
 from firerl.fresh import Reporter
+from firerl.insight import names
 from firerl.learner import Learner
 from firerl.progress import Observer
 from firerl.storage.generation import Generation
 from firerl.store import Store
 
-NOT_TOLD = ("fresh", "stopped")  # of result.json: what is no function of the journal
+NOT_TOLD = ("fresh", "headline", "names", "stopped")  # of result.json: what is no function of the journal
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,13 @@ def write(
     result = {**found.result, "stopped": stopped, "fresh": {}}
 
     def written(fresh: Mapping[str, float]) -> dict[str, Any]:
+        plays, window = bool(config.settings.get("env")), window_of(config)
+        best = names.headline(fresh, plays)
         result["fresh"] = dict(fresh)
+        result["headline"] = {"name": names.ranked_by(window), "value": found.leader.objective}
+        if best is not None:
+            result["headline"] = {"name": best[0], "value": best[1]}
+        result["names"] = names.of_result(window, plays, fresh)
         store.write_results({**contents, "result.json": json.dumps(plain.encode(result), indent=1).encode()})
         return result
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from firerl import api
-from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, config_of, setup_of, to_plain
+from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, config_of, setup_of, to_plain, window_of
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution import retrace as algorithm
 from firerl.evolution.exploit import objective_fitness
+from firerl.insight.names import ranked_by
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import DOORS, call_line, check_run
@@ -53,6 +54,7 @@ class Retrace:
     seed: int
     networks: Sequence[Network]
     winner: Network | None  # None: the run goes on, or the schedule is another than its own
+    measure: str = "objective"  # what the networks' objectives are
 
     @property
     def objectives(self) -> list[float]:
@@ -117,7 +119,8 @@ def retrace(
         api.resume_run(where, changes, learner, progress=progress, observer=observer)
     else:
         api.start(config, learner, progress=progress, observer=observer)
-    result = Retrace(where, own_seed, _networks(where, config, learner), _winner(folder) if schedule is None else None)
+    best = _winner(folder) if schedule is None else None
+    result = Retrace(where, own_seed, _networks(where, config, learner), best, ranked_by(window_of(config)))
     told = {"seed": own_seed, "steps": config.steps, "hash": _hash(where), "winner": result.winner}
     told |= {"networks": result.networks, "schedule": rows}
     files.write(where / FILE, json.dumps(plain.encode(told), indent=1).encode())
@@ -269,7 +272,7 @@ def table(result: Retrace) -> list[str]:
     named = [(f"network {index}", network) for index, network in enumerate(result.networks)]
     rows = named + ([("winner", result.winner)] if result.winner else [])
     names = list(dict.fromkeys(name for _, network in rows for name in network.fresh))
-    cells = [["", "objective", *names]]
+    cells = [["", result.measure, *names]]
     for title, network in rows:
         objective = network.failure or _text(network.objective)
         cells.append([title, objective, *(_text(network.fresh.get(name)) for name in names)])

@@ -22,7 +22,7 @@ class Best:
     """The winner of a run."""
 
     worker: int
-    objective: float | None  # None: nothing was reported
+    objective: float | None  # mean of its last ``algo.fitness_window`` evaluations; None: nothing was reported
     hyperparameters: Mapping[str, Any]  # at the end
     network_step: int  # training steps behind its network, through its lineage
     fresh: Mapping[str, float]  # what the learner's ``report`` says of it, on data that the search did not see
@@ -49,7 +49,7 @@ class Result:
 
     @property
     def objective(self) -> float | None:
-        """The winner's objective."""
+        """What members are ranked by: the winner's mean of its last ``algo.fitness_window`` evaluations."""
         value = self.figures["objective"]
         return None if value is None else float(value)
 
@@ -106,7 +106,8 @@ class Result:
         A matplotlib figure, which a notebook shows; ``path`` (``.png``, ``.svg``, ``.pdf``) saves it, too. Raises
         SettingError on an ending that cannot be written.
         """
-        from firerl.insight import history, winner
+        from firerl.config import window_of
+        from firerl.insight import history, names, winner
         from firerl.insight.winner_plot import draw
         from firerl.space import Space
         from firerl.storage.journal_db import Journal
@@ -114,8 +115,10 @@ class Result:
         with closing(Journal.open(self.run_dir)) as journal:
             config, life = history.read(journal)
         curve = winner.stitched(life, self.best.worker)
-        told = "none" if self.objective is None else f"{self.objective:.6g}"
-        title = f"{config.task}, {config.algo.name}: the winner, objective {told}"
+        told = (
+            "no evaluation" if self.objective is None else f"{names.ranked_by(window_of(config))} {self.objective:.6g}"
+        )
+        title = f"{config.task}, {config.algo.name}: the winner, {told}"
         figure = draw(title, curve, self.schedule, Space.parse(config.space))
         if path is not None:
             path = Path(expanded(path, "path"))

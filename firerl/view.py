@@ -13,8 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from firerl.config import RunConfig
+from firerl.config import RunConfig, window_of
 from firerl.evolution import lineage
+from firerl.insight import names as called
 from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
 from firerl.progress import Observer, Round, Silent, Together
@@ -56,6 +57,7 @@ def opening(config: RunConfig, step: int, processes: int, place: str | None = No
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         f"  intervals   evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}",
         *([] if config.sync else [f"  sync=false  nobody waits; a line every {workers} reports, at the mean step"]),
+        f"  figures     best, median: of {called.LAST}s; a member's rank: {called.ranked_by(window_of(config))}",
         f"  run folder  {place or config.run_dir}",
     ]
     if place and is_remote(place):
@@ -74,18 +76,19 @@ def closing(
     simulated: float = 0.0,
     plays: bool = True,
     place: str | None = None,
+    window: int = 1,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
     ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play;
-    ``place``: what to call the run folder, as typed, or its address.
+    ``place``: what to call the run folder, as typed, or its address; ``window``: of evaluations that rank.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
     steps, duration = result.get("steps", 0), "" if seconds is None else f" in {duration_text(seconds)}"
     if simulated:
         duration = f" in simulated {duration_text(simulated)} (simulating took{duration.removeprefix(' in')})"
-    lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", *_leading(result, plays)]
+    lines = ["", f"{result.get('task')}: ended at step {steps:,}{why}{duration}", *_leading(result, plays, window)]
     fresh = ", ".join(f"{name} {objective_text(value)}" for name, value in (result.get("fresh") or {}).items())
     folded = textwrap.wrap(fresh, WIDTH - 14)
     lines += [f"  {'fresh' if i == 0 else '':10}  {row}" for i, row in enumerate(folded)]
@@ -102,10 +105,13 @@ def closing(
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
 
 
-def _leading(result: Mapping[str, Any], plays: bool) -> list[str]:
+def _leading(result: Mapping[str, Any], plays: bool, window: int) -> list[str]:
     """The winner; where nobody was ranked, that there is none, and the usual mend."""
     if result.get("objective") is not None or result.get("best_ever") is not None:
-        return [f"  winner      worker {result.get('worker')}, objective {objective_text(result.get('objective'))}"]
+        ranked = f"{called.ranked_by(window)} {objective_text(result.get('objective'))}"
+        best = called.headline(result.get("fresh"), plays)
+        winner = f"  winner      worker {result.get('worker')}: "
+        return [f"{winner}{best[0]} {objective_text(best[1])}", f"  ranked by   {ranked}"] if best else [winner + ranked]
     lines = [
         f"  no rank     nobody had an objective at a ready, so nobody could be chosen: best.pt holds worker "
         f"{result.get('worker')}'s weights"
@@ -190,7 +196,9 @@ class _View(Silent):
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
         tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
-        self.say(*closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.place))
+        self.say(
+            *closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.place, window_of(self.config))
+        )
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""

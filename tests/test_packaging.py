@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -80,3 +82,13 @@ def test_a_report_of_an_error_asks_for_version_and_doctor() -> None:
     assert "python -m firerl.launch --version" in asked["version"]["attributes"]["description"]
     assert "python -m firerl.doctor" in asked["doctor"]["attributes"]["description"]
     assert asked["version"]["validations"]["required"]
+
+
+def test_a_clone_is_one_whole() -> None:
+    """Where firerl is installed, but not editable, the clone's own firerl/ comes first in its folder."""
+    print_all = "print(firerl.__file__, firerl.agents.__file__, *firerl.configs.__path__)"
+    code = f"import firerl.agents, firerl.configs; {print_all}"
+    ran = subprocess.run(  # -S: without any installed package
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env={}
+    )
+    assert ran.stdout.split() == [str(ROOT / name) for name in ("firerl/__init__.py", "agents/__init__.py", "configs")]

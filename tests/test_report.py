@@ -60,7 +60,7 @@ def test_the_page_tells_the_result(finished: Path, capsys: pytest.CaptureFixture
     counts = run.result["evolution"]
     assert counts["evaluator_successes"] > 0
     assert counts["evaluator_stops"]
-    assert f"Member {run.result['worker']} won with an objective of {run.result['objective']:.3f}." in text
+    assert f"Member {run.result['worker']} won: its last evaluation is {run.result['objective']:.3f}." in text
     assert "finished at step 1,200" in text
     for reason, count in {**counts["evaluator_stops"], PROMOTION: counts["evaluator_successes"]}.items():
         assert re.search(rf"</span> {reason}</td><td>[^<]+</td><td class=\"number\">{count}</td>", text)

@@ -32,7 +32,7 @@ from firerl.evolution.population import (
     initial_state,
 )
 from firerl.insight import story
-from firerl.insight.history import Measurement, finished, read, tell
+from firerl.insight.history import Measurement, read, result_of, tell
 from firerl.insight.ranks import Ranks, after_failures
 from firerl.insight.verdict import chosen, evaluator_settings, outcome, seen
 from firerl.settings import plain
@@ -57,7 +57,7 @@ def told(simulation: Simulation, algo: str = "fire", **options: Any) -> list[str
     """The lines of a simulated run."""
     history = tell(initial_state(simulation.setup), [Point(t.reports, t.decisions) for t in simulation.log])
     config = config_of(simulation.setup, simulation.settings, algo)
-    return list(story.tell(config, history, **{"finished": True, **options}))
+    return list(story.tell(config, history, **{"result": {}, **options}))
 
 
 @given(scenarios())
@@ -201,7 +201,7 @@ def test_hyperparameters_that_change_together_share_a_sentence() -> None:
     first = simulation.state
     simulation.run(4)
     history = tell(first, [Point(t.reports, t.decisions) for t in simulation.log])
-    lines = list(story.tell(config_of(setup, settings, "cosine"), history, finished=True))
+    lines = list(story.tell(config_of(setup, settings, "cosine"), history, result={}))
     assert "  members 0 to 2: lr 0.1" in lines
     assert "step 10: 3 changes of hyperparameters" in lines
     assert "  members 0 to 2, weights kept: lr 0.1 -> 0.0976 (x 0.976)" in lines
@@ -215,22 +215,24 @@ def test_failures_and_what_comes_after_them() -> None:
         Point([Report(0, 10, 1.0), Report(1, 10, failure="NaN")], [fail]),
         Point([Report(0, 20, 3.0)], [copy]),
     ]
-    lines = list(story.tell(config_of(setup, fire.Settings()), tell(initial_state(setup), points), finished=False))
+    lines = list(story.tell(config_of(setup, fire.Settings()), tell(initial_state(setup), points), result=None))
     assert "  member 1 failed: its objective was NaN; it rests until the next ready" in lines
     assert (
         "  P1: member 1, which had failed, comes back with the weights of member 0, 1st of 1 ranked (objective 3): "
         "lr 0.1 -> 0.2 (x 2)"
     ) in lines
     assert "The run has not finished: it is told up to its last generation, at step 20." in lines
-    assert any(line.startswith("so far, step 20: member 0 of P1 leads with an objective of 3") for line in lines)
+    assert any(
+        line.startswith("so far, step 20: member 0 of P1 leads: ranked by its last evaluation 3") for line in lines
+    )
 
 
 def test_a_run_that_has_only_begun() -> None:
     setup = make_setup((2, 2), 2)
     history = tell(initial_state(setup), [])
-    lines = list(story.tell(config_of(setup, fire.Settings()), history, finished=False))
+    lines = list(story.tell(config_of(setup, fire.Settings()), history, result=None))
     assert sum(line.startswith("  member ") for line in lines) == 4
-    assert lines[-1] == "so far, step 0: member 0 of P1 leads with no objective yet"
+    assert lines[-1] == "so far, step 0: member 0 of P1 leads: without an evaluation yet"
 
 
 @given(scenarios())
@@ -248,9 +250,9 @@ def test_the_end_names_the_winner(scenario: Scenario) -> None:
 
 def test_narrowing_keeps_what_concerns_a_worker(told_run: Path) -> None:
     config, history = read(Journal.open(told_run))
-    whole = list(story.tell(config, history, finished=True))
+    whole = list(story.tell(config, history, result={}))
     for worker in range(11):
-        lines = list(story.tell(config, history, finished=True, worker=worker))
+        lines = list(story.tell(config, history, result={}, worker=worker))
         inside = [line for line in lines if line.startswith("  ") and not line.startswith("      ")]
         start = next(i for i, line in enumerate(lines) if line.startswith("the end"))
         for line in lines[:start]:
@@ -258,20 +260,20 @@ def test_narrowing_keeps_what_concerns_a_worker(told_run: Path) -> None:
                 assert re.search(rf"\b(?:evaluators?|members?)\b.*\b{worker}\b|members \d+ to \d+", line), line
         assert len(inside) < len(whole)
     child = next(d for d in history.decisions if isinstance(d, Promote)).child
-    assert any("takes its weights" in line for line in story.tell(config, history, finished=True, worker=child))
+    assert any("takes its weights" in line for line in story.tell(config, history, result={}, worker=child))
 
 
 def test_narrowing_to_a_step(told_run: Path) -> None:
     config, history = read(Journal.open(told_run))
     promoted = next(d for d in history.decisions if isinstance(d, Promote))
-    lines = list(story.tell(config, history, finished=True, step=promoted.step))
+    lines = list(story.tell(config, history, result={}, step=promoted.step))
     assert [line for line in lines if not line.startswith("  ")] == [lines[0]]
     assert lines[0].startswith(f"step {promoted.step:,}: ")
     assert "1 promotion" in lines[0]
     assert any(f"member {promoted.child} takes its weights" in line for line in lines)
-    assert next(story.tell(config, history, finished=True, step=0)) == "step 0: first draws"
+    assert next(story.tell(config, history, result={}, step=0)) == "step 0: first draws"
     quiet = next(max(r.step for r in p.reports) for p in history.points if not p.decisions)
-    assert list(story.tell(config, history, finished=True, step=quiet)) == [f"step {quiet}: nothing was decided"]
+    assert list(story.tell(config, history, result={}, step=quiet)) == [f"step {quiet}: nothing was decided"]
 
 
 @pytest.mark.parametrize("narrow", [{"worker": 11}, {"worker": -1}, {"step": 15}, {"step": 10_000}])
@@ -279,7 +281,7 @@ def test_an_unknown_worker_or_step(told_run: Path, narrow: dict[str, int]) -> No
     config, history = read(Journal.open(told_run))
     ((name, value),) = narrow.items()
     with pytest.raises(SettingError, match=f"{name}={value}"):
-        list(story.tell(config, history, finished=True, **narrow))
+        list(story.tell(config, history, result={}, **narrow))
 
 
 def test_runs_without_evaluators(tmp_path: Path) -> None:
@@ -289,10 +291,10 @@ def test_runs_without_evaluators(tmp_path: Path) -> None:
         firerl.run("quadratic", algo=algo, run_dir=run_dir, **options)
         journal = Journal.open(run_dir)
         config, history = read(journal)
-        text = "\n".join(story.tell(config, history, finished=finished(journal)))
+        text = "\n".join(story.tell(config, history, result=result_of(journal)))
         assert "evaluator " not in text
         assert ("takes the weights" in text) == (algo != "random")
-        assert "wins with an objective of" in text
+        assert "wins: ranked by its last evaluation" in text
 
 
 def test_a_failed_evaluator_ranks_nobody() -> None:

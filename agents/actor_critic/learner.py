@@ -179,13 +179,13 @@ class ActorCritic(Learner):
 
     def report(self, seed: int) -> dict[str, float]:
         """Return over 20 whole fresh episodes, with the mean action and with sampled ones."""
-        figures = {"episodes": float(REPORT_EPISODES)}
+        figures: dict[str, float] = {}
         for policy in ("mean", "sample"):
             episodes = np.array(self.episodes(REPORT_EPISODES, seed, mean=policy == "mean"), dtype=float)
             figures[f"{policy}_action_return"] = float(episodes[:, 0].mean())
             figures[f"{policy}_action_return_std"] = float(episodes[:, 0].std(ddof=1))
             figures[f"{policy}_action_length"] = float(episodes[:, 1].mean())
-        return figures
+        return {**figures, "episodes": float(REPORT_EPISODES)}
 
     def state(self) -> dict[str, Any]:
         stream = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from firerl.config import RunConfig, config_of
 from firerl.evolution.population import (
@@ -136,10 +137,10 @@ def gather(journal: Journal) -> tuple[RunConfig, History]:
     return config, tell(journal.initial_state(), journal.points())
 
 
-def finished(journal: Journal) -> bool:
-    """Whether ``result.json`` stands beside the journal, of its last generation."""
+def result_of(journal: Journal) -> Mapping[str, Any] | None:
+    """What ``result.json`` beside the journal holds, of its last generation; None: the run has not finished."""
     with reading(journal.run_dir):
-        return journal.result() is not None
+        return journal.result()
 
 
 def tell(initial: State, points: Iterable[Point]) -> History:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firerl.config import RunConfig, setup_of, window_of
 from firerl.errors import SettingError
@@ -21,7 +22,7 @@ from firerl.evolution.population import (
     Worker,
 )
 from firerl.evolution.winner import winner
-from firerl.insight import words
+from firerl.insight import names, words
 from firerl.insight.history import RUNNING, History, Teller
 from firerl.insight.ranks import Ranks, after_failures
 from firerl.insight.verdict import evaluator_settings, outcome, seen, trained
@@ -43,13 +44,21 @@ class Sentence:
 
 
 def tell(
-    config: RunConfig, history: History, *, finished: bool, worker: int | None = None, step: int | None = None
+    config: RunConfig,
+    history: History,
+    *,
+    result: Mapping[str, Any] | None,
+    worker: int | None = None,
+    step: int | None = None,
 ) -> Iterator[str]:
     """The lines of the story, narrowed to what concerns one worker, to one evaluation point, or to both.
+
+    ``result`` is what ``result.json`` holds; None: the run has not finished.
 
     Raises SettingError on a worker or a step that the run does not have.
     """
     _check(config, history, worker, step)
+    finished = result is not None
     story = _Story(config, history)
     if step is None and worker is None:
         yield from _head(config, history, finished)
@@ -66,7 +75,7 @@ def tell(
                 lines = [heading if worker is None else f"{where}: nothing was decided on worker {worker}"]
             yield from lines
     if step in (None, history.step):
-        yield from story.end(finished, worker)
+        yield from story.end(result, worker)
 
 
 def _check(config: RunConfig, history: History, worker: int | None, step: int | None) -> None:
@@ -233,8 +242,9 @@ class _Story:
             concerns |= set(others)
         return Sentence(f"{trained(m)}; {seen(m, self.settings)}: {end}", concerns)
 
-    def end(self, finished: bool, worker: int | None) -> Iterator[str]:
+    def end(self, result: Mapping[str, Any] | None, worker: int | None) -> Iterator[str]:
         """Who is ahead at the end, and where that network comes from; or what became of one worker."""
+        finished = result is not None
         workers = self.teller.workers()
         state = State(tuple(workers.values()))
         last = self.history.points[-1].decisions if self.history.points else []
@@ -246,10 +256,12 @@ class _Story:
             yield f"{heading}: no healthy member of P1 is left"
             return
         else:
-            score = "no objective yet" if best.objective is None else f"an objective of {words.number(best.objective)}"
-            mean = f" (mean of the last {self.window})" if self.window > 1 and best.objective is not None else ""
+            score = f"{names.ranked_by(self.window)} {words.number(best.objective or 0.0)}"
+            told = f"ranked by its {score}" if best.objective is not None else "without an evaluation yet"
+            worth = names.headline((result or {}).get("fresh"), bool(self.config.settings.get("env")))
+            told = told if worth is None else f"{worth[0]} {words.number(worth[1])}; {told}"
             verb = "wins" if finished else "leads"
-            yield f"{heading}: member {best.worker} of P{self.population[best.worker]} {verb} with {score}{mean}"
+            yield f"{heading}: member {best.worker} of P{self.population[best.worker]} {verb}: {told}"
         who = worker if worker is not None else best.worker if best else 0
         if self.history.points and not (workers[who].is_evaluator and not workers[who].evaluation):
             yield from self._path(who, workers[who].network_step)
@@ -263,8 +275,8 @@ class _Story:
         if w.failed:
             return f"member {w.id} has failed and rests"
         if not w.curve:
-            return f"member {w.id} of P{w.population} has no objective yet since its weights were replaced"
-        return f"member {w.id} of P{w.population} has an objective of {words.number(w.curve[-1])}"
+            return f"member {w.id} of P{w.population} has no evaluation yet since its weights were replaced"
+        return f"member {w.id} of P{w.population} has {words.number(w.curve[-1])} as its {names.LAST}"
 
     def _path(self, worker: int, network_step: int) -> Iterator[str]:
         """The lineage: who trained this network when, with what."""

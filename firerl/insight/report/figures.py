@@ -51,7 +51,7 @@ LABELLED = 0.05  # of the winner's path: a shorter leg has no room for a name
 
 def objectives(run: Run) -> Figure:
     """Every worker's objective over its own steps, the median of every sub-population, and the winner's path."""
-    figure = blank(run, "step", "objective", 460)
+    figure = blank(run, "step", "objective, each evaluation", 460)
     for worker in run.workers[::-1]:  # P1 on top
         points = broken(curve(stretch) for stretch in run.history.stretches[worker.id])
         life(figure, run, worker.id, points, ": %{y:.6g}")
@@ -67,7 +67,7 @@ def objectives(run: Run) -> Figure:
 
 def winner(run: Run) -> Figure:
     """The winner's curve, stitched together along its lineage, with who trained it."""
-    figure = blank(run, "step", "objective", 360)
+    figure = blank(run, "step", "objective, each evaluation", 360)
     first = next(iter(run.groups))
     line(figure, medians(run, run.groups[first]), first, f"{first} median", "median<br>%{x:,}: %{y:.6g}")
     line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), trainers(run), width=3)

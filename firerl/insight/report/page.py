@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
 from firerl.evolution.lineage import schedule, segments
+from firerl.insight import names
 from firerl.insight.report import figures as report_figures
 from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
@@ -106,7 +107,7 @@ def _worker(run: Run, worker: int) -> dict[str, Any]:
     if own:
         curve = own[-1].objectives
         facts = [("step", f"{run.history.steps[worker]:,}")]
-        facts += [("objective", objective_text(curve[-1]))] if curve else []
+        facts += [(names.LAST, objective_text(curve[-1]))] if curve else []
         facts += [(name, value_text(value)) for name, value in sorted(own[-1].settings[-1][1].items())]
         facts += [("failed", f"{own[-1].failure[1]} at step {own[-1].failure[0]:,}")] if own[-1].failure else []
     legs = [

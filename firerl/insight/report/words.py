@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from firerl.config import window_of
+from firerl.insight import names
 from firerl.insight.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
 from firerl.insight.report.lines import medians, stitched
 from firerl.insight.report.run import EVALUATOR, Run, group_of
@@ -44,7 +46,8 @@ def summary(run: Run) -> list[str]:
     if run.leader.objective is None:
         return [*sentences, "No member has an objective yet."]
     verb = "won" if run.finished else "is ahead"
-    sentences.append(f"Member {run.leader.worker} {verb} with an objective of {objective_text(run.leader.objective)}.")
+    ranked = f"its {names.ranked_by(window_of(run.config))} is {objective_text(run.leader.objective)}"
+    sentences.append(f"Member {run.leader.worker} {verb}: {ranked}.")
     fresh = _fresh(run)
     return [
         *sentences,
@@ -58,8 +61,11 @@ def figures(run: Run) -> list[tuple[str, str, str]]:
     workers = len(run.workers)
     best = "-" if run.leader is None else objective_text(run.leader.objective)
     who = "nobody is healthy" if run.leader is None else f"member {run.leader.worker}"
+    ranked = names.ranked_by(window_of(run.config))
+    worth = names.headline((run.result or {}).get("fresh"), "env" in run.config.settings)
     rows = [
-        (best, "objective of the winner" if run.finished else "best objective now", who),
+        *([(objective_text(worth[1]), worth[0], f"of the winner, {who}")] if worth else []),
+        (best, f"{ranked}, {'the winner' if run.finished else 'the leader'}'s", "members are ranked by it"),
         (f"{run.history.step:,}", "steps per worker", f"{workers} workers, {_trained(run):,} in all"),
         (duration_text(run.seconds), "training time", "h:mm:ss" if run.seconds >= 3600 else "m:ss"),
     ]
@@ -78,14 +84,14 @@ def objectives(run: Run) -> str:
         median = [] if group == EVALUATOR else medians(run, ids)
         if len(median) > 1:
             first, last = (objective_text(median[i][1]) for i in (0, -1))
-            parts.append(f"the median of {group} went from {first} to {last}")
+            parts.append(f"the median evaluation of {group} went from {first} to {last}")
     if not parts:
         return "No curve has two points yet."
     text = "; ".join(parts)
     text = f"{text[0].upper()}{text[1:]}"
     best = max((y, s.worker, x) for own in run.history.stretches.values() for s in own
                for x, y in zip(s.steps, s.objectives, strict=True))  # fmt: skip
-    return (f"{text}. The highest single objective, {objective_text(best[0])}, "
+    return (f"{text}. The {names.HIGHEST} of all, {objective_text(best[0])}, "
             f"was {_name(run, best[1])}'s at step {best[2]:,}.")  # fmt: skip
 
 
@@ -105,7 +111,7 @@ def winner(run: Run) -> str:
         first = _name(run, legs[0].stretch.worker)
         text = f"The network that member {worker} holds began with {first} and changed hands {_times(passed)} ({hands})"
     if len(curve) > 1:
-        text += f"; along this path the objective went from {_objective(curve[0])} to {_objective(curve[-1])}"
+        text += f"; along this path single evaluations went from {_objective(curve[0])} to {_objective(curve[-1])}"
     return text + "."
 
 
@@ -218,7 +224,8 @@ def _fresh(run: Run) -> str:
         text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else objective_text(value)
         spread = f" ± {objective_text(fresh[f'{name}_std'])}" if f"{name}_std" in fresh else ""
         items.append(f"{name.replace('_', ' ')} {text}{spread}")
-    return f"On fresh data: {', '.join(items)}."
+    where = "episodes" if "env" in run.config.settings else "data"
+    return f"On fresh {where}, which the search did not see: {', '.join(items)}."
 
 
 def _evolution(run: Run) -> str:
