@@ -52,6 +52,7 @@ def _main(argv: Sequence[str] | None) -> int:
                         "the winner at the end")  # fmt: skip
     add_code(parser)
     arguments = parser.parse_args(argv)
+    arguments.typed = sys.argv[1:] if argv is None else list(argv)
     check_output(arguments.onnx)
     _export(arguments)
     return 0
@@ -67,7 +68,7 @@ def _export(arguments: argparse.Namespace) -> None:
     if arguments.env:
         import_env(arguments.env)
     network = play.load(arguments.run_dir, arguments.best_ever)
-    command = f"python -m firerl.export {shlex.quote(str(arguments.run_dir))} --onnx {shlex.quote(str(arguments.onnx))}"
+    command = f"python -m firerl.export {shlex.join(arguments.typed)}"
     names = learner_names(network.learner, network.settings)
     if arguments.learner or is_homeless(network.learner):
         del names["learner"]

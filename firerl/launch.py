@@ -122,7 +122,7 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
     for role in given:
         if more := {name: value for name, value in changes[role].items() if name != "name"}:
             rest[role] = more
-    line = named_code.settings_line(f"python -m firerl.launch resume={shlex.quote(run_dir)}")
+    line = named_code.settings_line(f"python -m firerl.launch {shlex.join(typed)}")
 
     def act() -> Result:
         return api.resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)

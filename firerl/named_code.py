@@ -78,8 +78,11 @@ DOORS = (
 
 def may_import(module: str) -> bool:
     """Whether a run folder may name this module: it is firerl's, an installed package's, or in memory already."""
-    if module in sys.modules:
-        return module not in ("__main__", "")
+    return module not in ("__main__", "") if module in sys.modules else _is_known(module)
+
+
+def _is_known(module: str) -> bool:
+    """Whether it is firerl's or an installed package's."""
     top = module.partition(".")[0]
     if module.rpartition(".")[2] == "__main__":
         return False  # a program, which would run
@@ -152,6 +155,16 @@ def _refuse(found: Mapping[str, str], line: Callable[[Mapping[str, str]], str]) 
     rest = [door.else_ for door in doors if door.else_]
     without = f"; else {' '.join(rest)}" if len(rest) == len(doors) else ""
     raise SettingError(f"{told}: {why}; if you trust it, give it again: {line(found)}{without}")
+
+
+def to_give_again(names: Mapping[str, str | None]) -> dict[str, str]:
+    """What of ``check``'s names another process has to be given again; what no name leads to is left out."""
+    modules = {role: _module_of(name, role) for role, name in names.items() if name is not None and "<" not in name}
+    return {
+        role: str(names[role])
+        for role, module in modules.items()
+        if module is not None and module != "__main__" and not _is_known(module)
+    }
 
 
 def settings_line(command: str) -> Callable[[Mapping[str, str]], str]:

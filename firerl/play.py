@@ -75,6 +75,7 @@ def _main(argv: Sequence[str] | None) -> int:
                         "the winner at the end")  # fmt: skip
     add_code(parser)
     arguments = parser.parse_args(argv)
+    arguments.typed = sys.argv[1:] if argv is None else list(argv)
     _play(arguments)
     return 0
 
@@ -101,7 +102,7 @@ def _play(arguments: argparse.Namespace) -> None:
         contained(),
         Generators(arguments.seed).live(),
     ):  # an environment that draws from them plays the same every time
-        learner = build(network, arguments.learner, f"python -m firerl.play {shlex.quote(str(arguments.run_dir))}")
+        learner = build(network, arguments.learner, f"python -m firerl.play {shlex.join(arguments.typed)}")
         say(network.headline())
         with _weights_of_a_file(network):
             _episodes(arguments, network, learner, video)

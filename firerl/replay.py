@@ -52,7 +52,7 @@ def _main(argv: Sequence[str] | None) -> int:
     from firerl.named_code import settings_line
     from firerl.retracing import retrace, table
 
-    line = settings_line(f"python -m firerl.replay {shlex.quote(str(arguments.run_dir))}")
+    line = settings_line(f"python -m firerl.replay {shlex.join(sys.argv[1:] if argv is None else argv)}")
     result = retrace(arguments.run_dir, line=line, **options)
     say("", *table(result), f"kept in {result.run_dir}")
     return 0

@@ -18,6 +18,7 @@ from firerl.evolution import lineage
 from firerl.insight import names as called
 from firerl.insight.tally import Summary, Tally, running_evaluators, summaries
 from firerl.insight.words import count_text, duration_text, objective_text, spread_text, value_text
+from firerl.named_code import options_line, own_names, settings_line, to_give_again
 from firerl.progress import Observer, Round, Silent, Together
 from firerl.remote.address import is_remote
 from firerl.storage.generation import Point
@@ -77,11 +78,13 @@ def closing(
     plays: bool = True,
     place: str | None = None,
     window: int = 1,
+    again: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
     ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play;
-    ``place``: what to call the run folder, as typed, or its address; ``window``: of evaluations that rank.
+    ``place``: what to call the run folder, as typed, or its address; ``window``: of evaluations that rank;
+    ``again``: code by role that the commands must be given again.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
@@ -96,12 +99,14 @@ def closing(
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
     folder = shlex.quote(place or str(run_dir))
-    commands = [f"python -m firerl.{'play' if plays else 'report'} {folder}", f"python -m firerl.journal {folder}"]
+    again = again or {}
+    play = options_line(f"python -m firerl.play {folder}")({role: again[role] for role in again if role != "algo"})
+    commands = [play if plays else f"python -m firerl.report {folder}", f"python -m firerl.journal {folder}"]
     if tensorboard:
         where = run_dir if place is None or is_remote(place) else Path(place)
         commands.append(f"tensorboard --logdir {shlex.quote(str(where / 'tensorboard'))}")
     else:
-        commands.append(f"python -m firerl.launch resume={folder} steps={2 * steps}")
+        commands.append(settings_line(f"python -m firerl.launch resume={folder} steps={2 * steps}")(again))
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
 
 
@@ -196,9 +201,9 @@ class _View(Silent):
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
         tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
-        self.say(
-            *closing(result, run_dir, seconds, tensorboard, self.simulated, plays, self.place, window_of(self.config))
-        )
+        window, again = window_of(self.config), to_give_again(own_names(self.config))
+        simulated, place = self.simulated, self.place
+        self.say(*closing(result, run_dir, seconds, tensorboard, simulated, plays, place, window, again))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""

@@ -47,7 +47,7 @@ def test_a_learner_of_the_working_folder_is_given_again(tmp_path: Path) -> None:
 
     refused = command(tmp_path, "launch", "resume=run", "steps=40")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    line = "python -m firerl.launch resume=run learner=own_module.Own"
+    line = "python -m firerl.launch resume=run steps=40 learner=own_module.Own"
     assert refused.stderr.rstrip().endswith(f"give it again: {line}")
     assert not ran.exists()
     for words in (["play", "run"], ["replay", "run", "engine=inline"]):
@@ -61,7 +61,7 @@ def test_a_learner_of_the_working_folder_is_given_again(tmp_path: Path) -> None:
     other = command(tmp_path, "launch", "resume=run", "learner=quadratic", "steps=40")
     assert (other.returncode, other.stderr.count("\n")) == (2, 1)
     assert "learner=quadratic: this run has learner=own_module.Own, which cannot change" in other.stderr
-    again = command(tmp_path, *shlex.split(line.removeprefix("python -m firerl.")), "steps=40")
+    again = command(tmp_path, *shlex.split(line.removeprefix("python -m firerl.")))
     assert again.returncode == 0, again.stderr
     assert ran.exists()
     played = command(tmp_path, "play", "run", "--learner", "own_module.Own")
@@ -288,3 +288,30 @@ def test_no_setting_of_a_run_is_a_target_of_hydra() -> None:
         assert "instantiate" not in path.read_text(), path
     with pytest.raises(SettingError, match="unknown setting"):
         from_plain({"_target_": "os.system"})
+
+
+def test_a_suggested_line_keeps_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is suggested at a run's end works as it stands there."""
+    from firerl.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "mine_again.py").write_text(
+        "from firerl.agents.quadratic.learner import Quadratic\nclass Mine(Quadratic):\n    pass\n"
+    )
+    small = ["population.sizes=[2]", "population.evaluators=0", "algo=pbt", "steps=60", "eval_interval=10"]
+    small += ["ready_interval=30", "logger=none", "engine=inline"]
+    assert main(["launch", "learner=mine_again.Mine", *small, "run_dir=my run"]) == 0
+    suggested = [line for line in capsys.readouterr().out.splitlines() if "resume=" in line]
+    assert suggested[0].split(maxsplit=2)[2] == "firerl.launch resume='my run' steps=120 learner=mine_again.Mine"
+    del sys.modules["mine_again"]
+    for typed in (
+        ["launch", "resume=my run", "steps=120", "engine=inline"], ["replay", "my run", "seeds=3", "out=a b"],
+        ["play", "my run", "--episodes", "3"], ["export", "my run", "--onnx", "x.onnx"],
+    ):  # fmt: skip
+        assert main(typed) == 2
+        told = capsys.readouterr().err
+        given = "--learner mine_again.Mine" if typed[0] in ("play", "export") else "learner=mine_again.Mine"
+        assert told.rstrip().endswith(f"python -m firerl.{shlex.join(typed)} {given}")

@@ -21,6 +21,7 @@ from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.run import EVALUATOR, Run
 from firerl.insight.words import objective_text, value_text
+from firerl.named_code import options_line, own_names, to_give_again
 from firerl.terminal import clean
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _sections(run: Run, run_dir: Path | str, films: Sequence[Film]) -> list[str]
         timeline = _plot("evaluators", "Evaluations over time") + _outcomes(run)
         parts.append(_section("Evaluators", report_words.evaluators(run), timeline))
     if not films and "env" in run.config.settings and isinstance(run_dir, Path):
-        parts.append(_no_films(run_dir))
+        parts.append(_no_films(run, run_dir))
     return parts
 
 
@@ -219,10 +220,11 @@ def _films(films: Sequence[Film]) -> str:
     return f'<section><h2>Films</h2><div class="films">{items}</div></section>'
 
 
-def _no_films(run_dir: Path) -> str:
+def _no_films(run: Run, run_dir: Path) -> str:
     """How to make one."""
     folder, video = shlex.quote(str(run_dir)), shlex.quote(str(run_dir / "winner.mp4"))
-    command = f"python -m firerl.play {folder} --video {video}"
+    names = {role: name for role, name in own_names(run.config).items() if role != "algo"}
+    command = options_line(f"python -m firerl.play {folder} --video {video}")(to_give_again(names))
     return (f'<section><h2>Films</h2><p class="says">None yet. <code>{escape(command)}</code> makes one, and the next '
             "report shows it.</p></section>")  # fmt: skip
 

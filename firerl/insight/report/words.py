@@ -62,7 +62,7 @@ def figures(run: Run) -> list[tuple[str, str, str]]:
     best = "-" if run.leader is None else objective_text(run.leader.objective)
     who = "nobody is healthy" if run.leader is None else f"member {run.leader.worker}"
     ranked = names.ranked_by(window_of(run.config))
-    worth = names.headline((run.result or {}).get("fresh"), "env" in run.config.settings)
+    worth = names.headline((run.result or {}).get("fresh"), bool(run.config.settings.get("env")))
     rows = [
         *([(objective_text(worth[1]), worth[0], f"of the winner, {who}")] if worth else []),
         (best, f"{ranked}, {'the winner' if run.finished else 'the leader'}'s", "members are ranked by it"),
@@ -224,7 +224,7 @@ def _fresh(run: Run) -> str:
         text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else objective_text(value)
         spread = f" ± {objective_text(fresh[f'{name}_std'])}" if f"{name}_std" in fresh else ""
         items.append(f"{name.replace('_', ' ')} {text}{spread}")
-    where = "episodes" if "env" in run.config.settings else "data"
+    where = "episodes" if run.config.settings.get("env") else "data"
     return f"On fresh {where}, which the search did not see: {', '.join(items)}."
 
 
