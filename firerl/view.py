@@ -23,7 +23,7 @@ from firerl.progress import Observer, Round, Silent, Together
 from firerl.remote.address import is_remote
 from firerl.storage.generation import Point
 from firerl.storage.journal_db import Journal
-from firerl.terminal import Lasting, clean, say
+from firerl.terminal import Lasting, clean, clean_lines, say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -116,7 +116,9 @@ def _leading(result: Mapping[str, Any], plays: bool, window: int) -> list[str]:
         ranked = f"{called.ranked_by(window)} {objective_text(result.get('objective'))}"
         best = called.headline(result.get("fresh"), plays)
         winner = f"  winner      worker {result.get('worker')}: "
-        return [f"{winner}{best[0]} {objective_text(best[1])}", f"  ranked by   {ranked}"] if best else [winner + ranked]
+        return (
+            [f"{winner}{best[0]} {objective_text(best[1])}", f"  ranked by   {ranked}"] if best else [winner + ranked]
+        )
     lines = [
         f"  no rank     nobody had an objective at a ready, so nobody could be chosen: best.pt holds worker "
         f"{result.get('worker')}'s weights"
@@ -221,7 +223,7 @@ class LineView(_View):
         self.shown: dict[int, str] = {}  # population -> the line that was last printed about its hyperparameters
 
     def say(self, *lines: str) -> None:
-        say(*_one_by_one(lines), out=self.out)
+        say(*"\n".join(lines).split("\n"), out=self.out)  # one that is folded is several
 
     def round_done(self, round: Round) -> None:
         super().round_done(round)
@@ -282,8 +284,7 @@ class TableView(_View):
 
     def say(self, *lines: str) -> None:
         # As they are: rich would read [1e-4..9e-4] as markup.
-        text = "\n".join(map(clean, _one_by_one(lines)))
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(clean_lines("\n".join(lines)), markup=False, highlight=False, soft_wrap=True)
 
     def started(self, config: RunConfig, journal: Journal, step: int, processes: int) -> None:
         from rich.live import Live
@@ -352,11 +353,6 @@ def _table(groups: Sequence[Summary]) -> RenderableType:
         cells += ["\n".join(map(clean, spread_text(group.hyperparameters.get(name, [])))) for name in names]
         table.add_row(*map(Text, cells))
     return table
-
-
-def _one_by_one(lines: Sequence[str]) -> list[str]:
-    """What is folded, as the lines that it is."""
-    return [part for line in lines for part in line.split("\n")]
 
 
 def _folded(head: str, hyperparameters: Mapping[str, Sequence[Any]]) -> str:
