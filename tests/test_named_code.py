@@ -205,7 +205,7 @@ def test_a_stranger_s_folder_opens_no_door(
     assert launch.main([f"resume={stranger}", "steps=40"]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert f"give it again: python -m firerl.launch resume={stranger} {typed}" in err
+    assert f"give it again: python -m firerl.launch resume={stranger} steps=40 {typed}" in err
     with pytest.raises(SettingError, match="give it again: "):
         firerl.resume(stranger, steps=40, progress=False)
     # The same line again, as a queue starts it: what it says itself is typed, what the folder says is not.

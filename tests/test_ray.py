@@ -167,7 +167,9 @@ def test_a_ray_of_its_own_never_joins_another(
     """However the other makes itself known: it may be somebody's, and has not what this run asks for."""
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     run_dir = tmp_path / "r"
+    before = set(Path("/tmp").glob("firerl-ray-*"))
     finish(*QUADRATIC, "engine=ray", "engine.processes=2", f"run_dir={run_dir}")
+    assert set(Path("/tmp").glob("firerl-ray-*")) <= before, "the cluster's own folder is removed with it"
     assert journal(run_dir) == journal(undisturbed)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
+import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +56,11 @@ def connect(options: RayOptions, timeout: float | None) -> Any:
         return ray
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if options.address is None:
+        # A folder of its own, below /tmp as Ray's usual one: the names of its sockets must be short.
+        folder = tempfile.mkdtemp(prefix="firerl-ray-", dir="/tmp")
+        atexit.register(_leave_nothing, ray, folder)  # before Ray's own, which stops the cluster, too
         # "local": without it Ray joins whatever cluster it finds on this machine.
-        ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, **quiet)
+        ray.init(address="local", num_cpus=usable_cores(), include_dashboard=False, _temp_dir=folder, **quiet)
         return ray
     seconds = _CONNECT_SECONDS if timeout is None else timeout
     where = f"engine.address={options.address}"
@@ -74,6 +81,13 @@ def connect(options: RayOptions, timeout: float | None) -> Any:
         said = str(failed[0]).strip().splitlines()
         raise SettingError(f"{where}: no Ray cluster can be joined there: {said[0] if said else failed[0]!r}")
     return ray
+
+
+def _leave_nothing(ray: Any, folder: str) -> None:
+    """Stop the cluster that this process has started, and remove what it kept: logs, sockets, objects."""
+    with suppress(Exception):  # anybody may have stopped it
+        ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def actor_count(options: RayOptions, processes: int | None, workers: int | None) -> int:
