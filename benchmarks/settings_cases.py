@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 from firerl import space
-from firerl.compose import VERBATIM, choices
+from firerl.compose import choices
 from firerl.engine import ENGINES
 from firerl.envs import images
 from firerl.evolution import find
@@ -41,6 +41,7 @@ LEARNERS: dict[str, dict[str, str]] = {
                    "learner.eval_interval": "1"},
 }  # fmt: skip
 MEANT = ("seed=[1]",)  # what looks like a wrong type and is none
+PATHS = ("run_dir", "resume", "init", "local_dir")
 TEXTS = ("x", "x" * 300, "../x", "'two words'", "''")
 HUGE = 10**12
 LARGE = 100  # from here on a whole number of an agent is only checked: a width, a batch
@@ -172,7 +173,7 @@ def cases(swept: Swept) -> list[Case]:
     """All single cases of one setting."""
     made = [_case("edge", swept, text) for text in edges(swept.hint, swept.limits)]
     made += [_case("outside", swept, text) for text in outside(swept.hint, swept.limits)]
-    if swept.name not in VERBATIM:  # a path is taken as it is typed
+    if swept.name not in PATHS:  # taken as they are typed
         types = wrong_types(swept.hint, swept.limits)
         made += [_case("type", swept, text) for text in types if f"{swept.name}={text}" not in MEANT]
     wrong = f"{swept.name}x"
