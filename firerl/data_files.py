@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from firerl.errors import FirerlError, SettingError
 from firerl.learner import Learner, Survey
 from firerl.storage import files, untrusted
+from firerl.terminal import say
 
 UNUSED = "unused_files.txt"
 KEPT = "data_files.json"
@@ -29,12 +29,12 @@ _WHERE = "FIRERL_UNUSED_FILES"  # in the environment: the run's list, for its pr
 def survey(learner: type[Learner], settings: Mapping[str, Any], progress: bool) -> Survey | None:
     """A look at the data before a run begins; with ``progress`` it says how far it is. Raises SettingError."""
 
-    def say(text: str) -> None:
+    def tell(text: str) -> None:
         if progress:
-            print(f"firerl: {text}", file=sys.stderr, flush=True)
+            say(f"firerl: {text}", error=True)
 
     with _told(learner, "survey"):
-        return learner.survey(settings, say)
+        return learner.survey(settings, tell)
 
 
 def check(learner: type[Learner], settings: Mapping[str, Any], run_dir: Path) -> None:
@@ -78,7 +78,7 @@ def say_unused(survey: Survey) -> None:
     lines = [f"firerl: {survey.unused_count:,} files of the data are not used:", *named]
     if survey.unused_count > NAMED:
         lines.append(f"  and {survey.unused_count - NAMED:,} more: all are in {UNUSED} of the run folder")
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    say(*lines, error=True)
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def say_once(name: str, why: str) -> None:
         with suppress(OSError):  # on another machine than the run's folder, or a full disk: then each process says it
             if _add(path, name, why):
                 return
-    print(f"firerl: {name} cannot be read and is left out: {why}", file=sys.stderr, flush=True)
+    say(f"firerl: {name} cannot be read and is left out: {why}", error=True)
 
 
 def _add(path: str, name: str, why: str) -> bool:

@@ -141,7 +141,7 @@ def test_the_winner_plays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     finished(walker_config(tmp_path / "r"))
     assert play.main([str(tmp_path / "r"), "--episodes", "2", "--seed", "3"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "Corridor-v0: winner at step 40: objective 2.5",
+        "Corridor-v0: winner at step 40: last evaluation 2.5",
         "episode   1  return        4.500  length      3",
         "episode   2  return        4.500  length      3",
         "mean         return        4.500  length      3.0",

@@ -175,7 +175,7 @@ def test_the_command(run_dir: Path, capsys: pytest.CaptureFixture[str], tmp_path
     arguments = [str(run_dir), "seed=3", "seeds=2", f"out={tmp_path / 'here'}", "engine=inline"]
     assert replay.main(arguments) == 0
     last = capsys.readouterr().out.splitlines()[-6:]
-    assert last[0].split() == ["objective", "theta", "seed"]
+    assert last[0].split() == ["last", "evaluation", "theta", "seed"]
     assert last[-1] == f"kept in {tmp_path / 'here'}"
     again = firerl.retrace(run_dir, seed=3, seeds=2, out=tmp_path / "here", **QUIET)
     assert [float(line.split()[2]) for line in last[1:3]] == pytest.approx(again.objectives, rel=1e-5)
