@@ -10,7 +10,9 @@ Two tables a state, over so many unrolls that the acting policy collects; the we
   exceeds the bound, the multiplier grows without end, whatever the advantages say.
 - The share of signal in the policy's gradient of one unroll: the mean product of two gradients of different unrolls
   over the mean square of one, each coordinate divided by Adam's scale; +- is the jackknife's. Columns are weights of
-  the samples: A, all by their advantage, as in PPO; psi, the top half by exp(A / eta) and the control variate.
+  the samples: A, all by their advantage, as in PPO; psi, the top half by exp(A / eta) and the control variate. The
+  value's errors come back in every unroll and look like signal where lambda is short. So the second number says what a
+  gradient has in common with one that leans little on the value: it compares columns and lines, its size says nothing.
 
 The last line is JSON: for each state both KLs over the bound, and the shares.
 """
@@ -36,7 +38,8 @@ from firerl.agents.vmpo import VMPO, losses
 from firerl.agents.vmpo.update import Update
 
 RATES = (1.0, 1 / 3, 0.1)  # of the learning rate
-LAMBDAS = (0.98, 0.95, 0.9, 0.8)
+LAMBDAS = (0.97, 0.95, 0.9, 0.8, 0.6)
+REFERENCE = 0.97  # a lambda whose returns lean little on the value, with less noise than 1
 WEIGHTS = {"A": None, "psi": 1.0, "psi, eta / 4": 0.25, "psi, eta x 4": 4.0}  # name: factor of eta
 
 
@@ -111,13 +114,20 @@ def gradients(learner: VMPO, unrolls: Sequence[Unroll], factor: float | None, la
     return torch.stack(found)
 
 
-def share(found: Tensor) -> tuple[float, float]:
-    """The share of signal in one of the gradients [unrolls, P], and its standard error."""
-    products = (found.double() @ found.double().T).numpy()
+def share(found: Tensor, other: Tensor) -> tuple[float, float]:
+    """What gradients [unrolls, P] have in common with others of the same unrolls, and its standard error.
+
+    The mean product of two of different unrolls over the root mean squares of both: of the same gradients, the share of
+    signal in their square.
+    """
+    ours, theirs = found.double(), other.double()
+    products = (ours @ theirs.T).numpy()
+    squares = (ours.square().sum(1) * theirs.square().sum(1).mean()).numpy()
 
     def of(kept: np.ndarray) -> float:
         some = products[np.ix_(kept, kept)]
-        return float(some[np.triu_indices(len(some), 1)].mean() / np.diag(some).mean())
+        apart = (some.sum() - np.trace(some)) / (some.size - len(some))
+        return float(apart / np.sqrt(squares[kept].mean()))
 
     everyone = np.arange(len(products))
     without = [of(np.delete(everyone, one)) for one in everyone]
@@ -141,13 +151,16 @@ def study(path: Path, count: int, few: int = 6) -> dict[str, Any]:
         print(f"| {rate:.2g} | {kls[0, 0]:.4f} | {kls[1, 0]:.4f} | {kls[0, 1]:.5f} | {kls[1, 1]:.5f} |", flush=True)
         figures[f"kl_over_bound_{rate:.2g}"] = round(kls[0, 0] / bound, 3)
         figures[f"kl_of_noise_over_bound_{rate:.2g}"] = round(kls[1, 0] / bound, 3)
-    print(f"\n| lambda | {' | '.join(WEIGHTS)} |\n" + "|--:" * (1 + len(WEIGHTS)) + "|")
+    reference = gradients(learner, unrolls, None, REFERENCE)
+    print("\nshare of signal; in common with A at lambda " + f"{REFERENCE:g}")
+    print(f"| lambda | {' | '.join(WEIGHTS)} |\n" + "|--:" * (1 + len(WEIGHTS)) + "|")
     for lambda_ in LAMBDAS:
         cells = []
         for name, factor in WEIGHTS.items():
-            signal, error = share(gradients(learner, unrolls, factor, lambda_))
-            cells.append(f"{signal:.4f} +- {error:.4f}")
-            figures[f"signal_{name}_{lambda_:g}"] = round(signal, 5)
+            found = gradients(learner, unrolls, factor, lambda_)
+            shares = {"signal": share(found, found), "common": share(found, reference)}
+            cells.append("; ".join(f"{value:.4f} +- {error:.4f}" for value, error in shares.values()))
+            figures |= {f"{what}_{name}_{lambda_:g}": round(value, 5) for what, (value, _) in shares.items()}
         print(f"| {lambda_:g} | {' | '.join(cells)} |", flush=True)
     learner.close()
     return figures

@@ -29,9 +29,12 @@ def test_the_share_of_signal_is_that_of_the_gradients() -> None:
     noise = torch.randn(40, 20_000, generator=generator)
     signal = torch.randn(20_000, generator=generator)
     for size in (0.0, 0.1, 1.0):
-        found, error = horizon_updates.share(size * signal + noise)
+        found, error = horizon_updates.share(size * signal + noise, size * signal + noise)
         assert found == pytest.approx(size**2 / (1 + size**2), abs=4 * error + 1e-3)
         assert error < 0.01
+    wrong = torch.randn(20_000, generator=generator)  # comes back in every unroll, and is no signal
+    found, error = horizon_updates.share(signal + wrong + noise, signal + noise)
+    assert found == pytest.approx(1 / (3 * 2) ** 0.5, abs=4 * error)
 
 
 def test_an_update_moves_the_policy_by_its_rate_and_the_learner_not_at_all(state: Path) -> None:
@@ -47,5 +50,11 @@ def test_an_update_moves_the_policy_by_its_rate_and_the_learner_not_at_all(state
 
 def test_the_tables_of_a_state(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures = horizon_updates.study(state, 3, few=1)
-    assert {"kl_over_bound_1", "kl_of_noise_over_bound_0.33", "signal_A_0.9", "signal_psi_0.95"} <= set(figures)
-    assert capsys.readouterr().out.count("\n|") == 3 + 2 + 2 + 4
+    assert {
+        "kl_over_bound_1",
+        "kl_of_noise_over_bound_0.33",
+        "signal_A_0.9",
+        "signal_psi_0.95",
+        "common_psi_0.8",
+    } <= set(figures)
+    assert capsys.readouterr().out.count("\n|") == 3 + 2 + 2 + 5
