@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firerl import data_files, named_code
 from firerl.compose import compose
-from firerl.config import SIMULATED, USUAL_LOGGERS, EngineConfig, RunConfig, config_of, from_plain, setup_of, to_plain
+from firerl.config import SIMULATED, USUAL_LOGGERS, RunConfig, config_of, from_plain, setup_of, to_plain
 from firerl.configured_learner import fixed_line
 from firerl.engine import devices as machine
-from firerl.engine.ray_cluster import RayOptions
 from firerl.envs.sending import check_sent
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import find
@@ -42,12 +41,12 @@ from firerl.storage.files import digest
 from firerl.storage.journal_db import Journal, whole_result
 from firerl.storage.run_folder import check_can_be
 from firerl.terminal import lasting
+from firerl.this_machine import COMPUTES, cluster_of, continuation_of, moved, on_this_machine
 
 if TYPE_CHECKING:
     from firerl.engine.base import Engine
     from firerl.store import Store
 
-COMPUTES = "computes on "  # how a note begins that says on what kind of device
 # What a person types, where that is not the field's name.
 TYPED = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}
 
@@ -178,8 +177,8 @@ def _start(
     loggers = find_loggers(config.logger)
     if config.engine.name in ("local", "ray"):
         check_sent(config.settings)
-    here = _on_this_machine(config, learner)
-    continuation = _continuation(config, learner)
+    here = on_this_machine(config, learner)
+    continuation = continuation_of(config, learner)
     initial = read_initial(config, learner)
     if initial is not None:
         config = replace(config, init_sha256=digest(initial))
@@ -249,8 +248,8 @@ def resume_run(
             if finished is not None and ends:
                 return _tell_again(told, finished, store, run_dir)
             assert learner is not None
-            here = _on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
-            continuation = _continuation(here, learner)
+            here = on_this_machine(replace(here, settings=completed(learner, here.settings)), learner)
+            continuation = continuation_of(here, learner)
             store.check_that_it_can_go_on(generation)
             if config != old:
                 store.set_config(to_plain(config))
@@ -258,7 +257,7 @@ def resume_run(
             store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {number}")
             if not number:  # else the view says at which step
                 told.note("resumed at step 0: no generation had been saved, all is computed again")
-            if text := _moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
+            if text := moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
                 told.note(text)
             return _run(here, learner, store, told, continuation)
 
@@ -297,43 +296,6 @@ def go_on(config: RunConfig, *, progress: bool = False, observer: Observer | Non
     plain = to_plain(config)
     changes = {name: plain[name] for name in MAY_CHANGE} | aside_of(learner, config.settings)
     return resume_run(config.run_dir, changes, progress=progress, observer=observer, local_dir=config.local_dir)
-
-
-def _on_this_machine(config: RunConfig, learner: type[Learner]) -> RunConfig:
-    """The config with the devices that the run computes on here, and paths that hold wherever a learner goes. The run
-    folder keeps what was asked for.
-
-    Raises SettingError where these, or a cluster, are not there.
-    """
-    engine = config.engine
-    if engine.name == "ray":
-        from firerl.engine import ray_cluster
-
-        ray_cluster.connect(_cluster_of(engine), engine.timeout)
-        ray_cluster.actor_count(_cluster_of(engine), engine.processes, sum(config.sizes) + config.evaluators)
-    devices = machine.of_run(config, learner)
-    return replace(config, engine=replace(config.engine, devices=devices), settings=anchored(config.settings))
-
-
-def _cluster_of(engine: EngineConfig) -> RayOptions:
-    return RayOptions(**{option.name: getattr(engine, option.name) for option in fields(RayOptions)})
-
-
-def _moved(store: Store, now: str) -> str | None:
-    """What to tell where the journal may not be that of a run without a break; keeps what computes from here on."""
-    notes = [note.removeprefix(COMPUTES) for note in store.journal().notes() if note.startswith(COMPUTES)]
-    before = notes[-1] if notes else None
-    if now != before:
-        store.note(COMPUTES + now)
-    return machine.warning(before, now)
-
-
-def _continuation(config: RunConfig, learner: type[Learner]) -> Continuation:
-    """How workers go on that are loaded. Raises SettingError where the engine would load them again and again."""
-    found, built = learner.continuation_of(config.settings), config.engine.workers_per_device
-    if built is not None and not found.moves:
-        raise SettingError(f"engine.workers_per_device={built}: must be null, since {found.lost or found.stays}")
-    return found
 
 
 def _run(
@@ -376,7 +338,7 @@ def _run(
     if idle and config.sync and engine.name not in ("inline", "ray"):
         observer.note(idle)
     costs = Costs(config.seed, **{name: getattr(engine, name) for name in SIMULATED})
-    cluster = _cluster_of(engine)
+    cluster = cluster_of(engine)
 
     def start_engine(alone: Sequence[int]) -> Engine:
         return make_engine(engine.name, spec, engine.processes, engine.timeout, workers, costs, alone, cluster)
