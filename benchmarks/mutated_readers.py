@@ -30,7 +30,15 @@ SMALL = {
     "population": [2, 2], "evaluators": 2, "steps": 60, "eval_interval": 5, "ready_interval": 20, "engine": "inline",
     "progress": False, "algo_settings": {"max_eval_steps": 40},
 }  # fmt: skip
-AGENT = {"num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2, "learning_rate": 0.01}
+AGENT = {
+    "num_envs": 4,
+    "unroll": 10,
+    "hidden": [16, 16],
+    "epochs": 2,
+    "minibatches": 2,
+    "objective_episodes": 1,
+    "learning_rate": 0.01,
+}
 EVIL = "from pathlib import Path\nPath({ran!r}).touch()\nfrom firerl.agents.quadratic.learner import Quadratic as Own\n"
 
 
@@ -43,8 +51,8 @@ def prepare(folder: Path) -> None:
         (folder / "base/open" / name).unlink()
     firerl.run("quadratic", run_dir=folder / "base/begun", init=str(folder / "base/whole"), **SMALL)
     firerl.run(
-        "vmpo", env="CartPole", settings=AGENT, population=[2], evaluators=0, algo="pbt", steps=80, eval_interval=40,
-        ready_interval=80, engine="inline", progress=False, run_dir=folder / "base/agent",
+        "vmpo", env="CartPole", settings=AGENT, population=[2], evaluators=0, algo="pbt", steps=320, eval_interval=80,
+        ready_interval=160, engine="inline", progress=False, run_dir=folder / "base/agent",
     )  # fmt: skip
     firerl.retrace(folder / "base/whole", seed=5, out=folder / "base/retraced", progress=False)
     for name in ("whole", "open"):
@@ -142,7 +150,8 @@ def _result(run: Path) -> None:
 
 def _play(run: Path) -> None:
     for best_ever in (False, True):
-        play._play(Namespace(run_dir=run, best_ever=best_ever, video=None, learner=None, env=None, episodes=1, seed=0))
+        asked = Namespace(run_dir=run, best_ever=best_ever, video=None, learner=None, env=None, episodes=1, seed=0)
+        play._play(Namespace(**vars(asked), typed=[]))
 
 
 def _policy(run: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_is_given_never_changes():
     assert VMPO.resolve({"env": "Ant", "num_envs": 64, "eval_interval": 32_000})["eval_interval"] == 32_000
     for given, words in (
         ({"eval_interval": 4000}, "learner.eval_interval=4000 is no multiple of num_envs x unroll=16000"),
-        ({"minibatches": 7}, "learner.minibatches=7 does not divide num_envs x unroll = 16000 into equal parts"),
+        ({"minibatches": 7}, "minibatches=7 does not divide learner.num_envs x learner.unroll = 16000 into"),
     ):
         with pytest.raises(SettingError) as caught:
             VMPO.resolve({"env": "Ant", "num_envs": 64, **given})

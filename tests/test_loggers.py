@@ -115,7 +115,8 @@ def test_your_own_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
     run_commands(blocks("docs/loggers.md", "sh")[1])
-    assert "! trackers.Folder: metrics are in runs/told/loggers/trackers.Folder" in capsys.readouterr().out
+    told = capsys.readouterr().out.replace("\n", " ")
+    assert f"! trackers.Folder: metrics are in {tmp_path}/runs/told/loggers/trackers.Folder" in told
     folder = tmp_path / "runs" / "told" / "loggers" / "trackers.Folder"
     lines = [line.split() for line in (folder / "metrics" / "P1" / "best").read_text().splitlines()]
     result = json.loads((tmp_path / "runs" / "told" / "result.json").read_text())

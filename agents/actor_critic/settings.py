@@ -185,8 +185,8 @@ def _check_relations(settings: Mapping[str, Any]) -> None:
     if batch % parts or batch // parts < 2:
         near = " or ".join(map(str, sorted(_nearest_parts(batch, parts))))
         raise SettingError(
-            f"learner.minibatches={parts} does not divide num_envs x unroll = {batch} into equal parts of two "
-            f"samples or more: try {near}"
+            f"learner.minibatches={parts} does not divide learner.num_envs x learner.unroll = {batch} into "
+            f"equal parts of two samples or more, the nearest: {near}"
         )
     if settings["min_scale"] >= settings["init_scale"]:
         raise SettingError(
