@@ -12,11 +12,12 @@ from firerl.async_controller import AsyncController
 from firerl.config import RunConfig, config_of
 from firerl.engine.base import Done, Interval, LearnerSpec
 from firerl.engine.inline import InlineEngine
+from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, StartEvaluator
 from firerl.learner import Learner
 from firerl.progress import Round, Silent
-from firerl.promised import NOT_PROMISED
+from firerl.promised import split
 from firerl.storage.journal_db import Journal
 from firerl.store import Store
 
@@ -90,10 +91,10 @@ def played_again(run_dir: Path, learner: type[Learner], again: Path) -> str:
     config: RunConfig = replace(config_of(journal), run_dir=str(again))
     journal.close()
     plain = loads(dumps(api.to_plain(config)))
-    promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
+    promised, usual = split(config, learner, find.algorithm(config.algo.name))
     count = Count()
     spec = LearnerSpec(learner, config.settings)
-    with Store.create(again, plain, promised, api.initial_state_of(config)) as store:
+    with Store.create(again, plain, promised, api.initial_state_of(config), usual=usual) as store:
         made = AsyncController(
             config, learner, store, count, lambda alone: Scripted(spec, order, lambda: count.reports)
         ).run()

@@ -22,6 +22,7 @@ import firerl
 from firerl.engine import make_engine
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
+from firerl.engine.host import Host
 from firerl.engine.local import LocalEngine
 from firerl.engine.placement import Placement, Share, trips
 from firerl.engine.sharing import Model, Work
@@ -170,7 +171,8 @@ def test_workers_that_are_shared_go_on_as_they_would_have(name: str) -> None:
     for shared in ({}, TO_AND_FRO):
         with contextlib.closing(make_engine(name.partition(",")[0], spec, 2, 60.0)) as engine:
             engine.create([Create(w, {"lr": 0.1 * (w + 1), **act}, 100 + w) for w, act in enumerate(ACTS)])
-            engine._placement = replace(engine._placement, shared=shared)  # type: ignore[attr-defined]
+            placement = "placement" if name == "ray" else "_placement"
+            setattr(engine, placement, replace(getattr(engine, placement), shared=shared))
             told: list[Any] = []
             for workers in ((0, 1, 2, 3, 4, 6, 7, 8, 9), (0, 1, 2, 8)):
                 orders = [Advance(w, 40, 7 + w, died="before" if w == 9 else None) for w in workers]
@@ -178,11 +180,27 @@ def test_workers_that_are_shared_go_on_as_they_would_have(name: str) -> None:
                     told.append((outcome.worker, outcome.objective, repr(outcome.metrics), outcome.failure))
                 engine.transfer([Transfer(1, 2, {"lr": 0.7})])
             told += [files.digest(checkpoint.dumps(engine.weights(worker))) for worker in (0, 1, 2, 5, 8)]
-            homes = engine._placement  # type: ignore[attr-defined]
+            homes = getattr(engine, placement)
             assert [homes.process_of(worker) for worker in (0, 2, 8)] == [0, 0, 0]  # there and back, or never there
             seen.append(told)
     assert seen[0] == seen[1]
     assert {worker: failure for worker, *_, failure in seen[0][:9] if failure} == FAILURES
+
+
+def test_one_that_cannot_travel_ends_its_interval_before_others_take_its_room() -> None:
+    """Nobody asks for its state in the middle of its interval, and it fails in none of its calls."""
+    whole, shared = (Host(replace(SPEC, workers_per_device=1)) for _ in range(2))
+    for host in (whole, shared):
+        host.create([Create(0, {"lr": 0.1, "whole": True}, 100)])
+    [expected] = whole.advance([Advance(0, 40, 7)])
+    assert expected.failure is None
+    outcome = shared.begin(Advance(0, 40, 7), 1)
+    assert isinstance(outcome, Outcome)
+    for host in (whole, shared):
+        host.create([Create(1, {"lr": 0.1}, 101)])
+    told, due = ((one.objective, repr(one.metrics), one.failure) for one in (outcome, expected))  # nan is not nan
+    assert told == due
+    assert shared.weights([0]) == whole.weights([0])
 
 
 @pytest.mark.parametrize("at", [10, 30])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 Metrics = Mapping[str, float]
+Parts = Sequence[tuple[int, Metrics]]  # of each chunk: steps, metrics
 
 
 def sizes(steps: int, chunk: int | None) -> list[int]:
@@ -14,7 +15,7 @@ def sizes(steps: int, chunk: int | None) -> list[int]:
     return [chunk] * (steps // chunk) + ([steps % chunk] if steps % chunk else [])
 
 
-def averaged(parts: Sequence[tuple[int, Metrics]]) -> Metrics:
+def averaged(parts: Parts) -> Metrics:
     """The metrics of an interval from those of its chunks (steps, metrics): each name's mean over the steps of the
     chunks that have it. What is the same in all of them is kept to the bit."""
     names = dict.fromkeys(name for _, metrics in parts for name in metrics)

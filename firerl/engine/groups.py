@@ -13,6 +13,7 @@ from firerl.engine import chunks
 from firerl.engine.base import Advance, LearnerSpec
 from firerl.engine.failures import Failure, failure_of, raise_if_the_machine_failed
 from firerl.engine.global_generators import Isolated
+from firerl.engine.returned import metrics_of
 from firerl.learner import Stack
 from firerl.storage import checkpoint
 
@@ -26,6 +27,12 @@ class Trained:
     parts: Sequence[tuple[int, Any]]  # steps of each chunk, and what train() returned
     failure: BaseException | None  # with which the member failed
     seconds: float  # its share
+
+    def checked(self) -> list[tuple[int, chunks.Metrics]]:
+        """Steps and metrics of each chunk. Raises what the member has failed with."""
+        if self.failure is not None:
+            raise self.failure
+        return [(steps, metrics_of(returned)) for steps, returned in self.parts]
 
 
 @dataclass

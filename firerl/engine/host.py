@@ -109,23 +109,40 @@ class Host:
         orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
             self._at_work([order.worker for order in together])
-            trained = {}
-            if self._spec.stacked > 1:
-                trained = self._groups.train(together, self._learners.all_built(), self._dump)
+            alone, learners = self._spec.stacked == 1, self._learners.all_built()
+            trained = {} if alone else self._groups.train(together, learners, self._dump)
             for order in together:
                 self._at_work([order.worker])
                 yield self._advance(order, trained.get(order.worker))
 
-    def begin(self, order: Advance, count: int) -> Begun:
-        """Train the first ``count`` chunks of a worker's interval and give the worker away."""
+    def begin(self, order: Advance, count: int) -> Begun | Outcome:
+        """Train the first ``count`` chunks of a worker's interval and give the worker away. One whose state cannot be
+        saved there ends its interval here: nobody would have asked for it, were the worker not shared."""
         self._at_work([order.worker])
         start = time.perf_counter()
         parts = self._first_chunks(order, count)  # whose reference to the learner has gone when it is given away
         trained = time.perf_counter()
-        [parcel] = self.give([order.worker])
+        parcel = self._give_half_way(order.worker)
+        if parcel is None:
+            return self._advance(order, begun=parts, seconds=trained - start)
         return Begun(parcel, parts, trained - start, time.perf_counter() - trained)
 
-    def _first_chunks(self, order: Advance, count: int) -> list[tuple[int, chunks.Metrics]]:
+    def _give_half_way(self, worker: int) -> Parcel | None:
+        """As ``give`` in the middle of an interval; None where the worker's state cannot be saved, and it stays."""
+        if worker in self._failures:
+            return self.give([worker])[0]
+        try:
+            state = checkpoint.dumps(self._learner(worker).state(), "state()")
+        except BaseException as error:  # anybody's code
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self._raise_if_the_machine_failed(error, worker)
+            return None
+        recipe = self._learners.recipe(worker)
+        self._learners.drop(worker, collect=True)
+        return Parcel(worker, state, *recipe)
+
+    def _first_chunks(self, order: Advance, count: int) -> chunks.Parts:
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
             with self._own_call(order.worker):
@@ -136,12 +153,12 @@ class Host:
         """Take a worker and train the rest of its interval, then evaluate. Raises as ``load``."""
         self._at_work([order.worker])
         start = time.perf_counter()
-        if begun.parcel is not None:
-            self.take([begun.parcel])
+        self.take([begun.parcel])
         trip = max(begun.pack_seconds, time.perf_counter() - start)
-        outcome = self._advance(order, begun=begun)
-        moved = begun.parcel is not None and outcome.failure is None
-        yield replace(outcome, begun_seconds=begun.train_seconds, trip_seconds=trip) if moved else outcome
+        outcome = self._advance(order, begun=begun.parts, seconds=begun.train_seconds)
+        if outcome.failure is None:
+            outcome = replace(outcome, begun_seconds=begun.train_seconds, trip_seconds=trip)
+        yield outcome
 
     def interval(self, order: Interval) -> Done:
         """One worker's interval, all of it. Raises as ``create``, ``load`` and ``save`` do."""
@@ -290,19 +307,20 @@ class Host:
         settings = copy.deepcopy(dict(self._spec.settings))
         return Isolated(self._spec.learner, settings, dict(hyperparameters), seed, self._device)
 
-    def _advance(self, order: Advance, trained: Trained | None = None, begun: Begun | None = None) -> Outcome:
+    def _advance(
+        self, order: Advance, trained: Trained | None = None, begun: chunks.Parts = (), seconds: float = 0.0
+    ) -> Outcome:
         """Train and evaluate; only evaluate where the worker has ``trained`` in its group, train the rest where its
-        interval has ``begun``."""
+        interval has ``begun``, which has taken ``seconds``."""
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
             start = time.perf_counter()
             with self._own_call(order.worker):
                 if trained is None:
-                    done = begun.parts if begun else ()
-                    parts = [*done, *_train(learner, chunks.sizes(order.steps, self._spec.chunk)[len(done) :])]
-                    seconds = time.perf_counter() - start + (begun.train_seconds if begun else 0.0)
+                    parts = [*begun, *_train(learner, chunks.sizes(order.steps, self._spec.chunk)[len(begun) :])]
+                    seconds += time.perf_counter() - start
                 else:
-                    parts, seconds = _trained_as_one(trained), trained.seconds
+                    parts, seconds = trained.checked(), trained.seconds
                 metrics = chunks.averaged(parts)
                 start = time.perf_counter()
                 objective = objective_of(learner.evaluate(order.evaluate_seed))
@@ -392,10 +410,3 @@ def _died(text: str) -> Failure:
 def _train(learner: Isolated, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:
     """Train chunks of so many steps; what each has given."""
     return [(steps, metrics_of(learner.train(steps))) for steps in sizes]
-
-
-def _trained_as_one(trained: Trained) -> list[tuple[int, chunks.Metrics]]:
-    """The same of a member of a group. Raises what it has failed with."""
-    if trained.failure is not None:
-        raise trained.failure
-    return [(steps, metrics_of(returned)) for steps, returned in trained.parts]

@@ -255,11 +255,11 @@ class LocalEngine:
             for process, begun in answers.items():
                 if isinstance(begun, Begun):
                     order = self._asked[process][1]
-                    finisher = process
-                    if begun.parcel is not None:
-                        finisher = self._placement.shared[order.worker].process
-                        gone.append(order.worker)
+                    finisher = self._placement.shared[order.worker].process
+                    gone.append(order.worker)
                     requests.setdefault(finisher, []).append(("finish", order, begun))
+                elif begun is not None:  # its outcome: it has stayed
+                    on_outcome(begun)
         if errors:  # and _busy: workers that were on their way are nowhere
             raise errors[min(errors)]
         self._busy = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +26,8 @@ class Parcel:
 class Begun:
     """A worker on its way to the process that finishes its interval, and what its first chunks have given."""
 
-    parcel: Parcel | None  # None: it stays where it is, since it cannot be packed in the middle of an interval
-    parts: Sequence[tuple[int, chunks.Metrics]]  # of each chunk: steps, metrics
+    parcel: Parcel
+    parts: chunks.Parts
     train_seconds: float
     pack_seconds: float
 

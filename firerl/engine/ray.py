@@ -130,12 +130,11 @@ class RayEngine:
             return stream
 
         def hear(stream: Any, process: int, answer: Any) -> None:
-            if stream in beginning:
+            if stream in beginning and answer is None:
                 order = beginning.pop(stream)
                 left[process].remove(order)
-                finisher = homes.shared[order.worker].process if answer else process
-                gone.extend([order.worker] if answer else [])
-                ask(finisher, "finish", [order], order, next(stream))
+                gone.append(order.worker)
+                ask(homes.shared[order.worker].process, "finish", [order], order, next(stream))
                 return
             done = {outcome.worker for outcome in answer}
             left[process] = [order for order in left[process] if order.worker not in done]

@@ -70,10 +70,13 @@ class Workers:
             yield part
 
     def begin(self, order: Advance, count: int) -> Iterator[Any]:
-        """As Host.begin: first whether the worker goes to another actor, then what that one needs."""
+        """As Host.begin: None, then what the actor needs that the worker goes to; as ``advance`` of one that stays."""
         begun = self._host.begin(order, count)
-        yield begun.parcel is not None
-        yield begun
+        if isinstance(begun, Outcome):
+            yield [begun]
+        else:
+            yield None
+            yield begun
 
     def finish(self, order: Advance, begun: Begun) -> Iterator[list[Outcome]]:
         """As Host.finish."""
