@@ -6,7 +6,6 @@ used adds it. ``data_files.json`` says at a resume which files are others.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any
 
 from firerl.errors import FirerlError, SettingError
 from firerl.learner import Learner, Survey
-from firerl.storage import files, untrusted
+from firerl.storage import durable, files, untrusted
 from firerl.terminal import say
 
 UNUSED = "unused_files.txt"
@@ -100,19 +99,18 @@ def say_once(name: str, why: str) -> None:
     many processes, and they all meet it."""
     if path := os.environ.get(_WHERE):
         with suppress(OSError):  # on another machine than the run's folder, or a full disk: then each process says it
-            if _add(path, name, why):
+            if _add(Path(path), name, why):
                 return
     say(f"firerl: {name} cannot be read and is left out: {why}", error=True)
 
 
-def _add(path: str, name: str, why: str) -> bool:
+def _add(path: Path, name: str, why: str) -> bool:
     """Add a line to the list; True: the file stood there."""
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with durable.open_shared(path) as file:
         file.seek(0)
         content = file.read(LARGEST)
         if f"\n{name}: ".encode() in b"\n" + content:
             return True
         if len(content) < LARGEST // 2:
-            file.write(f"{name}: {why}\n".encode())
+            durable.extend(file, f"{name}: {why}\n".encode(), path)
         return False

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -103,3 +104,44 @@ def test_others_are_left_alone() -> None:
     finally:
         other.kill()
         other.wait()
+
+
+class Waits(Walk):
+    """Starts a process in its training while another thread, that is none of a learner's, starts one of the run's."""
+
+    def train(self, steps: int) -> dict[str, float]:
+        started["learner's"] = subprocess.Popen(["sleep", "1000"])
+        thread = threading.Thread(target=start_for_the_run)
+        thread.start()
+        thread.join()
+        return {}
+
+
+started: dict[str, subprocess.Popen[bytes]] = {}
+
+
+def start_for_the_run() -> None:
+    started["run's"] = subprocess.Popen(["sleep", "1000"], env=descendants.unmarked())
+
+
+def test_what_the_run_itself_starts_meanwhile_goes_on() -> None:
+    started.clear()
+    try:
+        with closing(make_engine("inline", LearnerSpec(Waits, Walk.settings), 1)) as opened:
+            opened.create([Create(0, {"lr": 1.0}, 0)])
+            (outcome,) = opened.advance([Advance(0, 1, 0)], lambda _: None)
+            assert not outcome.traceback
+        assert started["learner's"].wait(5) == -signal.SIGKILL
+        assert started["run's"].poll() is None
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def test_a_run_inside_a_learner_is_the_learners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process was born with stays in what it starts: all ends with the outer engine."""
+    monkeypatch.setenv("FIRERL_ENGINE_outer", "1")
+    with descendants.contained():
+        assert [name for name in descendants.unmarked() if name.startswith("FIRERL_ENGINE_")] == ["FIRERL_ENGINE_outer"]
+        assert len([name for name in os.environ if name.startswith("FIRERL_ENGINE_")]) == 2

@@ -4,6 +4,9 @@ Each process of an engine has a mark in its environment, which what it starts in
 all processes that bear it, and all that descend from an engine's processes, are found in /proc and killed: when the
 engine is closed, and those with the mark, by a guard that waits for the end of the controller, also when that was
 killed itself. Elsewhere nothing is found.
+
+A thread's environment is that of its process. A run's own helpers, as a logger's process, may be started while a
+learner of the inline engine is at work: they are given the ``unmarked`` environment.
 """
 
 from __future__ import annotations
@@ -21,11 +24,22 @@ from pathlib import Path
 
 _PREFIX = "FIRERL_ENGINE_"
 _PATIENCE = 10.0  # seconds: killed processes take a moment to go
+_ours: set[str] = set()  # the marks of this process's engines
 
 
 def new_mark() -> str:
-    """The name of an environment variable that nobody else has."""
-    return _PREFIX + uuid.uuid4().hex
+    """The name of an environment variable that nobody else has; in use until its ``end``."""
+    mark = _PREFIX + uuid.uuid4().hex
+    _ours.add(mark)
+    return mark
+
+
+def unmarked() -> dict[str, str]:
+    """The environment without the marks of this process's engines: for what the run itself starts, as a logger's
+    process, at whatever moment, in whatever thread. Marks that this process was born with stay: it is a learner's."""
+    names = [name for name in os.environ if name not in _ours]
+    found = ((name, os.environ.get(name)) for name in names)  # another thread may remove one meanwhile
+    return {name: value for name, value in found if value is not None}
 
 
 @contextlib.contextmanager
@@ -83,6 +97,7 @@ def end(mark: str, patience: float = _PATIENCE) -> None:
     while (found := _bearers(mark)) and time.monotonic() < until:
         kill(found)
         time.sleep(0.01)
+    _ours.discard(mark)
 
 
 def _bearers(mark: str) -> list[int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import shutil
 import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from firerl.cores import usable_cores
 from firerl.errors import SettingError
+from firerl.storage import durable
 
 _CONNECT_SECONDS = 60.0
 
@@ -87,7 +88,7 @@ def _leave_nothing(ray: Any, folder: str) -> None:
     """Stop the cluster that this process has started, and remove what it kept: logs, sockets, objects."""
     with suppress(Exception):  # anybody may have stopped it
         ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    durable.remove_folder(Path(folder))
 
 
 def actor_count(options: RayOptions, processes: int | None, workers: int | None) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import IO, Any
 
+from firerl.engine.descendants import unmarked
 from firerl.errors import FirerlError
 from firerl.evolution import plain
 from firerl.logger import About, Logger
@@ -34,6 +35,7 @@ class WandB(Logger):
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
+            env=unmarked(),  # it does not end with the engine: there is the result to tell
             start_new_session=True,  # Ctrl-C is for the run, which then says so here
         )
         self._send(

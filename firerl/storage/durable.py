@@ -8,6 +8,7 @@ does so at every point of a run. ``tests/test_durable.py`` fails where a module 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -56,6 +57,25 @@ def open_kept(path: Path) -> IO[str]:
     """A text file to read, and to ``rewrite`` while it stays open; made if it is missing."""
     with _action("create", path):
         return open(path, "a+", encoding="utf-8")
+
+
+@contextmanager
+def open_shared(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, and to ``extend``, that no other process has open so meanwhile; made if it is missing. A link is
+    an OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _action("create", path):
+        descriptor = os.open(path, flags, 0o666)
+    with open(descriptor, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def extend(file: IO[bytes], data: bytes, path: Path) -> None:
+    """``data`` at the end of an open file."""
+    with _action("write", path):
+        file.write(data)
+        file.flush()
 
 
 def rewrite(file: IO[str], text: str, path: Path) -> None:
@@ -131,10 +151,15 @@ def make_folder(path: Path) -> None:
 
 def clear_folder(path: Path) -> None:
     """An empty folder, whatever it was before."""
+    remove_folder(path)
+    make_folder(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all in it, if it is there, as far as that is possible."""
     if path.exists():
         with _action("rmtree", path):
             shutil.rmtree(path, ignore_errors=True)
-    make_folder(path)
 
 
 @contextmanager
