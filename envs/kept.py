@@ -46,7 +46,7 @@ class Kept(gymnasium.Wrapper):
     def _begin(self, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """The episode of ``_seed`` and ``_resets``, from its start."""
         self._steps, self._actions = 0, bytearray()
-        result = self.env.reset(seed=_episode_seed(self._seed, self._resets), options=options)
+        result = self.env.reset(seed=episode_seed(self._seed, self._resets), options=options)
         self._seen = hashlib.blake2b(np.asarray(result[0]).tobytes(), digest_size=16).digest()
         return result
 
@@ -113,7 +113,7 @@ class Kept(gymnasium.Wrapper):
             self._actions, self._kind = bytearray(actions.tobytes()), (actions.dtype, actions.shape[1:])
 
 
-def _episode_seed(seed: int | None, resets: int) -> int | None:
+def episode_seed(seed: int | None, resets: int) -> int | None:
     """The seed itself, then others below 2^31, which every library takes."""
     if not resets:
         return seed

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SMALL = "population.sizes=[2,2] population.evaluators=2"
 AGENT = "learner.num_envs=2 learner.unroll=20 learner.hidden=[8] learner.objective_episodes=2"
-AGENT += " eval_interval=40 ready_interval=80"
+AGENT += " env.kwargs.max_episode_steps=20 eval_interval=40 ready_interval=80"
 IMAGES = "learner.model=mlp learner.batch_size=32 eval_interval=5 ready_interval=10 steps=20"
 
 # What is added to a line so that it takes seconds: the first entry whose left side is in the line.
@@ -36,7 +36,11 @@ SHORTER = (
     ("learner=classifier algo=random", "population.sizes=[2] population.evaluators=0 " + IMAGES),
     ("learner.stacked=8", f"{SMALL} {IMAGES}"),
     ("launch learner=classifier", f"{SMALL} {IMAGES}"),
-    ("chunk=", "learner.num_envs=2 learner.unroll=20 eval_interval=80 chunk=40 ready_interval=160 steps=160"),
+    (
+        "chunk=",
+        "env.kwargs.max_episode_steps=20 learner.num_envs=2 learner.unroll=20 learner.objective_episodes=2 "
+        "eval_interval=80 chunk=40 ready_interval=160 steps=160",
+    ),
     ("algo=pbt run_dir=runs/pbt", f"population.sizes=[6] population.evaluators=0 {AGENT} steps=160"),
     ("env=CartPole", ""),
     ("firerl.launch env=", f"{SMALL} {AGENT} steps=160"),

@@ -32,7 +32,7 @@ def test_it_tells_the_run(told_run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert explain.main([str(told_run)]) == 0
     out = capsys.readouterr().out
     assert out.startswith(
-        "Told with algo=fire, seed 2: P1 is members 0 to 3, P2 is members 4 to 7, evaluators 8 to 10."
+        "Told with algo=fire, seed 3: P1 is members 0 to 3, P2 is members 4 to 7, evaluators 8 to 10."
     )
     assert "takes its weights" in out
     assert "the end, step 600: member" in out

@@ -161,7 +161,7 @@ def test_stacked_belongs_to_the_learners_settings_and_is_off_by_default() -> Non
         (Roped, {"settings": {"stacked": 1}}, "learner.stacked=1: must be an integer >= 2"),
         (
             Roped,
-            {"settings": {"stacked": 2, "size": 3}, "space": {"size": {"integer": [1, 4]}}},
+            {"settings": {"stacked": 2}, "space": {"size": {"integer": [1, 4]}}},
             "learner.stacked=2: space.size changes the shapes",
         ),
     ],

@@ -59,7 +59,8 @@ def test_a_probe_measures_the_real_learner(measured: Probe) -> None:
     config = config_of()
     assert (measured.learner, measured.members, measured.processes, measured.failures) == ("quadratic", 4, 1, 0)
     train, evaluate = measured.interval_seconds(360)
-    assert 0 < evaluate < train < 1
+    assert 0 < train < 1
+    assert 0 < evaluate < 1  # a quadratic is trained as fast as generators are seeded for its evaluation
     assert all(seconds >= 0 for seconds in (measured.save_seconds, measured.copy_seconds, measured.start_seconds))
     state = Quadratic(config.settings, {"lr": 0.1}, 0, "cpu").state()
     assert measured.state_bytes == pytest.approx(len(checkpoint.dumps(state)), rel=0.05)

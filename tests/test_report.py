@@ -109,7 +109,7 @@ def test_a_population_that_died_has_a_page(tmp_path: Path) -> None:
 
 def test_a_dead_population_ends_the_run_for_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = (
-        f"learner=modelled learner.of=quadratic engine=inline learner.failure_rate=0.004 population.sizes=[2,2] "
+        "learner=quadratic engine=inline space.lr={log_uniform:[5.0,5.1]} population.sizes=[2,2] "  # all diverge
         f"population.evaluators=2 logger=[] run_dir={tmp_path / 'r'}"
     )
     assert launch.main(arguments.split()) == 1

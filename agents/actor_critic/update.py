@@ -140,11 +140,14 @@ class Update:
         self.end()
         self._actor = None
         metrics = self._metrics(torch.stack(numbers).mean(0))
-        last = torch.stack(numbers[-self.settings["minibatches"] :]).mean(0).tolist()
-        kl = sum(number for name, number in zip(self.names(), last, strict=True) if name in self.kls)
         rate = self.settings["learning_rate"] * self.schedule.factor
-        self.schedule.move(self.settings, len(batch[0]), kl)
-        return {**metrics, "explained_variance": float(self.explained), "rate": rate}
+        self.schedule.move(self.settings, len(batch[0]), self._kl(numbers[-self.settings["minibatches"] :]))
+        return {**metrics, "rate": rate}
+
+    def _kl(self, numbers: list[Tensor]) -> float:
+        """The mean KL divergence of these gradient steps, ``numbers`` as ``gradients`` returns them."""
+        mean = torch.stack(numbers).mean(0).tolist()
+        return sum(number for name, number in zip(self.names(), mean, strict=True) if name in self.kls)
 
     def _step(self) -> None:
         """Clip each network's gradients to their norm, then Adam on all."""
@@ -159,7 +162,7 @@ class Update:
         if not torch.isfinite(means).all():
             bad = ", ".join(f"{name}={value}" for name, value in metrics.items() if value - value != 0.0)
             raise FloatingPointError(f"{self.algorithm} diverged, a loss is not finite: {bad}")
-        return metrics
+        return {**metrics, "explained_variance": float(self.explained)}
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, group: int) -> list[dict[str, Tensor]]:
