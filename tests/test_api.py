@@ -154,7 +154,7 @@ def test_a_script_without_a_guard_and_its_class(
     (tmp_path / "handed_in.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     assert play.main([str(tmp_path / "run"), "--learner", "handed_in.Own"]) == 0
-    assert f": objective {float(done.stdout.split()[1]):.6g}" in capsys.readouterr().out
+    assert f": mean of the last 3 evaluations {float(done.stdout.split()[1]):.6g}" in capsys.readouterr().out
     assert replay.main([str(tmp_path / "run"), "learner=handed_in.Own", "engine=inline"]) == 0
 
     # Handed in, it goes on as if it had never stopped.
