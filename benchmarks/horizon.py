@@ -73,10 +73,17 @@ FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
     "first scale .7": {"init_scale": 0.7},
     "no control variate": {"control_variate": False},
+    "one scale": {"one_scale": True},
+    "one scale, lambda .9, flat eta": {"one_scale": True, "gae_lambda": 0.9, "eps_eta": 0.01},
+    "discount .995": {"discount": 0.995},
 }
 PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the batch of WALKS
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 1.0, "entropy_cost": 0.0, "max_grad_norm": 1.0,
+}  # fmt: skip
+RL_GAMES: dict[str, Any] = {  # its PPO's settings of Humanoid with EnvPool, but for the shared trunk
+    **PPO, "epochs": 4, "schedule": "kl", "target_kl": 0.008, "max_grad_norm": 0.5, "one_scale": True,
+    "activation": "elu", "discount": 0.995,
 }  # fmt: skip
 NARROW = {"init_scale": 0.3, "eps_alpha_sigma": 3e-4}
 Arm = tuple[str, dict[str, Any]]
@@ -87,6 +94,9 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
         "ppo": ("ppo_firerl", PPO),
         "ppo, lambda .9": ("ppo_firerl", {**PPO, "gae_lambda": 0.9}),
         "ppo, kl rate": ("ppo_firerl", {**PPO, "schedule": "kl", "target_kl": 0.01}),
+        "ppo, as rl_games": ("ppo_firerl", RL_GAMES),
+        "ppo, as rl_games, tanh": ("ppo_firerl", {**RL_GAMES, "activation": "tanh"}),
+        "ppo, as rl_games, wide": ("ppo_firerl", {**RL_GAMES, "hidden": [512, 256, 128]}),
     },
     **{
         task: {

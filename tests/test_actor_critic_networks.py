@@ -27,3 +27,14 @@ def test_layers_and_actor_compute_what_the_modules_say(kind: type[ActorCritic], 
     torch.testing.assert_close(torch.from_numpy(normal), observations)
     for ours, expected in zip(old, update.nets.policy(observations), strict=True):
         torch.testing.assert_close(torch.from_numpy(ours), expected)
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_one_scale_is_learned_and_the_same_in_every_state(kind: type[ActorCritic]):
+    one = learner(kind, "Hopper", one_scale=True)
+    before = one.update.nets.policy.head.raw_scale.bias.clone()
+    one.train(2 * UNIT)
+    assert not torch.equal(one.update.nets.policy.head.raw_scale.bias, before)
+    raw = np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
+    _, _, (mean, scale) = Actor(one.update.nets.policy, one.update.nets.normaliser)(raw, None)
+    assert (scale == scale[0]).all() and not (mean == mean[0]).any()

@@ -25,14 +25,28 @@ def linear(inputs: int, outputs: int, gain: float, generator: torch.Generator) -
 
 
 class Gaussian(nn.Module):
-    """Head of a diagonal Gaussian over [-1, 1] actions; the scale is a softplus with a floor."""
+    """Head of a diagonal Gaussian over [-1, 1] actions; the scale is a softplus with a floor.
+
+    With ``one_scale`` it is the same in every state: its layer learns the bias alone.
+    """
 
     width_name = "scale"
 
-    def __init__(self, inputs: int, size: int, init_scale: float, min_scale: float, generator: torch.Generator):
+    def __init__(
+        self,
+        inputs: int,
+        size: int,
+        init_scale: float,
+        min_scale: float,
+        generator: torch.Generator,
+        one_scale: bool = False,
+    ):
         super().__init__()
         self.mean = linear(inputs, size, 0.01, generator)
         self.raw_scale = linear(inputs, size, 0.01, generator)
+        if one_scale:
+            nn.init.zeros_(self.raw_scale.weight)
+        self.bias_alone = (False, one_scale)
         self.min_scale = min_scale
         self.offset = math.log(math.expm1(init_scale - min_scale))  # softplus(offset) + floor = init_scale
 
@@ -100,6 +114,7 @@ class Categorical(nn.Module):
     def __init__(self, inputs: int, size: int, generator: torch.Generator):
         super().__init__()
         self.logits = linear(inputs, size, 0.01, generator)
+        self.bias_alone = (False,)
 
     def layers(self) -> list[nn.Linear]:
         return [self.logits]

@@ -41,12 +41,14 @@ class Layer(NamedTuple):
     bias: Tensor  # [O]
     d_weight: Tensor
     d_bias: Tensor
+    bias_alone: bool  # learns: its weight is zero and stays so
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.addmm(self.bias, inputs, self.weight.t())
 
     def backward(self, gradients: Tensor, inputs: Tensor) -> None:
-        torch.mm(gradients.t(), inputs, out=self.d_weight)
+        if not self.bias_alone:
+            torch.mm(gradients.t(), inputs, out=self.d_weight)
         torch.sum(gradients, 0, out=self.d_bias)
 
 
@@ -57,7 +59,8 @@ class Layers:
     and to give to Adam.
     """
 
-    def __init__(self, trunk: nn.Sequential, outputs: Sequence[nn.Linear]):
+    def __init__(self, trunk: nn.Sequential, outputs: Sequence[nn.Linear], bias_alone: Sequence[bool]):
+        """``bias_alone`` says it of each output."""
         hidden, self.activation = linears(trunk), activation_of(trunk[-1])
         parameters = [p for layer in (*hidden, *outputs) for p in (layer.weight, layer.bias)]
         sizes = [p.numel() for p in parameters]
@@ -67,7 +70,8 @@ class Layers:
         gradients = [v.view_as(p) for v, p in zip(self.flat.grad.split(sizes), parameters, strict=True)]
         for parameter, view in zip(parameters, weights, strict=True):
             parameter.data = view
-        columns = weights[::2], weights[1::2], gradients[::2], gradients[1::2]
+        alone = [*[False] * len(hidden), *bias_alone]
+        columns = weights[::2], weights[1::2], gradients[::2], gradients[1::2], alone
         layers = [Layer(*row) for row in zip(*columns, strict=True)]
         self.hidden, self.outputs = layers[: len(hidden)], layers[len(hidden) :]
 
@@ -147,7 +151,7 @@ def _policy(settings: Mapping[str, Any], spec: EnvSpec, generator: torch.Generat
         head = Categorical(width, spec.action_size, generator)
     else:
         scales = settings["init_scale"], settings["min_scale"]
-        head = Gaussian(width, spec.action_size, *scales, generator)
+        head = Gaussian(width, spec.action_size, *scales, generator, settings["one_scale"])
     return Policy(spec.observation_size, settings["hidden"], settings["activation"], head, generator)
 
 

@@ -26,6 +26,7 @@ class Settings:
     unroll: int = 25  # steps of each environment between two updates; num_envs x unroll is the granularity
     init_scale: float = 0.3  # first standard deviation of an action, in half widths of its bounds
     min_scale: float = 0.01  # floor of it
+    one_scale: bool = False  # the same in every state, instead of a second output of the network
     observation_clip: float = 10.0  # largest normalised observation, in standard deviations
 
     # learning

@@ -32,8 +32,8 @@ class Update:
         self.device = device
         self.nets = self.networks(spec, seed).to(device)
         self.head = self.nets.policy.head
-        self.policy = Layers(self.nets.policy.trunk, self.head.layers())
-        self.value = Layers(self.nets.value.trunk, [self.nets.value.last])
+        self.policy = Layers(self.nets.policy.trunk, self.head.layers(), self.head.bias_alone)
+        self.value = Layers(self.nets.value.trunk, [self.nets.value.last], [False])
         self.optimiser = torch.optim.Adam(self.parameter_groups(), eps=self.adam_eps, fused=True)
         self.schedule = Schedule()
         self.take_hyperparameters()
