@@ -22,21 +22,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import horizon_runs
 import numpy as np
-from horizon_runs import Row, label, training_return
-from results_file import append, read
-from training_runs import AGENTS, settings_of
+from long_runs import Row, label, longest, passes, run_all, training_return
+from results_file import read
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "horizon.jsonl"
@@ -51,31 +45,37 @@ BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete,
     "num_envs": 20, "unroll": 50, "hidden": [128, 128], "epochs": 4, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3,
 }  # fmt: skip
+SHORT: dict[str, Any] = {**WALKS, "gae_lambda": 0.8, "eps_eta": 0.01}  # see horizon_updates.py
 FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "walks": {},
-    "lambda .9, flat eta": {"gae_lambda": 0.9, "eps_eta": 0.01},  # see horizon_updates.py
-    "lambda .8, flat eta": {"gae_lambda": 0.8, "eps_eta": 0.01},
-    "kl rate": {"schedule": "kl", "target_kl": 0.01},
+    "lambda .9, flat eta": {"gae_lambda": 0.9, "eps_eta": 0.01},
     "linear rate": {"schedule": "linear", "schedule_steps": 4_000_000},
-    "elu": {"activation": "elu"},
-    "wide": {"hidden": [512, 256, 128]},
-    "256-256": {"hidden": [256, 256]},
-    "128-128": {"hidden": [128, 128]},
     "batch of 20 x 50": {"num_envs": 20, "unroll": 50},
-    "epochs 10": {"epochs": 10},
-    "8 minibatches": {"minibatches": 8},
     "lambda .9": {"gae_lambda": 0.9},
-    "discount .98": {"discount": 0.98},
-    "eps_eta .3": {"eps_eta": 0.3},
     "flat eta": {"eps_eta": 0.01},
-    "mean's bound .05": {"eps_alpha_mu": 0.05},
-    "scale's bound 5e-4": {"eps_alpha_sigma": 5e-4},
-    "scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
-    "first scale .7": {"init_scale": 0.7},
-    "no control variate": {"control_variate": False},
-    "one scale": {"one_scale": True},
-    "one scale, lambda .9, flat eta": {"one_scale": True, "gae_lambda": 0.9, "eps_eta": 0.01},
-    "discount .995": {"discount": 0.995},
+    "eps_eta .3": {"eps_eta": 0.3},
+}
+OVER_SHORT: dict[str, dict[str, Any]] = {
+    "lambda .8, flat eta": {},
+    "short, one scale": {"one_scale": True},
+    "short, lambda .6": {"gae_lambda": 0.6},
+    "short, discount .995": {"discount": 0.995},
+    "short, discount .98": {"discount": 0.98},
+    "short, flatter eta": {"eps_eta": 0.003},
+    "short, elu": {"activation": "elu"},
+    "short, wide": {"hidden": [512, 256, 128]},
+    "short, 256-256": {"hidden": [256, 256]},
+    "short, 128-128": {"hidden": [128, 128]},
+    "short, kl rate": {"schedule": "kl", "target_kl": 0.01},
+    "short, epochs 10": {"epochs": 10},
+    "short, 8 minibatches": {"minibatches": 8},
+    "short, mean's bound .01": {"eps_alpha_mu": 0.01},
+    "short, mean's bound .05": {"eps_alpha_mu": 0.05},
+    "short, scale's bound 5e-4": {"eps_alpha_sigma": 5e-4},
+    "short, scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
+    "short, first scale .7": {"init_scale": 0.7},
+    "short, unroll 32": {"unroll": 32},
+    "short, no control variate": {"control_variate": False},
 }
 PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the batch of WALKS
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
@@ -91,19 +91,21 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
     "Humanoid": {
         "before": ("vmpo", BEFORE),
         **{name: ("vmpo", {**WALKS, **change}) for name, change in FACTORS.items()},
-        "ppo": ("ppo_firerl", PPO),
-        "ppo, lambda .9": ("ppo_firerl", {**PPO, "gae_lambda": 0.9}),
-        "ppo, kl rate": ("ppo_firerl", {**PPO, "schedule": "kl", "target_kl": 0.01}),
-        "ppo, as rl_games": ("ppo_firerl", RL_GAMES),
-        "ppo, as rl_games, tanh": ("ppo_firerl", {**RL_GAMES, "activation": "tanh"}),
-        "ppo, as rl_games, wide": ("ppo_firerl", {**RL_GAMES, "hidden": [512, 256, 128]}),
+        **{name: ("vmpo", {**SHORT, **change}) for name, change in OVER_SHORT.items()},
+        "ppo": ("ppo", PPO),
+        "ppo, lambda .9": ("ppo", {**PPO, "gae_lambda": 0.9}),
+        "ppo, kl rate": ("ppo", {**PPO, "schedule": "kl", "target_kl": 0.01}),
+        "ppo, as rl_games": ("ppo", RL_GAMES),
+        "ppo, as rl_games, lambda .8": ("ppo", {**RL_GAMES, "gae_lambda": 0.8}),
+        "ppo, as rl_games, tanh": ("ppo", {**RL_GAMES, "activation": "tanh"}),
+        "ppo, as rl_games, wide": ("ppo", {**RL_GAMES, "hidden": [512, 256, 128]}),
     },
     **{
         task: {
             "walks": ("vmpo", WALKS),
             "walks, narrow": ("vmpo", {**WALKS, **NARROW}),
-            "ppo": ("ppo_firerl", PPO),
-            "ppo, narrow": ("ppo_firerl", {**PPO, "init_scale": 0.3}),
+            "ppo": ("ppo", PPO),
+            "ppo, narrow": ("ppo", {**PPO, "init_scale": 0.3}),
         }
         for task in ("HalfCheetah", "Walker2d", "Hopper", "Ant")
     },
@@ -119,38 +121,6 @@ def jobs(tasks: Iterable[str], names: Sequence[str], seeds: Iterable[int], steps
         for name, (arm, given) in STUDY[task].items()
         if not names or name in names
     ]
-
-
-def key(run: Row) -> str:
-    """What makes two runs the same: of a job, or of a row. A setting that a row does not know stood at its default."""
-    settings = {**AGENTS[run["arm"]].settings, **(run["settings"] if "settings" in run else settings_of(run))}
-    return json.dumps([settings, *(run[name] for name in ("arm", "task", "seed"))], sort_keys=True, default=list)
-
-
-def longest(rows: Iterable[Row]) -> dict[str, Row]:
-    """Of the runs that are the same but for their length."""
-    best: dict[str, Row] = {}
-    for row in rows:
-        if row["steps"] >= best.get(key(row), {"steps": 0})["steps"]:
-            best[key(row)] = row
-    return best
-
-
-def run_all(wanted: Sequence[Row], results: Path, work: Path, processes: int) -> None:
-    """Run what is missing; each finished run is a line at once."""
-    there = longest(read(results))
-    left = [job for job in wanted if there.get(key(job), {"steps": 0})["steps"] < job["steps"]]
-    tell(f"{len(wanted) - len(left)} of {len(wanted)} runs are there already")
-    begun = time.time()
-    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
-        for number, row in enumerate(pool.imap_unordered(partial(horizon_runs.run, work=work, tell=tell), left), 1):
-            append(results, row)
-            ahead = (time.time() - begun) / number * (len(left) - number) / 60
-            tell(f"{number} of {len(left)}: {label(row)} ended at {row['played'][-1]['return']}; {ahead:.0f} min to go")
-
-
-def tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def groups(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -180,7 +150,7 @@ def curve_table(row: Row, every: int = 200_000) -> list[str]:
     lines = [f"{label(row)}", f"| steps | {' | '.join(shown)} |", "|--:|" + "--:|" * len(shown)]
     before = 0
     for point in row["curve"]:
-        if horizon_runs.passes(before, point["steps"], every):
+        if passes(before, point["steps"], every):
             cells = [f"{point[name]:.4g}" if name in point else "" for name in shown]
             lines.append(f"| {point['steps']:,} | {' | '.join(cells)} |")
         before = point["steps"]

@@ -57,7 +57,7 @@ class Watched(Update):
 
 
 def load(path: Path) -> VMPO:
-    """The learner of a state that ``horizon_runs.keep`` wrote."""
+    """The learner of a state that ``long_runs.keep`` wrote."""
     kept = torch.load(path, weights_only=False)
     learner = VMPO(kept["settings"], {}, 0)
     learner.load(**kept["state"])

@@ -37,4 +37,5 @@ def test_one_scale_is_learned_and_the_same_in_every_state(kind: type[ActorCritic
     assert not torch.equal(one.update.nets.policy.head.raw_scale.bias, before)
     raw = np.random.default_rng(0).normal(size=(9, one.spec.observation_size))
     _, _, (mean, scale) = Actor(one.update.nets.policy, one.update.nets.normaliser)(raw, None)
-    assert (scale == scale[0]).all() and not (mean[1:] == mean[0]).any()
+    assert (scale == scale[0]).all()
+    assert not (mean[1:] == mean[0]).any()

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import horizon
-import horizon_runs
+import long_runs
 
 TINY = {"num_envs": 4, "unroll": 25, "hidden": [8], "minibatches": 2, "epochs": 1}
 
@@ -24,7 +24,7 @@ def job(steps: int, **given: Any) -> dict[str, Any]:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, steps in (("INTERVAL", 200), ("SAVED", 300), ("PLAYED", 500)):
-        monkeypatch.setattr(horizon_runs, name, steps)
+        monkeypatch.setattr(long_runs, name, steps)
 
 
 def numbers(row: dict[str, Any]) -> tuple[list, list]:
@@ -41,11 +41,11 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, often: None) -> N
             raise Killed
 
     with pytest.raises(Killed):
-        horizon_runs.run(job(1500), tmp_path / "a", kill)
+        long_runs.run(job(1500), tmp_path / "a", kill)
     told: list[str] = []
-    again = horizon_runs.run(job(1500), tmp_path / "a", told.append)
+    again = long_runs.run(job(1500), tmp_path / "a", told.append)
     assert "goes on at 900" in told[0]
-    assert numbers(again) == numbers(horizon_runs.run(job(1500), tmp_path / "b", told.append))
+    assert numbers(again) == numbers(long_runs.run(job(1500), tmp_path / "b", told.append))
     assert [point["steps"] for point in again["curve"]] == [200, 400, 600, 800, 1000, 1200, 1400]
     assert [played["steps"] for played in again["played"]] == [500, 1000, 1500]
     assert {"return", "scale", "kl_mu", "eta", "alpha_sigma", "explained_variance", "rate"} <= set(again["curve"][-1])
@@ -53,8 +53,8 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path: Path, often: None) -> N
 
 def test_a_state_of_other_settings_is_not_gone_on_from(tmp_path: Path, often: None) -> None:
     told: list[str] = []
-    horizon_runs.run(job(600), tmp_path, told.append)
-    horizon_runs.run(job(600, epochs=2), tmp_path, told.append)
+    long_runs.run(job(600), tmp_path, told.append)
+    long_runs.run(job(600, epochs=2), tmp_path, told.append)
     assert not any("goes on" in line for line in told)
 
 
@@ -62,8 +62,10 @@ def test_a_finished_run_is_not_run_again_and_a_longer_one_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, one = tmp_path / "rows.jsonl", job(600)
-    settings = {name: value for name, value in horizon.settings_of(one).items() if name != "target_kl"}
-    horizon.append(path, {**one, "settings": settings, "curve": [], "played": [], "seconds": 1})  # as of before it was
+    settings = {name: value for name, value in long_runs.settings_of(one).items() if name != "target_kl"}
+    long_runs.append(
+        path, {**one, "settings": settings, "curve": [], "played": [], "seconds": 1}
+    )  # as of before it was
     pools: list[int] = []
 
     class Pool:
@@ -76,15 +78,15 @@ def test_a_finished_run_is_not_run_again_and_a_longer_one_is(
             pools.append(len(left))
             return []
 
-    monkeypatch.setattr(horizon.multiprocessing, "get_context", lambda _: type("Context", (), {"Pool": Pool}))
+    monkeypatch.setattr(long_runs.multiprocessing, "get_context", lambda _: type("Context", (), {"Pool": Pool}))
     for wanted in ([one], [job(300)], [job(900)], [job(600, epochs=3)]):
-        horizon.run_all(wanted, path, tmp_path, 1)
+        long_runs.run_all(wanted, path, tmp_path, 1)
     assert pools == [0, 0, 1, 1]
 
 
 def test_every_job_of_the_study_is_one_that_can_run() -> None:
     jobs = horizon.jobs(horizon.STUDY, [], [100], 2_000_000)
-    assert len({horizon.key(job) for job in jobs}) == len(jobs)  # no two are the same
+    assert len({long_runs.key(job) for job in jobs}) == len(jobs)  # no two are the same
     assert [job["name"] for job in horizon.jobs(["Ant"], ["ppo"], [100, 101], 1)] == ["ppo", "ppo"]
 
 
@@ -99,10 +101,10 @@ def row(seed: int, returns: list[float | None], played: dict[int, float], steps:
 
 def test_a_training_return_is_the_mean_over_the_episodes_of_the_last_50_000_steps() -> None:
     one = row(100, [1.0, 4.0, None, 10.0], {})
-    assert horizon.training_return(one, 50_000) == pytest.approx((1 * 1 + 2 * 4) / 3)
-    assert horizon.training_return(one, 75_000) == 4.0
-    assert horizon.training_return(one, 100_000) == 10.0
-    assert horizon.training_return(one, 150_000) is None
+    assert long_runs.training_return(one, 50_000) == pytest.approx((1 * 1 + 2 * 4) / 3)
+    assert long_runs.training_return(one, 75_000) == 4.0
+    assert long_runs.training_return(one, 100_000) == 10.0
+    assert long_runs.training_return(one, 150_000) is None
 
 
 def test_the_summary_compares_seeds_where_all_have_played() -> None:

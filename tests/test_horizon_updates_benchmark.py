@@ -11,8 +11,8 @@ from agents_for_tests import bits
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import horizon_runs
 import horizon_updates
+import long_runs
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("states")
     given = {"num_envs": 4, "unroll": 25, "hidden": [8], "minibatches": 2, "epochs": 1}
     job = {"task": "Hopper", "name": "tiny", "arm": "vmpo", "seed": 100, "steps": 300, "given": given}
-    horizon_runs.run(job, folder, lambda _: None)
+    long_runs.run(job, folder, lambda _: None)
     return next(folder.glob("*.pt"))
 
 
