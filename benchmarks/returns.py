@@ -1,22 +1,20 @@
-"""What our agents learn with their default settings, against PPO of Stable-Baselines3, in steps and in seconds.
+"""What our agents return with their default settings over four million steps, beside other libraries' PPO.
 
-    python benchmarks/returns.py                 all tasks and seeds; hours; goes on where it was interrupted
-    python benchmarks/returns.py --quick         under two minutes: one seed, the first 20,000 steps of Humanoid
-    python benchmarks/returns.py --plot          tables and pictures (docs/returns-*.svg) from the results alone
+    python benchmarks/returns.py                  every run that is missing; two days; goes on where it was killed
+    python benchmarks/returns.py --tasks Humanoid --arms vmpo sb3 rl_games --processes 2
+    python benchmarks/returns.py --summary        the tables and the JSON line, from the rows alone
+    python benchmarks/returns.py --plot           the same, and the pictures docs/returns-*.svg
+    python benchmarks/returns.py --quick          under two minutes: 20,000 steps of Humanoid; keeps no results
 
-Needs the extra ``bench``. Four rivals, one torch thread each: V-MPO and PPO of ours with the settings of the task;
-Stable-Baselines3's PPO as people run it (VecNormalize, 8 environments, n_steps 256, minibatches of 64, 10 epochs), and
-with the library's defaults, which is a straw man. Every finished run is a line of ``benchmarks/results/returns.jsonl``.
+Seeds 3, 4 and 5, which no choice of a setting has seen. Every finished run is a line of ``results/returns.jsonl``.
+The mean action plays 20 whole fresh episodes every million steps; a training return is the mean over the episodes that
+ended in the 50,000 steps before. Other libraries run on Humanoid alone, by the settings of ``rivals.py``.
 
-- The training return at a step is the mean over the episodes that ended in the last 20,000 steps.
-- PPO's level is the median over the seeds of the library's training return at the end of its 400,000 steps. V-MPO
-  reaches it at the first step from which on the median over its seeds never falls below it.
-- Our PPO and the library's are compared at the end, seed by seed.
-- Seconds are the processor's, without evaluations: other work on the machine does not count.
+Time to walk: seconds of one core until the mean of the last 100 training episodes has stayed above 5,000 for 200,000
+steps on Humanoid. None: not within the run.
 
-The last line is JSON: ``<task>_steps_to_ppo_return`` and ``<task>_seconds_to_ppo_return`` as ratios PPO / V-MPO, then
-``<task>_ppo_over_library``, the ratio of the two PPOs' median training returns, then V-MPO's medians over seeds of the
-mean action's return over 20 whole episodes, ``<task>_<steps>``, and of metres forward.
+The last line is JSON, medians over seeds: ``<arm>_<task>_<millions>m``, the mean action's return; ``..._training_1.6m``
+of Humanoid; ``<arm>_<task>_kept``, the return at the end over the best before it; ``<arm>_seconds_to_walk``.
 """
 
 from __future__ import annotations
@@ -24,140 +22,139 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from long_runs import Row, longest, run_all, training_return
 from results_file import read
-from training_runs import run_all
 
-RESULTS = Path(__file__).parent / "results" / "returns.jsonl"
-DOCS = Path(__file__).parent.parent / "docs"
-WINDOW = 20_000  # steps
-PPO_END = 400_000
+HERE = Path(__file__).parent
+RESULTS = HERE / "results" / "returns.jsonl"
+DOCS = HERE.parent / "docs"
+SEEDS = (3, 4, 5)
+STEPS = 4_000_000
+TASKS = ("Humanoid", "Ant", "HalfCheetah", "Walker2d", "Hopper", "Swimmer", "HumanoidStandup")
 NAMES = {
     "vmpo": "V-MPO",
-    "ppo_firerl": "PPO, ours",
-    "ppo": "PPO of SB3, as usual",
-    "ppo_defaults": "PPO of SB3, defaults",
+    "ppo": "PPO, ours",
+    "sb3": "PPO of Stable-Baselines3's zoo",
+    "rl_games": "PPO of rl_games, EnvPool",
 }
-GRID: dict[str, dict[str, list[int]]] = {  # task: rival: steps of its evaluations, the last one its end
-    "Humanoid": {"vmpo": [130_000, PPO_END], "ppo_firerl": [PPO_END], "ppo": [PPO_END], "ppo_defaults": [PPO_END]},
-    "Ant": {"vmpo": [500_000, 1_000_000], "ppo": [PPO_END], "ppo_defaults": [PPO_END]},
-    "HalfCheetah": {"vmpo": [200_000], "ppo_firerl": [200_000], "ppo": [200_000]},
-    "Hopper": {"vmpo": [200_000], "ppo_firerl": [200_000], "ppo": [200_000]},
-    "Walker2d": {"vmpo": [200_000], "ppo": [200_000]},
-    "CartPole-v1": {"vmpo": [50_000]},
-    "InvertedPendulum": {"vmpo": [50_000]},
+RIVALS = ("sb3", "rl_games")
+WALKS, EPISODES, STAYS = 5000.0, 100, 200_000
+REFERENCES: dict[str, dict[str, list[tuple[int, float]]]] = {  # as published, (steps, return)
+    "Humanoid": {
+        "rl_games, published": [(1_600_000, 5000), (4_000_000, 8000)],
+        "Tianshou's PPO": [(1_000_000, 787), (3_000_000, 1360)],
+        "Tianshou's A2C": [(1_000_000, 1726), (3_000_000, 5317)],
+    },
+    "Ant": {"Tianshou's PPO": [(1_000_000, 3258), (3_000_000, 4079)]},
+    "HalfCheetah": {"Tianshou's PPO": [(1_000_000, 5784), (3_000_000, 7337)]},
+    "Walker2d": {"Tianshou's PPO": [(1_000_000, 3589), (3_000_000, 4896)]},
+    "Hopper": {"Tianshou's PPO": [(1_000_000, 2609), (3_000_000, 3128)]},
 }
-Rows = list[dict[str, Any]]
 
 
-def jobs(tasks: Sequence[str], seeds: Sequence[int], rivals: Sequence[str]) -> Rows:
+def jobs(tasks: Iterable[str], arms: Sequence[str], seeds: Iterable[int], steps: int = STEPS) -> list[Row]:
     """Seed by seed over all tasks, so that an unfinished grid is balanced."""
     return [
-        {"arm": arm, "task": task, "seed": seed, "steps": marks[-1], "marks": marks, "given": {}}
+        {"task": task, "name": arm, "arm": arm, "seed": seed, "steps": steps, "given": {}}
         for seed in seeds
         for task in tasks
-        for arm, marks in GRID[task].items()
-        if arm in rivals
+        for arm in arms
+        if arm not in RIVALS or task == "Humanoid"
     ]
 
 
-def smooth(row: dict[str, Any]) -> np.ndarray:
-    """[points, 3]: steps, training return (NaN before an episode has ended), seconds."""
-    curve = np.array(row["curve"], dtype=float)
-    steps, means, counts, seconds = curve.T
-    values = np.full(len(steps), np.nan)
-    for k, end in enumerate(steps):
-        inside = (steps > end - WINDOW) & (steps <= end) & (counts > 0)
-        if inside.any():
-            values[k] = np.average(means[inside], weights=counts[inside])
-    return np.stack([steps, values, seconds], axis=1)
+def groups(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Runs by task and arm, the newest settings of each seed."""
+    found: dict[tuple[str, str], dict[int, Row]] = defaultdict(dict)
+    for row in longest(rows).values():
+        found[row["task"], row["arm"]][row["seed"]] = row
+    order = [(task, arm) for task in TASKS for arm in NAMES if (task, arm) in found]
+    return {place: [found[place][seed] for seed in sorted(found[place])] for place in order}
 
 
-def medians(rows: Rows) -> np.ndarray:
-    """[points, 3] over seeds, on the points that all have."""
-    curves = [smooth(row) for row in rows]
-    shortest = min(map(len, curves))
-    return np.median([curve[:shortest] for curve in curves], axis=0)
+def played(some: Sequence[Row]) -> dict[int, list[float]]:
+    """The mean action's returns at whole millions of steps that all these runs have, and at their end."""
+    marks = [{round(p["steps"] / 1e6): p["return"] for p in row["played"]} for row in some]
+    return {mark: [own[mark] for own in marks] for mark in sorted(set.intersection(*map(set, marks)))}
 
 
-def reached(curve: np.ndarray, level: float) -> tuple[float, float] | None:
-    """(steps, seconds) from which on ``curve`` stays at ``level`` or above."""
-    below = np.flatnonzero(~(curve[:, 1] >= level))
-    first = below[-1] + 1 if len(below) else 0
-    return (float(curve[first, 0]), float(curve[first, 2])) if first < len(curve) else None
+def kept(row: Row) -> float | None:
+    """The mean action's last return as a share of the best before it."""
+    returns = [p["return"] for p in row["played"]]
+    return returns[-1] / max(returns[:-1]) if len(returns) > 1 and max(returns[:-1]) > 0 else None
 
 
-def of(rows: Rows, arm: str, task: str) -> Rows:
-    return [row for row in rows if row["arm"] == arm and row["task"] == task]
+def seconds_to_walk(row: Row) -> int | None:
+    """See the module's docstring."""
+    window: list[tuple[float, int]] = []  # (return, episodes) of the newest points that hold 100 episodes
+    since: int | None = None
+    for point in row["curve"]:
+        if point["episodes"]:
+            window.append((point["return"], point["episodes"]))
+            while sum(count for _, count in window[1:]) >= EPISODES:
+                window.pop(0)
+        total = sum(count for _, count in window)
+        mean = sum(value * count for value, count in window) / total if total else -np.inf
+        if total < EPISODES or mean <= WALKS:
+            since = None
+        elif since is None:
+            since = point["steps"]
+        if since is not None and point["steps"] - since >= STAYS:
+            return point["seconds"]
+    return None
 
 
-def against_ppo(rows: Rows, task: str) -> dict[str, float | None]:
-    """The two ratios of a task; prints a line."""
-    ours, theirs = of(rows, "vmpo", task), of(rows, "ppo", task)
-    figures: dict[str, float | None] = {f"{task.lower()}_{unit}_to_ppo_return": None for unit in ("steps", "seconds")}
-    if not ours or not theirs:
-        return figures
-    rival = medians(theirs)
-    level = rival[-1, 1]
-    found = reached(medians(ours), level)
-    if found is None:
-        print(f"{task}: V-MPO does not stay at PPO's {level:.0f}")
-        return figures
-    steps, seconds = rival[-1, 0] / found[0], rival[-1, 2] / found[1]
-    print(
-        f"{task}: PPO's {level:.0f} after {rival[-1, 0]:,.0f} steps and {rival[-1, 2]:,.0f} s is V-MPO's after "
-        f"{found[0]:,.0f} steps and {found[1]:,.0f} s: {steps:.1f} times fewer steps, {seconds:.1f} times fewer seconds"
-    )
-    return dict(zip(figures, (round(steps, 2), round(seconds, 2)), strict=True))
+def table(rows: Iterable[Row]) -> list[str]:
+    """Every evaluation, medians over seeds with all of them beside."""
+    lines = ["| task | agent | steps | mean action | seeds | training | seconds |", "|---|---|--:|--:|---|--:|--:|"]
+    for (task, arm), some in groups(rows).items():
+        for mark, values in played(some).items():
+            training = [v for row in some if (v := training_return(row, mark * 1_000_000)) is not None]
+            words = f"{np.median(training):,.0f}" if training else ""
+            seconds = np.median([next((p["seconds"] for p in r["curve"] if p["steps"] >= mark * 1e6), 0) for r in some])
+            each = ", ".join(f"{row['seed']}: {value:,.0f}" for row, value in zip(some, values, strict=True))
+            cells = (task, NAMES[arm], f"{mark}M", f"{np.median(values):,.0f}", each, words, f"{seconds:,.0f}")
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
-def against_library(rows: Rows, task: str) -> dict[str, float]:
-    """The ratio of our PPO's median training return at the end to the library's; prints a line, seed by seed."""
-    ours, theirs = ({row["seed"]: row for row in of(rows, arm, task)} for arm in ("ppo_firerl", "ppo"))
-    seeds = sorted(ours.keys() & theirs.keys())
-    if not seeds:
-        return {}
-    ends = [[[smooth(row)[-1, 1], row["evaluations"][-1]["return"]] for row in (ours[s], theirs[s])] for s in seeds]
-    training, mean_action = np.moveaxis(np.array(ends), 2, 0)  # [seeds, ours and theirs] each
-    words = [
-        f"{what} " + ", ".join(f"{ours:.0f} : {theirs:.0f}" for ours, theirs in pairs)
-        for what, pairs in (("training", training), ("mean action", mean_action))
-    ]
-    print(f"{task}: our PPO : the library's, seeds {', '.join(map(str, seeds))}: {'; '.join(words)}")
-    ours_median, theirs_median = np.median(training, axis=0)
-    return {f"{task.lower()}_ppo_over_library": round(float(ours_median / theirs_median), 2)}
+def walk_table(rows: Iterable[Row]) -> list[str]:
+    """Time to walk, a line an agent."""
+    lines = ["", "| Humanoid | seconds of one core until it walks, by seed |", "|---|---|"]
+    for (task, arm), some in groups(rows).items():
+        if task == "Humanoid":
+            each = [f"{row['seed']}: {'not reached' if s is None else f'{s:,}'}" for row in some
+                    for s in [seconds_to_walk(row)]]  # fmt: skip
+            lines.append(f"| {NAMES[arm]} | {', '.join(each)} |")
+    return lines
 
 
-def table(rows: Rows) -> dict[str, float]:
-    """Print every evaluation, medians over seeds with all of them beside; return V-MPO's medians."""
-    figures: dict[str, float] = {}
-    print(f"{'task':<17} {'rival':<22} {'steps':>9} {'training':>9} {'mean action':>12} {'metres':>7}  seeds")
-    for task in GRID:
-        for arm in NAMES:
-            some = of(rows, arm, task)
-            for k in range(min((len(row["evaluations"]) for row in some), default=0)):
-                evaluations = [row["evaluations"][k] for row in some]
-                steps, seeds = evaluations[0]["steps"], [e["return"] for e in evaluations]
-                curve = medians(some)
-                training = curve[np.searchsorted(curve[:, 0], min(steps, curve[-1, 0])), 1]
-                metres = [e["metres"] for e in evaluations if "metres" in e]
-                far = f"{np.median(metres):7.1f}" if metres else " " * 7
-                print(
-                    f"{task:<17} {NAMES[arm]:<22} {steps:>9,} {training:>9.0f} {np.median(seeds):>12.0f} {far}  "
-                    + ", ".join(f"{value:.0f}" for value in seeds)
-                )
-                if arm == "vmpo":
-                    figures[f"{task.lower()}_{steps}"] = round(float(np.median(seeds)), 1)
-                    if metres:
-                        figures[f"{task.lower()}_{steps}_metres"] = round(float(np.median(metres)), 1)
+def summary(rows: Iterable[Row]) -> dict[str, float | None]:
+    """The figures of the JSON line."""
+    figures: dict[str, float | None] = {}
+    for (task, arm), some in groups(rows).items():
+        name = f"{arm}_{task.lower()}"
+        for mark, values in played(some).items():
+            figures[f"{name}_{mark}m"] = round(float(np.median(values)), 1)
+        shares = [share for row in some if (share := kept(row)) is not None]
+        if shares:
+            figures[f"{name}_kept"] = round(float(np.median(shares)), 3)
+        if task == "Humanoid":
+            early = [v for row in some if (v := training_return(row, 1_600_000)) is not None]
+            if early:
+                figures[f"{name}_training_1.6m"] = round(float(np.median(early)), 1)
+            seconds = sorted(np.inf if s is None else s for s in map(seconds_to_walk, some))
+            middle = seconds[(len(seconds) - 1) // 2]
+            figures[f"{arm}_seconds_to_walk"] = None if np.isinf(middle) else middle
     return figures
 
 
-def picture(rows: Rows, tasks: Sequence[str], path: Path) -> None:
+def picture(rows: Iterable[Row], tasks: Sequence[str], path: Path) -> None:
     """Training return against steps and against seconds: thin lines are seeds, thick ones their medians."""
     import matplotlib
 
@@ -166,25 +163,31 @@ def picture(rows: Rows, tasks: Sequence[str], path: Path) -> None:
 
     plt.rcParams["svg.hashsalt"] = "firerl"
     figure, axes = plt.subplots(len(tasks), 2, figsize=(9, 2.9 * len(tasks)), squeeze=False, layout="constrained")
-    styles = {"vmpo": ("C3", "-"), "ppo_firerl": ("C2", "-."), "ppo": ("C0", "--"), "ppo_defaults": ("C7", ":")}
-    for line, task in zip(axes, tasks, strict=True):
-        for arm, (colour, dashes) in styles.items():
-            some = of(rows, arm, task)
-            if not some:
-                continue
-            for axis, column in zip(line, (0, 2), strict=True):
-                for row in some:
-                    curve = smooth(row)
-                    axis.plot(curve[:, column], curve[:, 1], dashes, color=colour, alpha=0.3, linewidth=0.8)
-                curve = medians(some)
-                label = f"{NAMES[arm]} ({len(some)} seeds)"
-                axis.plot(curve[:, column], curve[:, 1], dashes, color=colour, linewidth=2, label=label)
+    styles = {"vmpo": ("C3", "-"), "ppo": ("C2", "-."), "rl_games": ("C0", "--"), "sb3": ("C7", ":")}
+    for (task, arm), some in groups(rows).items():
+        if task not in tasks:
+            continue
+        line, (colour, dashes) = axes[tasks.index(task)], styles[arm]
+        shortest = min(len(row["curve"]) for row in some)
+        curves = np.array([
+            [(p["steps"], training_return(row, p["steps"]) or np.nan, p["seconds"]) for p in row["curve"][:shortest]]
+            for row in some
+        ])  # fmt: skip
+        for axis, column in zip(line, (0, 2), strict=True):
+            for curve in curves:
+                axis.plot(curve[:, column], curve[:, 1], dashes, color=colour, alpha=0.3, linewidth=0.8)
+            middle = np.nanmedian(curves, axis=0)
+            label = f"{NAMES[arm]} ({len(some)} seed{'s' * (len(some) > 1)})"
+            axis.plot(middle[:, column], middle[:, 1], dashes, color=colour, linewidth=2, label=label)
+    for task, line in zip(tasks, axes, strict=True):
+        for marker, (name, points) in zip("sdv", REFERENCES.get(task, {}).items(), strict=False):
+            line[0].plot(*zip(*points, strict=True), marker, color="black", markersize=4, label=name)
         line[0].set(title=task, xlabel="environment steps", ylabel="training return")
         line[1].set(title=task, xlabel="processor seconds of one core")
-        line[0].legend(fontsize=8)
+        line[0].legend(fontsize=7)
         for axis in line:
             axis.grid(alpha=0.3)
-        line[0].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:,.0f}k")
+        line[0].xaxis.set_major_formatter(lambda steps, _: f"{steps / 1e6:g}M")
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
 
@@ -193,31 +196,30 @@ def main() -> None:
     """Run what is missing, print the tables and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one seed, 20,000 steps of Humanoid; keeps no results")
+    parser.add_argument("--summary", action="store_true", help="run nothing")
     parser.add_argument("--plot", action="store_true", help="run nothing; draw the pictures")
-    parser.add_argument("--tasks", nargs="+", choices=GRID, default=list(GRID))
-    parser.add_argument("--rivals", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--arms", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--processes", type=int, default=1, help="runs at a time, one core each")
     parser.add_argument("--results", type=Path, default=RESULTS, help="a file of JSON lines")
+    parser.add_argument("--work", type=Path, default=HERE.parent / "runs" / "returns", help="states of unfinished runs")
     options = parser.parse_args()
     if options.quick:
         with tempfile.TemporaryDirectory() as folder:
             options.results = Path(folder) / "returns.jsonl"
-            GRID["Humanoid"] = {"vmpo": [20_000], "ppo": [20_000]}
-            run_all(jobs(["Humanoid"], [0], options.rivals), options.results, options.processes)
+            run_all(jobs(["Humanoid"], ["vmpo", "ppo"], [0], 20_480), options.results, Path(folder), options.processes)
             rows = read(options.results)
     else:
-        if not options.plot:
-            run_all(jobs(options.tasks, options.seeds, options.rivals), options.results, options.processes)
+        if not (options.summary or options.plot):
+            wanted = jobs(options.tasks, options.arms, options.seeds)
+            run_all(wanted, options.results, options.work, options.processes)
         rows = read(options.results)
-    figures: dict[str, float | None] = {**table(rows)}
-    print()
-    ratios = {name: value for task in ("Humanoid", "Ant") for name, value in against_ppo(rows, task).items()}
-    ratios |= {name: value for task in GRID for name, value in against_library(rows, task).items()}
+    print("\n".join(table(rows) + walk_table(rows)))
     if options.plot:
         picture(rows, ["Humanoid", "Ant"], DOCS / "returns-big.svg")
-        picture(rows, ["HalfCheetah", "Hopper", "Walker2d"], DOCS / "returns-small.svg")
-    print(json.dumps({**ratios, **figures}))
+        picture(rows, ["HalfCheetah", "Walker2d", "Hopper"], DOCS / "returns-small.svg")
+    print(json.dumps(summary(rows)))
 
 
 if __name__ == "__main__":
