@@ -75,6 +75,8 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, scale's bound 2e-5": {"eps_alpha_sigma": 2e-5},
     "short, first scale .7": {"init_scale": 0.7},
     "short, unroll 32": {"unroll": 32},
+    "short, 16 x 256": {"num_envs": 16, "unroll": 256},
+    "short, 32 x 128": {"num_envs": 32, "unroll": 128},
     "short, no control variate": {"control_variate": False},
 }
 PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the batch of WALKS
