@@ -45,6 +45,7 @@ BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete,
     "num_envs": 20, "unroll": 50, "hidden": [128, 128], "epochs": 4, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3,
 }  # fmt: skip
+KL_RATE = {"schedule": "kl", "target_kl": 0.01}
 SHORT: dict[str, Any] = {**WALKS, "gae_lambda": 0.8, "eps_eta": 0.01}  # see horizon_updates.py
 FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "walks": {},
@@ -66,7 +67,7 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, wide": {"hidden": [512, 256, 128]},
     "short, 256-256": {"hidden": [256, 256]},
     "short, 128-128": {"hidden": [128, 128]},
-    "short, kl rate": {"schedule": "kl", "target_kl": 0.01},
+    "short, kl rate": KL_RATE,
     "short, epochs 10": {"epochs": 10},
     "short, 8 minibatches": {"minibatches": 8},
     "short, mean's bound .01": {"eps_alpha_mu": 0.01},
@@ -87,7 +88,6 @@ RL_GAMES: dict[str, Any] = {  # its PPO's settings of Humanoid with EnvPool, but
     **PPO, "epochs": 4, "schedule": "kl", "target_kl": 0.008, "max_grad_norm": 0.5, "one_scale": True,
     "activation": "elu", "discount": 0.995,
 }  # fmt: skip
-NARROW = {"init_scale": 0.3, "eps_alpha_sigma": 3e-4}
 Arm = tuple[str, dict[str, Any]]
 STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most telling first
     "Humanoid": {
@@ -96,7 +96,7 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
         **{name: ("vmpo", {**SHORT, **change}) for name, change in OVER_SHORT.items()},
         "ppo": ("ppo", PPO),
         "ppo, lambda .9": ("ppo", {**PPO, "gae_lambda": 0.9}),
-        "ppo, kl rate": ("ppo", {**PPO, "schedule": "kl", "target_kl": 0.01}),
+        "ppo, kl rate": ("ppo", {**PPO, **KL_RATE}),
         "ppo, as rl_games": ("ppo", RL_GAMES),
         "ppo, as rl_games, lambda .8": ("ppo", {**RL_GAMES, "gae_lambda": 0.8}),
         "ppo, as rl_games, tanh": ("ppo", {**RL_GAMES, "activation": "tanh"}),
@@ -104,10 +104,14 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
     },
     **{
         task: {
-            "walks": ("vmpo", WALKS),
-            "walks, narrow": ("vmpo", {**WALKS, **NARROW}),
-            "ppo": ("ppo", PPO),
-            "ppo, narrow": ("ppo", {**PPO, "init_scale": 0.3}),
+            "short": ("vmpo", SHORT),
+            "short, narrow": ("vmpo", {**SHORT, "init_scale": 0.5, "eps_alpha_sigma": 5e-4}),
+            "short, lambda .95": ("vmpo", {**SHORT, "gae_lambda": 0.95}),
+            "short, 16 x 128": ("vmpo", {**SHORT, "num_envs": 16, "unroll": 128}),
+            "ppo, kl rate": ("ppo", {**PPO, **KL_RATE}),
+            "ppo, kl rate, narrow": ("ppo", {**PPO, **KL_RATE, "init_scale": 0.5}),
+            "ppo, kl rate, 16 x 128": ("ppo", {**PPO, **KL_RATE, "num_envs": 16, "unroll": 128}),
+            "ppo, as rl_games": ("ppo", {**RL_GAMES, "discount": 0.99}),
         }
         for task in ("HalfCheetah", "Walker2d", "Hopper", "Ant")
     },
