@@ -84,10 +84,26 @@ PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the 
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 1.0, "entropy_cost": 0.0, "max_grad_norm": 1.0,
 }  # fmt: skip
+PPO_BEFORE: dict[str, Any] = {  # of HalfCheetah
+    "num_envs": 8, "unroll": 250, "hidden": [64, 64], "epochs": 10, "minibatches": 25, "learning_rate": 3e-4,
+    "init_scale": 0.3, "entropy_cost": 0.0, "max_grad_norm": 0.5,
+}  # fmt: skip
 RL_GAMES: dict[str, Any] = {  # its PPO's settings of Humanoid with EnvPool, but for the shared trunk
     **PPO, "epochs": 4, "schedule": "kl", "target_kl": 0.008, "max_grad_norm": 0.5, "one_scale": True,
     "activation": "elu", "discount": 0.995,
 }  # fmt: skip
+_LONG: dict[str, Any] = {  # V-MPO's settings of the other tasks before the study, complete
+    "num_envs": 8, "unroll": 250, "hidden": [128, 128], "epochs": 8, "minibatches": 8, "init_scale": 0.3,
+    "learning_rate": 1e-3, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3, "eps_eta": 0.1, "gae_lambda": 0.95,
+}  # fmt: skip
+_STEPPERS = {**_LONG, "num_envs": 20, "unroll": 50, "epochs": 4, "minibatches": 4, "eps_alpha_sigma": 5e-3}
+BEFORE_TASK: dict[str, dict[str, Any]] = {
+    "HalfCheetah": _LONG,
+    "Ant": {**_LONG, "num_envs": 16, "minibatches": 16, "learning_rate": 3e-4, "eps_alpha_mu": 0.01},
+    "Walker2d": {**_STEPPERS, "learning_rate": 5e-4, "init_scale": 0.6},
+    "Hopper": {**_STEPPERS, "init_scale": 1.0, "eps_alpha_mu": 0.01},
+}
+FLAT: dict[str, Any] = {"gae_lambda": 0.9, "eps_eta": 0.01}
 Arm = tuple[str, dict[str, Any]]
 STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most telling first
     "Humanoid": {
@@ -104,10 +120,16 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
     },
     **{
         task: {
+            "before": ("vmpo", BEFORE_TASK[task]),
+            "before, flat": ("vmpo", {**BEFORE_TASK[task], **FLAT}),
+            "before, flat, slow scale": ("vmpo", {**BEFORE_TASK[task], **FLAT, "eps_alpha_sigma": 5e-4}),
+            "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
             "short": ("vmpo", SHORT),
             "short, narrow": ("vmpo", {**SHORT, "init_scale": 0.5, "eps_alpha_sigma": 5e-4}),
             "short, lambda .95": ("vmpo", {**SHORT, "gae_lambda": 0.95}),
             "short, 16 x 128": ("vmpo", {**SHORT, "num_envs": 16, "unroll": 128}),
+            "ppo, before": ("ppo", PPO_BEFORE),
+            "ppo, before, kl rate": ("ppo", {**PPO_BEFORE, **KL_RATE}),
             "ppo, kl rate": ("ppo", {**PPO, **KL_RATE}),
             "ppo, kl rate, narrow": ("ppo", {**PPO, **KL_RATE, "init_scale": 0.5}),
             "ppo, kl rate, 16 x 128": ("ppo", {**PPO, **KL_RATE, "num_envs": 16, "unroll": 128}),
