@@ -87,7 +87,7 @@ def test_a_finished_run_is_not_run_again_and_a_longer_one_is(
 def test_every_job_of_the_study_is_one_that_can_run() -> None:
     jobs = horizon.jobs(horizon.STUDY, [], [100], 2_000_000)
     assert len({long_runs.key(job) for job in jobs}) == len(jobs)  # no two are the same
-    assert [job["name"] for job in horizon.jobs(["Ant"], ["ppo"], [100, 101], 1)] == ["ppo", "ppo"]
+    assert [job["name"] for job in horizon.jobs(["Ant"], ["before"], [100, 101], 1)] == ["before", "before"]
 
 
 def row(seed: int, returns: list[float | None], played: dict[int, float], steps: int = 2_000_000) -> dict[str, Any]:
