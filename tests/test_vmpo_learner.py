@@ -27,7 +27,7 @@ def test_hyperparameters_of_the_losses_are_checked():
 def test_discrete_actions_have_no_scale_to_bound():
     spaces = {env: VMPO.space_of(VMPO.resolve({"env": env})) for env in ("InvertedPendulum", "CartPole-v1")}
     assert set(spaces["InvertedPendulum"]) - set(spaces["CartPole-v1"]) == {"eps_alpha_sigma"}
-    assert spaces["CartPole-v1"]["eps_alpha_mu"] == VMPO.space["eps_alpha_mu"]
+    assert spaces["CartPole-v1"]["eps_alpha_mu"]["bounds"] == VMPO.space["eps_alpha_mu"]["log_uniform"]
 
 
 def test_advantages_and_old_policy_carry_no_gradient():

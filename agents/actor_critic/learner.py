@@ -12,6 +12,7 @@ import torch
 from firerl import envs
 from firerl.agents.actor_critic.module import ActingModule
 from firerl.agents.actor_critic.rollout import Rollout
+from firerl.agents.actor_critic.search import around
 from firerl.agents.actor_critic.settings import Table
 from firerl.agents.actor_critic.update import Update
 from firerl.errors import SettingError, unknown
@@ -44,6 +45,11 @@ class ActorCritic(Learner):
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         return cls.table.resolve(settings)
+
+    @classmethod
+    def space_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """``space`` holds the bounds; first values are drawn around the settings of the task."""
+        return {name: around(spec, settings[name]) for name, spec in cls.space.items()}
 
     @classmethod
     def check_hyperparameter(cls, name: str, value: Any) -> None:

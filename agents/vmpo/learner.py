@@ -28,7 +28,9 @@ class VMPO(ActorCritic):
     update_class = Update
 
     @classmethod
-    def space_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    def space_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Discrete actions have one KL, which ``eps_alpha_mu`` bounds."""
-        discrete = envs.check(settings["env"]["name"], settings["env"]["kwargs"]).discrete
-        return {name: spec for name, spec in cls.space.items() if not (discrete and name == "eps_alpha_sigma")}
+        space = super().space_of(settings)
+        if envs.check(settings["env"]["name"], settings["env"]["kwargs"]).discrete:
+            del space["eps_alpha_sigma"]
+        return space
