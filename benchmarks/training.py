@@ -47,6 +47,7 @@ from torch import Tensor, nn
 
 import firerl
 from firerl import envs
+from firerl.agents.actor_critic.activations import ACTIVATIONS
 from firerl.agents.vmpo import VMPO
 from firerl.progress import Round, Silent
 
@@ -119,7 +120,7 @@ class Arithmetic:
     def _trunk(self, inputs: int) -> nn.Sequential:
         layers: list[nn.Module] = []
         for outputs in self.config["hidden"]:
-            layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[self.config["activation"]].module()]
             inputs = outputs
         return nn.Sequential(*layers)
 
