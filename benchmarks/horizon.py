@@ -109,6 +109,7 @@ BEFORE_TASK: dict[str, dict[str, Any]] = {
     "Walker2d": {**_STEPPERS, "learning_rate": 5e-4, "init_scale": 0.6},
     "Hopper": {**_STEPPERS, "init_scale": 1.0, "eps_alpha_mu": 0.01},
 }
+SLOW: dict[str, Any] = {"one_scale": True, "eps_alpha_sigma": 1e-5, "hidden": [256, 128]}
 FLAT: dict[str, Any] = {"gae_lambda": 0.9, "eps_eta": 0.01}
 Arm = tuple[str, dict[str, Any]]
 STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most telling first
@@ -130,6 +131,16 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "before": ("vmpo", BEFORE_TASK[task]),
             "before, flat": ("vmpo", {**BEFORE_TASK[task], **FLAT}),
             "before, flat, slow scale": ("vmpo", {**BEFORE_TASK[task], **FLAT, "eps_alpha_sigma": 5e-4}),
+            "one scale, slow": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW}),
+            "one scale, slow, wide": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6}),
+            "one scale, slow, wide, lambda .95": (
+                "vmpo",
+                {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "gae_lambda": 0.95},
+            ),
+            "one scale, slow, wide, 3e-4": (
+                "vmpo",
+                {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "learning_rate": 3e-4},
+            ),
             "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
             "short": ("vmpo", SHORT),
             "short, one scale": ("vmpo", {**SHORT, "one_scale": True}),
