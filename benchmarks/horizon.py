@@ -131,15 +131,15 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "before": ("vmpo", BEFORE_TASK[task]),
             "before, flat": ("vmpo", {**BEFORE_TASK[task], **FLAT}),
             "before, flat, slow scale": ("vmpo", {**BEFORE_TASK[task], **FLAT, "eps_alpha_sigma": 5e-4}),
-            "one scale, slow": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW}),
+            "one scale, slow": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.3}),
             "one scale, slow, wide": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6}),
             "one scale, slow, wide, lambda .95": (
                 "vmpo",
                 {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "gae_lambda": 0.95},
             ),
-            "one scale, slow, wide, 3e-4": (
+            "one scale, slow, wide, low rate": (
                 "vmpo",
-                {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "learning_rate": 3e-4},
+                {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "learning_rate": 2e-4},
             ),
             "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
             "short": ("vmpo", SHORT),
