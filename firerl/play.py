@@ -6,28 +6,22 @@ A run that goes on is read without disturbing it: its best member at the last ge
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import os
 import shlex
 import statistics
-import subprocess
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firerl.errors import FirerlError, RunFolderError, SettingError, reason
+from firerl import film
+from firerl.errors import FirerlError, RunFolderError
 from firerl.main import Parser, guarded, path_argument, run_argument
 from firerl.named_code import check, import_env, learner_names, options_line
-from firerl.storage import durable
 from firerl.terminal import say
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from firerl.learner import Learner
     from firerl.storage.journal_db import Journal
 
@@ -69,8 +63,9 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument("--episodes", type=_positive, default=5, metavar="N", help="how many (5)")
     parser.add_argument("--seed", type=_natural, default=0, help="of the environments (0)")
-    parser.add_argument("--video", type=path_argument, metavar="OUT.mp4", help="film these episodes; needs pip install "
-                        "'firerl[video]' and, on a headless machine, EGL or OSMesa")  # fmt: skip
+    parser.add_argument("--video", type=path_argument, metavar="OUT.mp4", help="film these episodes (.webp, .gif: a "
+                        "small moving picture); needs pip install 'firerl[video]' and, on a headless machine, EGL or "
+                        "OSMesa")  # fmt: skip
     parser.add_argument("--best-ever", action="store_true", help="the best smoothed objective at any ready instead of "
                         "the winner at the end")  # fmt: skip
     add_code(parser)
@@ -90,8 +85,8 @@ def add_code(parser: argparse.ArgumentParser) -> None:
 def _play(arguments: argparse.Namespace) -> None:
     video = arguments.video and arguments.video.absolute()  # a learner may change the current directory
     if arguments.video:
-        check_video(arguments.video)
-        choose_renderer()  # before anything imports mujoco, which reads the choice once
+        film.check(arguments.video)
+        film.choose_renderer()  # before anything imports mujoco, which reads the choice once
     if arguments.env:
         import_env(arguments.env)
     network = load(arguments.run_dir, arguments.best_ever)
@@ -133,7 +128,7 @@ def _episodes(arguments: argparse.Namespace, network: Network, learner: Any, vid
         say(f"learner {network.learner} has no episodes to play")
         return
     if video:
-        episodes = film(learner, network.settings, arguments.episodes, arguments.seed, video)
+        episodes = film.film(learner, network.settings, arguments.episodes, arguments.seed, video)
     else:
         episodes = learner.episodes(arguments.episodes, arguments.seed, mean=True)
     played = []
@@ -247,116 +242,6 @@ def build(network: Network, own: str | None = None, command: str = "python -m fi
         learner = found(settings, network.hyperparameters, 0, "cpu")
         learner.load(weights=network.weights)
     return learner
-
-
-def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video: Path) -> Iterator[Episode]:
-    """Play and film ``count`` episodes one after another; the file appears whole, at the end, or not at all."""
-    from firerl import envs
-
-    given = settings.get("env")
-    if not callable(getattr(learner, "act", None)) or not isinstance(given, Mapping):
-        raise FirerlError(f"learner {type(learner).__name__} cannot be filmed: it needs act(observations, mean) and "
-                          "the setting env")  # fmt: skip
-    env = _rendering(given["name"], given.get("kwargs") or {})
-    with closing(env), _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
-        for episode_seed in envs.env_seeds(seed, count):
-            yield _film_episode(env, learner, episode_seed, writer)
-
-
-def _film_episode(env: Any, learner: Any, seed: int | None, writer: Any) -> Episode:
-    observation, _ = env.reset(seed=seed)
-    total, length, ended = 0.0, 0, False
-    writer.append_data(env.render())
-    while not ended:
-        batch: np.ndarray = observation[None]  # [1, O]
-        observation, reward, terminated, truncated, _ = env.step(learner.act(batch, True)[0])
-        writer.append_data(env.render())
-        total, length, ended = total + reward, length + 1, terminated or truncated
-    return total, length
-
-
-def _rendering(name: str, kwargs: Mapping[str, Any]) -> Any:
-    """The environment, once it has given a first picture. Raises FirerlError if it cannot."""
-    from firerl import envs
-
-    env = None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # GLFW's about the display: the error says it in one line
-            env = envs.single(name, kwargs, render_mode="rgb_array")
-            env.reset(seed=0)
-            if env.render() is None:
-                raise RuntimeError("render() gives no picture")
-    except Exception as error:
-        with suppress(Exception):
-            if env is not None:
-                env.close()
-        raise _no_picture(name, error) from error
-    return env
-
-
-def _no_picture(name: str, error: Exception) -> FirerlError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    help_text = ""
-    if headless() and "MUJOCO_GL" not in os.environ:
-        help_text = "; this machine has no display, and neither EGL (libegl1) nor OSMesa (libosmesa6) works on it"
-    return FirerlError(f"{name} cannot be rendered: {reason}{help_text}")
-
-
-@contextmanager
-def _writer(video: Path, fps: int) -> Iterator[Any]:
-    """Write beside the file and rename at the end."""
-    import imageio
-
-    temporary = video.with_name(f".{video.stem}.{os.getpid()}.mp4")
-    try:
-        # Even sides are all that the codec asks for; imageio's own default would stretch to multiples of 16.
-        # closing(), since its own context manager leaves ffmpeg running after an error.
-        with closing(imageio.get_writer(temporary, fps=fps, macro_block_size=2)) as writer:
-            yield writer
-        durable.rename(temporary, video)
-    except OSError as error:
-        raise FirerlError(f"--video {video} cannot be written: {reason(error)}") from error
-    finally:
-        with suppress(OSError):
-            durable.remove(temporary)
-
-
-def check_video(video: Path) -> None:
-    """Raise SettingError or FirerlError where no film could be written, before anything is played."""
-    if video.suffix != ".mp4":
-        raise SettingError(f"--video {video}: the name must end in .mp4")
-    if not video.absolute().parent.is_dir():
-        raise SettingError(f"--video {video}: there is no folder {video.parent}")
-    missing = [name for name in ("imageio", "imageio_ffmpeg") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise FirerlError(f"--video needs {' and '.join(missing)}: pip install 'firerl[video]'")
-    import imageio_ffmpeg
-
-    try:
-        imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
-        raise FirerlError("--video needs the program ffmpeg, and there is none") from error
-
-
-def headless() -> bool:
-    """Whether there is no display to render on."""
-    return sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def choose_renderer() -> None:
-    """Set MUJOCO_GL to the first of EGL and OSMesa that works, on a headless machine where nobody has chosen."""
-    if not headless() or "MUJOCO_GL" in os.environ:
-        return
-    probe = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
-    for backend in ("egl", "osmesa"):
-        # In a process of its own: a backend that fails half-way may take the process with it.
-        tried = subprocess.run(
-            [sys.executable, "-c", probe], env={**os.environ, "MUJOCO_GL": backend}, capture_output=True, check=False
-        )
-        if tried.returncode == 0:
-            os.environ["MUJOCO_GL"] = backend
-            return
 
 
 def _positive(text: str) -> int:
