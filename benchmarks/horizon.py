@@ -94,6 +94,15 @@ PPO_BEFORE: dict[str, Any] = {  # of HalfCheetah
     "num_envs": 8, "unroll": 250, "hidden": [64, 64], "epochs": 10, "minibatches": 25, "learning_rate": 3e-4,
     "init_scale": 0.3, "entropy_cost": 0.0, "max_grad_norm": 0.5,
 }  # fmt: skip
+TIANSHOU: dict[str, Any] = {  # its PPO's settings of MuJoCo, from fewer environments
+    "num_envs": 16, "unroll": 128, "hidden": [64, 64], "epochs": 10, "minibatches": 32, "learning_rate": 3e-4,
+    "init_scale": 0.6, "one_scale": True, "schedule": "linear", "schedule_steps": 3_000_000, "max_grad_norm": 0.5,
+    "entropy_cost": 0.0,
+}  # fmt: skip
+MANY: dict[str, Any] = {  # V-MPO with as many gradient steps
+    "num_envs": 16, "unroll": 128, "hidden": [128, 128], "epochs": 8, "minibatches": 16, "learning_rate": 3e-4,
+    "init_scale": 0.6, "one_scale": True, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 1e-5, "eps_eta": 0.01,
+}  # fmt: skip
 RL_GAMES: dict[str, Any] = {  # its PPO's settings of Humanoid with EnvPool, but for the shared trunk
     **PPO, "epochs": 4, "schedule": "kl", "target_kl": 0.008, "max_grad_norm": 0.5, "one_scale": True,
     "activation": "elu", "discount": 0.995,
@@ -148,6 +157,11 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "short, narrow": ("vmpo", {**SHORT, "init_scale": 0.5, "eps_alpha_sigma": 5e-4}),
             "short, lambda .95": ("vmpo", {**SHORT, "gae_lambda": 0.95}),
             "short, 16 x 128": ("vmpo", {**SHORT, "num_envs": 16, "unroll": 128}),
+            "many": ("vmpo", MANY),
+            "many, linear": ("vmpo", {**MANY, "schedule": "linear", "schedule_steps": 3_000_000}),
+            "ppo, as tianshou": ("ppo", TIANSHOU),
+            "ppo, as tianshou, fixed": ("ppo", {**TIANSHOU, "schedule": "fixed"}),
+            "ppo, as tianshou, 4M": ("ppo", {**TIANSHOU, "schedule_steps": 4_000_000}),
             "ppo, before": ("ppo", PPO_BEFORE),
             "ppo, before, kl rate": ("ppo", {**PPO_BEFORE, **KL_RATE}),
             "ppo, kl rate": ("ppo", {**PPO, **KL_RATE}),
