@@ -150,6 +150,15 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
                 "vmpo",
                 {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "learning_rate": 2e-4},
             ),
+            "one scale, slow, wider": ("vmpo", {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 1.0}),
+            "one scale, slow, wide, kl rate": (
+                "vmpo",
+                {**BEFORE_TASK[task], **FLAT, **SLOW, **KL_RATE, "init_scale": 0.6},
+            ),
+            "one scale, slow, wide, lambda .8": (
+                "vmpo",
+                {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "gae_lambda": 0.8},
+            ),
             "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
             "short": ("vmpo", SHORT),
             "short, one scale": ("vmpo", {**SHORT, "one_scale": True}),
