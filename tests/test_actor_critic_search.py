@@ -33,3 +33,10 @@ def test_every_task_has_a_space_around_its_settings(kind: type[ActorCritic]) -> 
         settings = kind.resolve({"env": task})
         for dimension in Space.parse(kind.space_of(settings)).dimensions:
             assert dimension.name == "entropy_cost" or dimension.contains(settings[dimension.name])
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_a_rate_that_follows_the_kl_is_tuned_by_that_kl(kind: type[ActorCritic]) -> None:
+    fixed, kl = (kind.space_of(kind.resolve({"env": "Hopper", "schedule": name})) for name in ("fixed", "kl"))
+    assert {*fixed} - {*kl} == {"learning_rate"}
+    assert {*kl} - {*fixed} == {"target_kl"}

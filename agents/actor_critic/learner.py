@@ -18,6 +18,7 @@ from firerl.agents.actor_critic.update import Update
 from firerl.errors import SettingError, unknown
 from firerl.learner import Continuation, Hyperparameters, Learner, check_multiple
 
+TARGET_KL = {"log_uniform": [1e-3, 0.1]}  # of the search, where ``schedule`` is "kl"
 REPORT_EPISODES = 20  # of each kind, for the winner
 
 
@@ -48,8 +49,15 @@ class ActorCritic(Learner):
 
     @classmethod
     def space_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """``space`` holds the bounds; first values are drawn around the settings of the task."""
-        return {name: around(spec, settings[name]) for name, spec in cls.space.items()}
+        """``space`` holds the bounds; first values are drawn around the settings of the task.
+
+        A rate that follows the KL is tuned by the KL that it follows.
+        """
+        space = dict(cls.space)
+        if settings["schedule"] == "kl":
+            del space["learning_rate"]
+            space["target_kl"] = TARGET_KL
+        return {name: around(spec, settings[name]) for name, spec in space.items()}
 
     @classmethod
     def check_hyperparameter(cls, name: str, value: Any) -> None:

@@ -36,6 +36,15 @@ _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     },
     "Walker2d": {**_MUJOCO, "init_scale": 0.6},
 }  # fmt: skip
-_TUNABLE = ("learning_rate", "clip_range", "entropy_cost", "gae_lambda", "discount", "max_grad_norm", "epochs")
+_TUNABLE = (
+    "learning_rate",
+    "target_kl",
+    "clip_range",
+    "entropy_cost",
+    "gae_lambda",
+    "discount",
+    "max_grad_norm",
+    "epochs",
+)
 
 TABLE = settings.Table("PPO", Settings(), _TASKS, _TUNABLE, numbers={"clip_range": (None, 10.0)})

@@ -19,9 +19,9 @@ class VMPO(ActorCritic):
 
     space: ClassVar[Mapping[str, Any]] = {
         "learning_rate": {"log_uniform": [5e-5, 3e-3]},
-        "eps_eta": {"log_uniform": [5e-3, 0.5]},
+        "eps_eta": {"log_uniform": [1e-3, 0.5]},
         "eps_alpha_mu": {"log_uniform": [1e-3, 0.1]},
-        "eps_alpha_sigma": {"log_uniform": [1e-5, 1e-2]},
+        "eps_alpha_sigma": {"log_uniform": [1e-6, 1e-2]},
     }
     table = TABLE
     settings = TABLE.defaults
