@@ -28,10 +28,13 @@ class Settings(settings.Settings):
 # since evaluators live on points (docs/plan.md).
 _BIG: dict[str, Any] = {"num_envs": 20, "unroll": 50, "hidden": (128, 128), "learning_rate": 3e-4}
 _LONG: dict[str, Any] = {**_BIG, "num_envs": 8, "unroll": 250, "epochs": 8, "minibatches": 8, "eval_interval": 8000}
-_HUMANOID: dict[str, Any] = {**_BIG, "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3}
+_HUMANOID: dict[str, Any] = {
+    "num_envs": 16, "unroll": 256, "hidden": (256, 128), "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
+    "init_scale": 1.0, "gae_lambda": 0.8, "eps_eta": 0.01, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 1e-4,
+}  # fmt: skip
 _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Humanoid": _HUMANOID,
-    "HumanoidStandup": {**_HUMANOID, "num_envs": 8, "unroll": 125, "eval_interval": 8000},
+    "HumanoidStandup": _HUMANOID,
     "Ant": {**_LONG, "num_envs": 16, "minibatches": 16, "eps_alpha_sigma": 2e-3, "eval_interval": 4000},
     "HalfCheetah": {**_LONG, "learning_rate": 1e-3, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3},
     "Swimmer": {**_LONG, "learning_rate": 1e-3, "eps_alpha_sigma": 2e-3},
