@@ -96,6 +96,11 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
         "ppo": ("ppo", PPO),
         "ppo, lambda .9": ("ppo", {**PPO, "gae_lambda": 0.9}),
         "ppo, kl rate": ("ppo", {**PPO, **KL_RATE}),
+        "ppo, kl rate, 16 x 256": ("ppo", {**PPO, **KL_RATE, "num_envs": 16, "unroll": 256}),
+        "ppo, kl rate, 16 x 256, lambda .9": (
+            "ppo",
+            {**PPO, **KL_RATE, "num_envs": 16, "unroll": 256, "gae_lambda": 0.9},
+        ),
         "ppo, kl rate, lambda .8, one scale": ("ppo", {**PPO, **KL_RATE, "gae_lambda": 0.8, "one_scale": True}),
         "ppo, as rl_games": ("ppo", RL_GAMES),
         "ppo, as rl_games, lambda .8": ("ppo", {**RL_GAMES, "gae_lambda": 0.8}),
