@@ -90,6 +90,13 @@ def test_every_job_of_the_study_is_one_that_can_run() -> None:
     assert [job["name"] for job in horizon.jobs(["Ant"], ["before"], [100, 101], 1)] == ["before", "before"]
 
 
+def test_what_a_name_means_does_not_follow_the_defaults() -> None:
+    for job in horizon.jobs(horizon.STUDY, [], [100], 1):
+        settings, elsewhere = (long_runs.settings_of({**job, "task": task}) for task in (job["task"], "Pusher"))
+        own = {name for name, value in settings.items() if value != elsewhere[name]} - {"env", "eval_interval"}
+        assert not own, (job["task"], job["name"])
+
+
 def row(seed: int, returns: list[float | None], played: dict[int, float], steps: int = 2_000_000) -> dict[str, Any]:
     curve = [
         {"steps": 25_000 * (k + 1), "episodes": 0 if value is None else k + 1, "return": value, "scale": 0.5}
