@@ -52,6 +52,9 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, first scale .7": {"init_scale": 0.7},
     "short, unroll 32": {"unroll": 32},
     "short, 16 x 256": {"num_envs": 16, "unroll": 256},
+    "short, 16 x 256, kl rate": {"num_envs": 16, "unroll": 256, **KL_RATE},
+    "short, 16 x 256, discount .995": {"num_envs": 16, "unroll": 256, "discount": 0.995},
+    "short, 16 x 256, scale's bound 3e-4": {"num_envs": 16, "unroll": 256, "eps_alpha_sigma": 3e-4},
     "short, 32 x 128": {"num_envs": 32, "unroll": 128},
     "short, no control variate": {"control_variate": False},
 }
