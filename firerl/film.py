@@ -35,20 +35,24 @@ def film(learner: Any, settings: Mapping[str, Any], count: int, seed: int, video
         raise FirerlError(f"learner {type(learner).__name__} cannot be filmed: it needs act(observations, mean) and "
                           "the setting env")  # fmt: skip
     env = _rendering(given["name"], given.get("kwargs") or {})
-    with closing(env), _writer(video, int(env.metadata.get("render_fps", 30))) as writer:
+    fps = int(env.metadata.get("render_fps", 30))
+    every = max(1, round(fps / PICTURE_FPS)) if video.suffix in PICTURES else 1
+    with closing(env), _writer(video, fps / every) as writer:
         for episode_seed in envs.env_seeds(seed, count):
-            yield _film_episode(env, learner, episode_seed, writer)
+            yield _film_episode(env, learner, episode_seed, writer, every)
 
 
-def _film_episode(env: Any, learner: Any, seed: int | None, writer: Any) -> tuple[float, int]:
+def _film_episode(env: Any, learner: Any, seed: int | None, writer: Any, every: int) -> tuple[float, int]:
+    """A picture at the start and one every so many steps."""
     observation, _ = env.reset(seed=seed)
     total, length, ended = 0.0, 0, False
     writer.append_data(env.render())
     while not ended:
         batch: np.ndarray = observation[None]  # [1, O]
         observation, reward, terminated, truncated, _ = env.step(learner.act(batch, True)[0])
-        writer.append_data(env.render())
         total, length, ended = total + reward, length + 1, terminated or truncated
+        if length % every == 0:
+            writer.append_data(env.render())
     return total, length
 
 
@@ -64,12 +68,29 @@ def _rendering(name: str, kwargs: Mapping[str, Any]) -> Any:
             env.reset(seed=0)
             if env.render() is None:
                 raise RuntimeError("render() gives no picture")
+            _follow(env)
     except Exception as error:
         with suppress(Exception):
             if env is not None:
                 env.close()
         raise _no_picture(name, error) from error
     return env
+
+
+def _follow(env: Any) -> None:
+    """Let the camera go with the body that a MuJoCo task names, unless a camera was asked for.
+
+    Gymnasium's own stands still, and bodies walk out of the picture.
+    """
+    renderer = getattr(env.unwrapped, "mujoco_renderer", None)
+    body = (getattr(renderer, "default_cam_config", None) or {}).get("trackbodyid")
+    camera = getattr(getattr(renderer, "viewer", None), "cam", None)
+    if renderer is None or camera is None or body is None or renderer.camera_id != -1:
+        return
+    import mujoco
+
+    camera.type, camera.trackbodyid = mujoco.mjtCamera.mjCAMERA_TRACKING, body
+    renderer.camera_id = None  # -1 would make it a free camera again in every picture
 
 
 def _no_picture(name: str, error: Exception) -> FirerlError:
@@ -81,7 +102,7 @@ def _no_picture(name: str, error: Exception) -> FirerlError:
 
 
 @contextmanager
-def _writer(video: Path, fps: int) -> Iterator[Any]:
+def _writer(video: Path, fps: float) -> Iterator[Any]:
     """Write beside the file and rename at the end."""
     temporary = video.with_name(f".{video.stem}.{os.getpid()}{video.suffix}")
     try:
@@ -96,7 +117,7 @@ def _writer(video: Path, fps: int) -> Iterator[Any]:
             durable.remove(temporary)
 
 
-def _mp4(path: Path, fps: int) -> Any:
+def _mp4(path: Path, fps: float) -> Any:
     import imageio
 
     # Even sides are all that the codec asks for; imageio's own default would stretch to multiples of 16.
@@ -104,23 +125,18 @@ def _mp4(path: Path, fps: int) -> Any:
 
 
 class _Picture:
-    """A small moving picture: fewer frames a second, shrunk. It is written when it is closed."""
+    """A small moving picture; it is written when it is closed."""
 
-    def __init__(self, path: Path, fps: int):
-        self.path = path
-        self.every = max(1, round(fps / PICTURE_FPS))
-        self.milliseconds = round(1000 * self.every / fps)
-        self.seen, self.frames = 0, list[Any]()
+    def __init__(self, path: Path, fps: float):
+        self.path, self.milliseconds, self.frames = path, round(1000 / fps), list[Any]()
 
     def append_data(self, frame: np.ndarray) -> None:
         """One frame [H, W, 3]."""
         from PIL import Image
 
-        if self.seen % self.every == 0:
-            picture = Image.fromarray(frame)
-            picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-            self.frames.append(picture)
-        self.seen += 1
+        picture = Image.fromarray(frame)
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
+        self.frames.append(picture)
 
     def close(self) -> None:
         if self.frames:
