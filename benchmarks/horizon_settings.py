@@ -152,6 +152,7 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "many, kl rate": ("vmpo", {**MANY, **KL_RATE}),
             "many, linear": ("vmpo", {**MANY, "schedule": "linear", "schedule_steps": 3_000_000}),
             "ppo, as tianshou": ("ppo", TIANSHOU),
+            "ppo, as tianshou, kl rate": ("ppo", {**TIANSHOU, "schedule": "kl", "target_kl": 0.02}),
             "ppo, as tianshou, fixed": ("ppo", {**TIANSHOU, "schedule": "fixed"}),
             "ppo, as tianshou, 4M": ("ppo", {**TIANSHOU, "schedule_steps": 4_000_000}),
             "ppo, before": ("ppo", PPO_BEFORE),

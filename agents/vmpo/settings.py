@@ -45,8 +45,8 @@ _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
 }  # fmt: skip
 
 _TUNABLE = (
-    "learning_rate", "target_kl", "eps_eta", "eps_alpha_mu", "eps_alpha_sigma", "discount", "gae_lambda", "entropy_cost",
-    "multiplier_learning_rate", "max_grad_norm", "epochs",
+    "learning_rate", "target_kl", "eps_eta", "eps_alpha_mu", "eps_alpha_sigma", "discount", "gae_lambda",
+    "entropy_cost", "multiplier_learning_rate", "max_grad_norm", "epochs",
 )  # fmt: skip
 
 TABLE = settings.Table(
