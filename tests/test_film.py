@@ -65,11 +65,11 @@ def test_a_moving_picture_is_small_and_as_fast_as_the_film(
     learner = SimpleNamespace(act=lambda observations, mean: observations)
     assert list(film.film(learner, {"env": {"name": "any"}}, 1, 0, path)) == [(30.0, 30)]
     with image.open(path) as picture:
-        assert picture.n_frames == len(drawn) == 11  # every third of 67 a second, and the first
+        assert picture.n_frames == len(drawn) == 6  # every sixth of 67 a second, and the first
         assert picture.size == (240, 180)
         picture.seek(1)
         picture.load()
-        assert picture.info["duration"] == pytest.approx(45, abs=5)
+        assert picture.info["duration"] == pytest.approx(90, abs=5)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
