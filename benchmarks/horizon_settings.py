@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+PLAIN: dict[str, Any] = {"schedule": "fixed", "one_scale": False, "activation": "tanh"}
 WALKS: dict[str, Any] = {  # the first that walked: what each factor is changed from
+    **PLAIN,
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 1.0, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 1e-4, "eps_eta": 0.1, "gae_lambda": 0.95,
     "discount": 0.99,
 }  # fmt: skip
 BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete, so that they stay what they were
+    **PLAIN,
     "num_envs": 20, "unroll": 50, "hidden": [128, 128], "epochs": 4, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 0.5, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3, "eps_eta": 0.1, "gae_lambda": 0.95,
     "discount": 0.99,
@@ -59,19 +62,23 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, no control variate": {"control_variate": False},
 }
 PPO: dict[str, Any] = {  # as the best published run of PPO on Humanoid, at the batch of WALKS
+    **PLAIN,
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
     "init_scale": 1.0, "entropy_cost": 0.0, "max_grad_norm": 1.0, "gae_lambda": 0.95, "discount": 0.99,
 }  # fmt: skip
 PPO_BEFORE: dict[str, Any] = {  # of HalfCheetah
+    **PLAIN,
     "num_envs": 8, "unroll": 250, "hidden": [64, 64], "epochs": 10, "minibatches": 25, "learning_rate": 3e-4,
     "init_scale": 0.3, "entropy_cost": 0.0, "max_grad_norm": 0.5, "gae_lambda": 0.95, "discount": 0.99,
 }  # fmt: skip
 TIANSHOU: dict[str, Any] = {  # its PPO's settings of MuJoCo, from fewer environments
+    **PLAIN,
     "num_envs": 16, "unroll": 128, "hidden": [64, 64], "epochs": 10, "minibatches": 32, "learning_rate": 3e-4,
     "init_scale": 0.6, "one_scale": True, "schedule": "linear", "schedule_steps": 3_000_000, "max_grad_norm": 0.5,
     "entropy_cost": 0.0, "gae_lambda": 0.95, "discount": 0.99,
 }  # fmt: skip
 MANY: dict[str, Any] = {  # V-MPO with as many gradient steps
+    **PLAIN,
     "num_envs": 16, "unroll": 128, "hidden": [128, 128], "epochs": 8, "minibatches": 16, "learning_rate": 3e-4,
     "init_scale": 0.6, "one_scale": True, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 1e-5, "eps_eta": 0.01,
     "gae_lambda": 0.95, "discount": 0.99,
@@ -81,6 +88,7 @@ RL_GAMES: dict[str, Any] = {  # its PPO's settings of Humanoid with EnvPool, but
     "activation": "elu", "discount": 0.995,
 }  # fmt: skip
 _LONG: dict[str, Any] = {  # V-MPO's settings of the other tasks before the study, complete
+    **PLAIN,
     "num_envs": 8, "unroll": 250, "hidden": [128, 128], "epochs": 8, "minibatches": 8, "init_scale": 0.3,
     "learning_rate": 1e-3, "eps_alpha_mu": 0.02, "eps_alpha_sigma": 2e-3, "eps_eta": 0.1, "gae_lambda": 0.95,
     "discount": 0.99,

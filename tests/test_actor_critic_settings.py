@@ -63,7 +63,7 @@ def test_settings_of_one_algorithm(kind: type[ActorCritic], given: dict, words: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "granularities", "intervals"), [(VMPO, (1000, 200), (2000, 400)), (PPO, (2000, 400), (4000, 800))]
+    ("kind", "granularities", "intervals"), [(VMPO, (4096, 200), (8192, 400)), (PPO, (4096, 400), (8192, 800))]
 )
 def test_settings_are_complete_and_stay_as_they_are(
     kind: type[ActorCritic], granularities: tuple[int, int], intervals: tuple[int, int]

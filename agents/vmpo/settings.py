@@ -24,8 +24,9 @@ class Settings(settings.Settings):
 
 
 # Humanoid and HalfCheetah are what a study over millions of steps found (benchmarks/horizon.py, docs/vmpo.md); the
-# others are of before it. Tasks whose episodes last 1,000 steps take few environments and evaluate every 8,000 steps, so
-# that episodes end in every interval; the others as often as they can, since evaluators live on points (docs/plan.md).
+# others are of before it. Tasks whose episodes last 1,000 steps take few environments and evaluate every 8,000 steps,
+# so that episodes end in every interval; the others as often as they can, since evaluators live on points
+# (docs/plan.md).
 _BIG: dict[str, Any] = {"num_envs": 20, "unroll": 50, "hidden": (128, 128), "learning_rate": 3e-4}
 _LONG: dict[str, Any] = {**_BIG, "num_envs": 8, "unroll": 250, "epochs": 8, "minibatches": 8, "eval_interval": 8000}
 _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
