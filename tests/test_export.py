@@ -79,6 +79,7 @@ def test_actions_stay_within_bounds_that_are_finite(tmp_path: Path) -> None:
         "activation": "tanh",
         "init_scale": 0.3,
         "min_scale": 0.01,
+        "one_scale": False,
         "observation_clip": 10.0,
         "value_rate": 0.1,
     }
