@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from firerl.agents.ppo import PPO, losses
 
+ONE_STEP = {"unroll": 20, "hidden": [16, 12], "epochs": 1, "minibatches": 1}
+
 
 def minibatch(one: PPO, moved: float = 0.2) -> list[torch.Tensor]:
     """Samples of the acting policy on which the policy has moved away from it, some ratios beyond their bounds."""
@@ -52,7 +54,7 @@ def stable_baselines_loss(one: PPO, *samples: torch.Tensor) -> dict[str, torch.T
 @pytest.mark.parametrize("env", ["InvertedPendulum", "Hopper", "CartPole-v1"])
 @pytest.mark.parametrize("entropy_cost", [0.0, 0.3])
 def test_a_gradient_step_is_stable_baselines(env: str, entropy_cost: float):
-    one = learner(PPO, env, unroll=20, hidden=[16, 12], epochs=1, minibatches=1, entropy_cost=entropy_cost)
+    one = learner(PPO, env, **ONE_STEP, one_scale=False, entropy_cost=entropy_cost)
     samples, update = minibatch(one), one.update
     assert len(samples[0]) == 80
     numbers = dict(zip(update.names(), update.gradients(*samples).tolist(), strict=True))

@@ -20,12 +20,16 @@ class Settings(settings.Settings):
 
 
 # As people run it, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last 1,000 steps, an
-# evaluation every 8,000 finds some that ended. Humanoid and Walker2d are what a study over millions of steps found
-# (benchmarks/horizon.py, docs/ppo.md), the others are of before it.
+# evaluation every 8,000 finds some that ended. Humanoid, Hopper and Walker2d are what a study over millions of steps
+# found (benchmarks/horizon.py, docs/ppo.md), the others are of before it.
 _MUJOCO: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4,
 }  # fmt: skip
 _LONG = {**_MUJOCO, "eval_interval": 8000}
+_MANY: dict[str, Any] = {  # many small gradient steps, at a rate that falls to nothing
+    "num_envs": 16, "unroll": 128, "minibatches": 32, "learning_rate": 3e-4, "schedule": "linear",
+    "schedule_steps": 3_000_000, "init_scale": 0.6, "one_scale": True,
+}  # fmt: skip
 _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Humanoid": {
         "num_envs": 64, "unroll": 64, "hidden": (256, 128), "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
@@ -35,13 +39,8 @@ _TASKS: dict[str, dict[str, Any]] = {  # by base name, any version
     "Ant": _MUJOCO,
     "HalfCheetah": _LONG,
     "Swimmer": _LONG,
-    "Hopper": {
-        **_MUJOCO, "minibatches": 10, "learning_rate": 1e-3, "init_scale": 1.0, "discount": 0.995, "entropy_cost": 1e-3,
-    },
-    "Walker2d": {
-        "num_envs": 16, "unroll": 128, "minibatches": 32, "learning_rate": 3e-4, "schedule": "linear",
-        "schedule_steps": 3_000_000, "init_scale": 0.6, "one_scale": True,
-    },
+    "Hopper": _MANY,
+    "Walker2d": _MANY,
 }  # fmt: skip
 _TUNABLE = (
     "learning_rate",
