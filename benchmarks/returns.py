@@ -1,10 +1,12 @@
 """What our agents return with their default settings over four million steps, beside other libraries' PPO.
 
-    python benchmarks/returns.py                  every run that is missing; two days; goes on where it was killed
+    python benchmarks/returns.py                  every run that is missing; goes on where it was killed
     python benchmarks/returns.py --tasks Humanoid --arms vmpo sb3 rl_games --processes 2
     python benchmarks/returns.py --summary        the tables and the JSON line, from the rows alone
     python benchmarks/returns.py --plot           the same, and the pictures docs/returns-*.svg
     python benchmarks/returns.py --quick          under two minutes: 20,000 steps of Humanoid; keeps no results
+
+By the speeds of the study all of it takes some twelve hours of one core.
 
 Seeds 3, 4 and 5, which no choice of a setting has seen. Every finished run is a line of ``results/returns.jsonl``.
 The mean action plays 20 whole fresh episodes every million steps; a training return is the mean over the episodes that

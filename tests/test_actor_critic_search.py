@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from agents_for_tests import AGENTS
 from hypothesis import given
@@ -17,7 +19,19 @@ def test_first_values_lie_within_a_factor_of_three() -> None:
     assert around({"log_uniform": [1e-5, 1e-2]}, 1e-5) == {"log_uniform": [1e-5, 3e-5], "bounds": [1e-5, 1e-2]}
     near = around({"one_minus_log_uniform": [0.5, 0.99]}, 0.9)
     assert near == {"one_minus_log_uniform": [0.7, 0.967], "bounds": [0.5, 0.99]}
-    assert around({"log_uniform": [1e-5, 1e-2]}, 0.0) == {"log_uniform": [1e-5, 1e-2]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        ({"log_uniform": [1e-5, 1e-2]}, 0.0),
+        ({"integer": [1, 10]}, 4),
+        ({"choice": ["a", "b"]}, "a"),
+        ({"log_uniform": [1e-4, 1e-3], "bounds": [1e-5, 1e-2]}, 3e-4),
+    ],
+)
+def test_a_range_that_says_more_itself_stays_as_it_is(spec: dict[str, Any], value: Any) -> None:
+    assert around(spec, value) == spec
 
 
 @given(st.floats(1e-5, 1e-2), st.sampled_from(["log_uniform", "one_minus_log_uniform"]))

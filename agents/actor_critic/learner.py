@@ -54,8 +54,7 @@ class ActorCritic(Learner):
         A rate that follows the KL is tuned by the KL that it follows.
         """
         space = dict(cls.space)
-        if settings["schedule"] == "kl":
-            del space["learning_rate"]
+        if settings["schedule"] == "kl" and space.pop("learning_rate", None):
             space["target_kl"] = TARGET_KL
         return {name: around(spec, settings[name]) for name, spec in space.items()}
 
