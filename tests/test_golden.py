@@ -60,7 +60,9 @@ def cases() -> dict[str, list[str]]:
 def machine() -> str:
     """What decides the last bit of a float."""
     versions = " ".join(f"{name} {metadata.version(name)}" for name in ("torch", "mujoco", "numpy", "scipy"))
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    names = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
     return f"{(names or [platform.processor()])[0]}, {versions}"
 
 
