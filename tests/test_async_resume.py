@@ -106,8 +106,7 @@ def test_one_report_less_is_no_older_state_of_the_others(finished: Path) -> None
 def test_a_process_killed_at_a_durable_action_leaves_nothing_that_a_resume_cannot_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A short form of ``benchmarks/crash_points.py --asynchronous``."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    """A short form of ``tests/stress/crash_points.py --asynchronous``."""
     harness = importlib.import_module("crash_points")
     harness.warm()
     bench = harness.Bench(tmp_path, 40, sync=False)

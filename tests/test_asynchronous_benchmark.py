@@ -1,4 +1,4 @@
-"""benchmarks/asynchronous.py simulates what engine=simulated does, and its table says what the rows say."""
+"""benchmarks/evidence/asynchronous.py simulates what engine=simulated does, and its table says what the rows say."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ from async_runs import points_of
 from firerl import api
 from firerl.config import EngineConfig
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def benchmark() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        return importlib.import_module("asynchronous")
+    return importlib.import_module("asynchronous")
 
 
 @pytest.mark.parametrize("sync", [True, False])

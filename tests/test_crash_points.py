@@ -1,9 +1,8 @@
-"""A short form of benchmarks/crash_points.py: every 31st durable action of every scenario, and all of its kinds."""
+"""A short form of tests/stress/crash_points.py: every 31st durable action of every scenario, and all of its kinds."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +10,10 @@ import pytest
 from firerl.storage import durable, files
 from firerl.store import Store
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def harness() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        module = importlib.import_module("crash_points")
+    module = importlib.import_module("crash_points")
     module.warm()
     return module
 

@@ -16,13 +16,6 @@ from firerl.evolution.population import Copy, Promote, Report, StartEvaluator, i
 from firerl.insight.history import tell
 from firerl.storage.generation import Point
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
 
 def module(name: str) -> Any:
     return importlib.import_module(name)

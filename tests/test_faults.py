@@ -1,4 +1,4 @@
-"""A short form of benchmarks/faults.py: a few real faults, and that the harness sees what it is there to see."""
+"""A short form of tests/stress/faults.py: a few real faults, and that the harness sees what it is there to see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from firerl.launch import main
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+CLOCK = Path(__file__).parent / "stress" / "faults_clock"
 SHORT = [
     "learner=quadratic", "learner.dimensions=20000", "population.sizes=[2,2]", "population.evaluators=2", "steps=480",
     "ready_interval=20", "seed=11",
@@ -24,9 +24,7 @@ SHORT = [
 
 @pytest.fixture(scope="module")
 def harness() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        return importlib.import_module("faults")
+    return importlib.import_module("faults")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +104,7 @@ def test_the_clock_of_the_shim_jumps(harness: Any, tmp_path: Path) -> None:
     (tmp_path / "clock").write_text("86400")
     told = subprocess.run(
         [sys.executable, "-c", "import time; print(time.time())"],
-        env={"PYTHONPATH": str(BENCHMARKS / "faults_clock"), "FIRERL_FAULTS_CLOCK": str(tmp_path / "clock")},
+        env={"PYTHONPATH": str(CLOCK), "FIRERL_FAULTS_CLOCK": str(tmp_path / "clock")},
         capture_output=True,
         text=True,
         check=True,

@@ -1,17 +1,13 @@
-"""``benchmarks/horizon.py``: a killed run goes on, a finished one is not run again, and what the tables say."""
+"""``horizon.py``: a killed run goes on, a finished one is not run again, and what the tables say."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
 import horizon
 import long_runs
+import pytest
 
 TINY = {"num_envs": 4, "unroll": 25, "hidden": [8], "minibatches": 2, "epochs": 1}
 

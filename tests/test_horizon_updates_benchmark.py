@@ -1,18 +1,14 @@
-"""``benchmarks/horizon_updates.py``: what it takes for signal, for noise and for a way."""
+"""``benchmarks/evidence/horizon_updates.py``: what it takes for signal, for noise and for a way."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-import pytest
-import torch
-from agents_for_tests import bits
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import horizon_updates
 import long_runs
+import pytest
+import torch
+from agents_for_tests import bits
 
 
 @pytest.fixture(scope="module")

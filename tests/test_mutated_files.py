@@ -1,11 +1,10 @@
-"""Spoilt files do nothing but give an error: a part of ``benchmarks/mutated_files.py``, and its judge."""
+"""Spoilt files do nothing but give an error: a part of ``tests/stress/mutated_files.py``, and its judge."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,14 +13,12 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 EVERY = 2  # of the plans, one case each: half a minute on a busy machine
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
     """The benchmark's module and a folder that is ready."""
-    sys.path.insert(0, str(BENCHMARKS))
     home = os.environ.get("XDG_CACHE_HOME")
     try:
         module = importlib.import_module("mutated_files")
@@ -29,7 +26,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]
             module.ready(Path(folder))
             yield module, Path(folder)
     finally:
-        sys.path.remove(str(BENCHMARKS))
         if home is None:
             os.environ.pop("XDG_CACHE_HOME", None)
 

@@ -1,4 +1,4 @@
-"""The fast harness of benchmarks/quadratic.py against the whole program, its exact loss against trained learners."""
+"""The fast harness of quadratic.py against the whole program, its exact loss against trained learners."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ import pytest
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.evolution import find
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture(autouse=True)
-def _on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
 
 
 def module(name: str) -> Any:

@@ -31,9 +31,7 @@ from firerl.remote.run import folder_of, home
 from firerl.remote.snapshot import snapshots
 from firerl.storage.files import digest
 
-with pytest.MonkeyPatch.context() as patch:
-    patch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    harness: Any = importlib.import_module("remote_commits")
+harness: Any = importlib.import_module("remote_commits")
 
 SMALL, differs, go_on, killed, run = harness.SMALL, harness.differs, harness.go_on, harness.killed, harness.run
 

@@ -23,15 +23,12 @@ from firerl.storage.run_folder import COPY
 from firerl.store import Store
 
 pytestmark = pytest.mark.unverified("runs are damaged on purpose")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished run, and the same killed while it saved its third generation, with a write-ahead log beside it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        scenarios = importlib.import_module("crash_scenarios")
+    scenarios = importlib.import_module("crash_scenarios")
     bench = scenarios.Bench(tmp_path_factory.mktemp("bench"), 80)
     scenarios.api.start(scenarios.config_of(bench.folder / "before", 20), scenarios.Shaky)
     bench.begin(bench.folder / "whole")

@@ -1,15 +1,10 @@
-"""What ``benchmarks/returns.py`` makes of curves; its runs are too long for a test."""
+"""What ``benchmarks/evidence/returns.py`` makes of curves; its runs are too long for a test."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
 import returns
 
 

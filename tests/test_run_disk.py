@@ -1,4 +1,4 @@
-"""A short form of benchmarks/run_disk.py: checkpoints at their fullest, the journal's growth."""
+"""A short form of benchmarks/speed/run_disk.py: checkpoints at their fullest, the journal's growth."""
 
 from __future__ import annotations
 
@@ -16,15 +16,12 @@ from firerl.request import resolve
 from firerl.storage import durable
 from firerl.storage.journal_db import Journal
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MB = 10**6
 
 
 @pytest.fixture(scope="module")
 def measure() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        return importlib.import_module("run_disk")
+    return importlib.import_module("run_disk")
 
 
 @pytest.mark.parametrize(("room", "keep"), [(store.ROOM, 1), (0, 1), (0, 0), (0, 2)])

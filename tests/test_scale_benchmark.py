@@ -1,4 +1,4 @@
-"""benchmarks/scale.py and vs_ray_tune.py: what they compute of rows, and with Ray their short forms."""
+"""benchmarks/speed/scale.py and vs_ray_tune.py: what they compute of rows, and with Ray their short forms."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
 
 
 @contextmanager
 def benchmark(name: str) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module(name)
+    yield importlib.import_module(name)
 
 
 def a_run(workers: int, seconds: float) -> dict[str, Any]:
@@ -131,7 +129,7 @@ def test_a_run_that_never_ended_is_told() -> None:
 def quick(script: str, folder: Path) -> dict[str, Any]:
     """The figures of a short form."""
     pytest.importorskip("ray")
-    command = [sys.executable, str(BENCHMARKS / script), "--quick", "--work", str(folder)]
+    command = [sys.executable, str(SPEED / script), "--quick", "--work", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

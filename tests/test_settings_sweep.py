@@ -1,28 +1,21 @@
-"""A setting that cannot work is refused in one line: a part of ``benchmarks/settings_sweep.py``, and its judge."""
+"""A setting that cannot work is refused in one line: a part of ``tests/stress/settings_sweep.py``, and its judge."""
 
 from __future__ import annotations
 
 import importlib
 import random
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PARTS, CASES = 3, 80  # a part has so many, and half a minute on a busy machine
 
 
 @pytest.fixture(scope="module")
 def swept() -> Any:
     """The benchmark's module."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("settings_sweep")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return importlib.import_module("settings_sweep")
 
 
 @pytest.mark.parametrize("part", range(PARTS))

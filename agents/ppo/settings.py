@@ -21,7 +21,7 @@ class Settings(settings.Settings):
 
 # As people run it, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last 1,000 steps, an
 # evaluation every 8,000 finds some that ended. Humanoid, Hopper and Walker2d are what a study over millions of steps
-# found (benchmarks/horizon.py, docs/ppo.md), the others are of before it.
+# found (benchmarks/evidence/horizon.py, docs/ppo.md), the others are of before it.
 _MUJOCO: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4,
 }  # fmt: skip

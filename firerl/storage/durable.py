@@ -1,8 +1,9 @@
 """The one seam through which everything durable passes: bytes, fsync, rename, unlink, folders, SQLite's commits.
 
 Every function here is one action on the disk, or a short row of them. A test that puts a ``watcher`` here is told
-before and after each (and in the middle of every write), and can kill the process there: ``benchmarks/crash_points.py``
-does so at every point of a run. ``tests/test_durable.py`` fails where a module goes around this one.
+before and after each (and in the middle of every write), and can kill the process there, as
+``tests/stress/crash_points.py`` does at every point of a run. ``tests/test_durable.py`` fails where a module goes
+around this one.
 """
 
 from __future__ import annotations
