@@ -10,11 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from simulate import make_setup
-
-from firerl.evolution.population import Copy, Promote, Report, StartEvaluator, initial_state
-from firerl.insight.history import tell
-from firerl.storage.generation import Point
 
 
 def module(name: str) -> Any:
@@ -126,27 +121,6 @@ def test_a_schedule_is_drawn_as_it_was_trained() -> None:
     assert rates(schedule, [20, 40, 60]) == [0.3, 0.1, 0.1]
 
 
-def reports(step: int, *objectives: float) -> tuple[Report, ...]:
-    return tuple(Report(worker, step, value) for worker, value in enumerate(objectives))
-
-
-def a_short_run(*more: Any) -> Any:
-    """P1 is 0 and 1, P2 is 2 and 3: 3's network is promoted into 1, after 1's went into 0."""
-    values = {"lr": 0.1}
-    started = StartEvaluator(4, 3, 1, 2, 2, values)
-    return tell(
-        initial_state(make_setup((2, 2), 1)),
-        [
-            Point(reports(1, 1, 5, 2, 3), ()),
-            Point(reports(2, 1, 5, 2, 3), (Copy(0, 1, 2, 2, values, values, 1.0, 5.0), started)),
-            Point(reports(3, 5, 6, 4, 3, 7), ()),
-            Point(reports(4, 5, 6, 4, 3, 9), (Promote(4, 3, 1, 4, 4, 2, 3.0, 0.0),)),
-            Point(reports(5, 5, 10, 4, 3), ()),
-            Point(reports(6, 7, 12, 4, 3), more),
-        ],
-    )
-
-
 def test_the_defaults_beside_what_was_tuned() -> None:
     winners = {"pbt": [5, 7, 30], "constant": [3]}
     rows = [row(arm, seed, 0.0, winner={"mean": m}) for arm, means in winners.items() for seed, m in enumerate(means)]
@@ -170,96 +144,3 @@ def test_the_answer_has_every_task_and_all_of_them() -> None:
     task, pooled = module("rl_evidence").answer(module("evidence_tables").group(rows))[2:]
     assert task == "| t | -1.00 | 1 of 2 | 1.000 | - | - | - | - | - | - |"
     assert pooled == f"| all, in standard deviations | {-1 / 4.5**0.5:+.2f} | 1 of 2 | 1.000 | - | - | - | - | - | - |"
-
-
-def test_where_the_best_networks_are_and_who_descends_from_them() -> None:
-    assert module("evidence_leaders").leaders(a_short_run(), 2) == {
-        "steps": [2, 4, 6],
-        "P1": [5, 6, 11],
-        "P2": [3, 4, 4],
-        "P1 in P1": [1, 0, 1],  # 1's network of step 2 lives in 0, that of step 4 was replaced at once
-        "P2 in P1": [1, 0, 0],  # 3's network of step 2 went to 1 by the evaluator
-        "P2 in P2": [1, 1, 1],
-    }
-
-
-def test_what_a_promotion_brings() -> None:
-    benchmark = module("evidence_leaders")
-    run = a_short_run()
-    assert benchmark.promotions(run, 2) == [{"step": 4, "gain": 11.0 - 6.0, "siblings": 6.0 - 5.0}]
-    assert benchmark.copies(run) == {"all": 1, "promoted": 0}  # 1's network was its own when it was copied
-    again = Copy(0, 1, 6, 6, {"lr": 0.1}, {"lr": 0.1}, 7.0, 12.0)
-    assert benchmark.copies(a_short_run(again)) == {"all": 2, "promoted": 1}
-    row = {
-        "task": "t",
-        "arm": "fire",
-        "seed": 0,
-        "promotions": benchmark.promotions(run, 2),
-        "copies": benchmark.copies(run),
-    }
-    found = {"t": {"fire": {0: {**row, "leaders": benchmark.leaders(run, 2)}}}}
-    assert benchmark.promotions_table(found)[2:] == ["| t | fire | 1 | +5.00 | +1.00 | +4.00 | 1 of 1 | 0 of 1 |"]
-    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 0 of 3 | -7.00 | 2 of 3 | 0 of 0 | 1 of 3 | 2 of 3 |"]
-    leaders = found["t"]["fire"][0]["leaders"]
-    leaders["P2"][0], leaders["P2"][-1] = 9, None  # ahead once; nobody of P2 had an objective in the last interval
-    assert benchmark.table(found)[2:] == ["| t | fire | 1 | 3 | 1 of 2 | - | 2 of 3 | 1 of 1 | 1 of 3 | 2 of 3 |"]
-
-
-def test_rises_are_in_the_noise_of_one_evaluation_and_by_third() -> None:
-    rng = np.random.default_rng(0)
-    curves = 3.0 * np.arange(60.0) + 6.0 * rng.standard_normal((2, 60)), rng.standard_normal((2, 60))
-    told = [Point(reports(step + 1, *(curves[step >= 40][:, step])), ()) for step in range(60)]
-    swap = Copy(0, 1, 40, 40, {"lr": 0.1}, {"lr": 0.1}, 1.0, 5.0)
-    told[39] = Point(told[39].reports, (swap,))  # 1's life goes on, and its noise ends
-    run = tell(initial_state(make_setup((2,), 0)), told)
-    early, middle, late = module("evidence_leaders").rises(run, 60)
-    assert early is None  # the middles of the lives count: 20 and 30 of 60, 50
-    assert middle[0] == pytest.approx(6.0, rel=0.3)
-    assert late == pytest.approx([1.0, 0.0], abs=0.3)
-    still = tell(initial_state(make_setup((1,), 0)), [Point(reports(step + 1, 7.0), ()) for step in range(60)])
-    assert module("evidence_leaders").rises(still, 60) == [None, None, None]  # no noise to measure a rise in
-
-
-def test_equals_are_promoted_less_often_than_better_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    benchmark, grid = module("evidence_odds"), module("rl_evidence_grid")
-    cell = grid.Cell("HalfCheetah", grid.FIRE, 0)
-    assert json.loads(cell.key())["steps"] == benchmark.config_of(cell).steps
-    equal, better = benchmark.odds(cell, 20, [0.05, 0.1], 40)
-    assert equal.value < better.value
-    row = {
-        "measurements": [[0, 8, "promotion", 20, 0.001], [0, 8, "replaced", 4, None], [8, None, "running", None, None]]
-    }
-    lives = {0: {"rises": [None, [3.0, 0.1], [2.0, 0.05]]}, 1: {"rises": [[9.0, 0.3], [3.0, 0.2], None]}}
-    assert benchmark.rises_of(lives) == pytest.approx([0.3, 0.15, 0.05])
-    lines = benchmark.table({"HalfCheetah": {"fire": {0: row}}}, {"HalfCheetah": {"fire": lives}})
-    assert lines[2].startswith("| HalfCheetah | 2 | 20 | 0.30, 0.15, 0.05 | 1 (50 %) | ")
-    monkeypatch.setattr(benchmark, "EVALUATIONS", 40)
-    _, less = benchmark.odds(cell, 20, [0.05], 40, benchmark.CHANGES["a quarter of the noise (sixteen times)"])
-    assert less.value > better.value
-    mended = benchmark.mending({"HalfCheetah": {"fire": {0: row}}}, {"HalfCheetah": {"fire": lives}})
-    assert len(mended) == 2 + len(benchmark.CHANGES)
-
-
-def test_schedules_start_alike_and_end_with_the_rate_of_the_search() -> None:
-    benchmark, task = module("rl_schedules"), module("rl_evidence_grid").Task(80, 2, 10, 30, 1, 1, 1)
-    winner = [
-        {"from": 0, "to": 30, "hyperparameters": {"learning_rate": 0.002, "eps_eta": 0.1}},
-        {"from": 30, "to": 80, "hyperparameters": {"learning_rate": 0.001, "eps_eta": 0.3}},
-    ]
-    high, low = ({"learning_rate": rate, "eps_eta": 0.3} for rate in (0.008, 0.002))
-    assert [s.rows for s in benchmark.schedules("Ant", task, winner)] == [
-        ((0, 20, high), (20, 80, low)),
-        ((0, 40, high), (40, 80, low)),
-        ((0, 60, high), (60, 80, low)),
-        ((0, 80, high),),
-    ]
-
-
-def test_what_a_cut_gains_at_once_and_at_the_end() -> None:
-    early = {"task": "t", "cut": 0.25, "cut_step": 20, "interval": 10, "curves": [[1, 2, 9, 5], [1, 2, 7, 6]]}
-    never = {"task": "t", "cut": None, "cut_step": 40, "interval": 10, "curves": [[1, 2, 3, 8], [1, 2, 4, 8]]}
-    late = {**early, "cut": 0.75, "cut_step": 30, "curves": [[1, 2, 3, 9], [1, 2, 4, 8]]}
-    first, second, third = module("rl_schedules").table([early, late, never])[2:]
-    assert first == "| t | at 0.25 | 6 | +4.50 | -2.50 | 0.500 | -3.00 | 0.500 |"
-    assert second == "| t | at 0.75 | 8 | +0.50 | +0.50 | 1.000 |  |  |"
-    assert third == "| t | never | 8 |  |  |  | -0.50 | 1.000 |"

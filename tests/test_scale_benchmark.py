@@ -1,10 +1,9 @@
-"""benchmarks/speed/scale.py and vs_ray_tune.py: what they compute of rows, and with Ray their short forms."""
+"""benchmarks/speed/scale.py: what it computes of rows, and with Ray its short form."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -79,53 +78,6 @@ def test_a_part_inside_another_counts_once() -> None:
     assert not any(meter.take().values())
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux only")
-def test_a_watch_sees_memory_and_bytes_of_a_whole_family(tmp_path: Path) -> None:
-    """A grandchild holds 60 MB and writes 5 MB; once it has ended its bytes still count once."""
-    own = "import os, sys, time; held = bytearray(os.urandom(60 * 10**6)); f = open(sys.argv[1], 'wb'); "
-    own += "f.write(held[:5 * 10**6]); f.flush(); os.fsync(f.fileno()); print('ready', flush=True); time.sleep(60)"
-    outer = "import subprocess, sys, time; subprocess.run([sys.executable, '-c', *sys.argv[1:]]); time.sleep(60)"
-    child = subprocess.Popen([sys.executable, "-c", outer, own, str(tmp_path / "f")], stdout=subprocess.PIPE)
-    with benchmark("processes") as processes:
-        assert child.stdout is not None
-        child.stdout.readline()
-        watch = processes.Watch(child.pid)
-        watch.stop()
-        watch.look()
-        seen = watch.written
-        os.kill(processes.family(child.pid)[1], 9)
-        child.stdout.read()  # it is gone
-        watch.look()
-        child.kill()
-        child.communicate()
-    assert watch.processes == 2
-    assert watch.written < 1.5 * seen + 1e5
-    assert 60e6 < watch.peak < 200e6
-    assert watch.written in (0, pytest.approx(5e6, rel=0.5))  # 0: a file system in memory
-
-
-def test_each_side_and_seed_is_run_once(tmp_path: Path) -> None:
-    with benchmark("vs_ray_tune") as versus:
-        runs = versus.plan(5, (0.35, 0.75))
-        assert len({tuple(run.values()) for run in runs}) == len(runs) == 3 * 5 + 1 + 2 * 4
-        done = [{**run, "cell": versus.CELL, "hash": "h"} for run in runs]
-        results = tmp_path / "r.jsonl"
-        results.write_text("".join(json.dumps(row) + "\n" for row in done))
-        assert versus.study(versus.CELL, runs, results, None) == done
-
-
-def test_a_run_that_never_ended_is_told() -> None:
-    with benchmark("vs_ray_tune") as versus:
-        whole = dict.fromkeys(versus.FIGURES, 1.0)
-        rows = [{"side": side, "seed": 0, "share": 0.0, "hash": "h", **whole} for side in versus.SIDES]
-        rows += [{"side": "tune", "seed": 0, "share": 0.5, "ended": False, "lost": 3.0}]
-        rows += [{"side": "ray", "seed": 0, "share": 0.5, "ended": True, "lost": 2.0, "hash": "h"}]
-        lines = versus.table(rows)
-    assert [cell.strip() for cell in lines[-1].split("|")[1:-1]] == [
-        "rounds trained twice, killed at 50%", "never ends", "", "", "2.0", "",
-    ]  # fmt: skip
-
-
 def quick(script: str, folder: Path) -> dict[str, Any]:
     """The figures of a short form."""
     pytest.importorskip("ray")
@@ -141,14 +93,4 @@ def test_scale_quick(tmp_path: Path) -> None:
     figures = quick("scale.py", tmp_path)
     assert figures["round_overhead_s_22"] > 0
     assert figures["fire 22"]["store_mb_a_ready"] > 22  # 1 MB of each comes to the controller
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.timeout(900)
-def test_vs_ray_tune_quick(tmp_path: Path) -> None:
-    pytest.importorskip("ray.tune", exc_type=ImportError)
-    figures = quick("vs_ray_tune.py", tmp_path)
-    assert figures["same_journal"]
-    assert figures["ray"]["same_result_after_kill"]
-    assert figures["local"]["same_result_after_kill"]
     assert list(tmp_path.iterdir()) == []

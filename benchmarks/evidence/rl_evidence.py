@@ -15,24 +15,17 @@ balanced. Run it with ``nice`` beside other work. The last line is JSON.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # results_file
-
 import evidence
-import evidence_leaders
-import evidence_odds
 import evidence_tables as tables
 import numpy as np
 import rl_evidence_grid as grid
-import rl_schedules
 from evidence_runs import run_cell
 from evidence_tables import Figure
-from results_file import read
 from rl_evidence_grid import GROUPS, TASKS, Cell, cells
 
 from firerl.learners import find_learner
@@ -129,8 +122,6 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
-    lived = tables.group(read(evidence_leaders.RESULTS))
-    beside = tables.group(read(evidence.HERE / "results" / "images_evidence.jsonl"))  # where FIRE wins
     evidence.put_tables(
         {
             "rl answer": answer(found),
@@ -138,11 +129,6 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "rl differences": [*tables.differences(found, FIGURES, TESTED), where_it_acted(found)],
             "rl defaults": defaults(found),
             "rl evolution": tables.evolution(found),
-            "rl odds": evidence_odds.table(found | beside, lived),
-            "rl odds mended": evidence_odds.mending(found | beside, lived),
-            "rl schedules": rl_schedules.table(rl_schedules.kept([*TASKS])),
-            "rl leaders": evidence_leaders.table(lived),
-            "rl promotions": evidence_leaders.promotions_table(lived),
             **{
                 f"rl {ours} minus {theirs}": tables.differences(found, FIGURES, TESTED, ours, theirs)
                 for ours, theirs in BESIDE
