@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from firerl.remote.run import folder_of, home
 from firerl.remote.snapshot import snapshots
 from firerl.storage.files import digest
 
-harness: Any = importlib.import_module("remote_commits")
+harness: Any = importlib.import_module("remote_kills")
 
 SMALL, differs, go_on, killed, run = harness.SMALL, harness.differs, harness.go_on, harness.killed, harness.run
 
@@ -57,9 +58,20 @@ def server() -> Iterator[str]:
     """An S3-compatible server of the test's own, on 127.0.0.1."""
     pytest.importorskip("aiobotocore")
     pytest.importorskip("flask")
-    pytest.importorskip("moto.server")
-    with harness.server() as bucket:
-        yield bucket
+    moto = pytest.importorskip("moto.server")
+    import boto3
+
+    getLogger("werkzeug").disabled = True
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="runs")
+        yield "s3://runs"
+    server.stop()
 
 
 @pytest.fixture(params=["file", "s3"])

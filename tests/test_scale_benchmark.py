@@ -7,19 +7,11 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-SPEED = Path(__file__).parents[1] / "benchmarks" / "speed"
-
-
-@contextmanager
-def benchmark(name: str) -> Iterator[Any]:
-    yield importlib.import_module(name)
+import scale
 
 
 def a_run(workers: int, seconds: float) -> dict[str, Any]:
@@ -36,8 +28,7 @@ def a_run(workers: int, seconds: float) -> dict[str, Any]:
 
 
 def test_figures_leave_the_first_generation_out() -> None:
-    with benchmark("scale") as scale:
-        found = scale.figures_of([a_run(100, 0.1), a_run(100, 0.1)])
+    found = scale.figures_of([a_run(100, 0.1), a_run(100, 0.1)])
     assert found["overhead_s"] == pytest.approx(0.3)
     assert found["overhead_us_a_worker"] == pytest.approx(3000)
     assert found["dispatch_s"] == 0.9
@@ -49,8 +40,7 @@ def test_figures_leave_the_first_generation_out() -> None:
 
 
 def test_the_report_names_its_largest_population(capsys: pytest.CaptureFixture[str]) -> None:
-    with benchmark("scale") as scale:
-        scale.report([{**a_run(workers, 0.1), "repetition": 0} for workers in (100, 1000)])
+    scale.report([{**a_run(workers, 0.1), "repetition": 0} for workers in (100, 1000)])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert figures["round_overhead_s_1000"] == pytest.approx(0.3)
     assert figures["checkpoint_s_1000"] == 3
@@ -58,39 +48,33 @@ def test_the_report_names_its_largest_population(capsys: pytest.CaptureFixture[s
 
 
 def test_a_population_has_as_many_workers_as_asked_for() -> None:
-    with benchmark("scale") as scale:
-        for algo in ("pbt", "fire"):
-            for workers in (10, 22, 100, 500, 1000):
-                assert scale.workers_of(scale.cell_of(algo, workers)) == workers
-        assert scale.cell_of("fire", 22)["sizes"] == [8, 8]
+    for algo in ("pbt", "fire"):
+        for workers in (10, 22, 100, 500, 1000):
+            assert scale.workers_of(scale.cell_of(algo, workers)) == workers
+    assert scale.cell_of("fire", 22)["sizes"] == [8, 8]
 
 
 def test_a_part_inside_another_counts_once() -> None:
-    with benchmark("scale_measure") as measure:
-        meter = measure.Meter()
-        with meter.part("journal"):
-            time.sleep(0.02)
-            with meter.part("remove"):
-                time.sleep(0.05)
-        taken = meter.take()
+    pytest.importorskip("ray")
+    measure = importlib.import_module("scale_measure")
+    meter = measure.Meter()
+    with meter.part("journal"):
+        time.sleep(0.02)
+        with meter.part("remove"):
+            time.sleep(0.05)
+    taken = meter.take()
     assert 0.05 <= taken["remove"] < 0.2
     assert 0.02 <= taken["journal"] < taken["remove"]
     assert not any(meter.take().values())
 
 
-def quick(script: str, folder: Path) -> dict[str, Any]:
-    """The figures of a short form."""
-    pytest.importorskip("ray")
-    command = [sys.executable, str(SPEED / script), "--quick", "--work", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
-    assert done.returncode == 0, done.stderr
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
-
-
 @pytest.mark.timeout(900)
 def test_scale_quick(tmp_path: Path) -> None:
-    figures = quick("scale.py", tmp_path)
+    pytest.importorskip("ray")
+    command = [sys.executable, scale.__file__, "--quick", "--work", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=800)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["round_overhead_s_22"] > 0
     assert figures["fire 22"]["store_mb_a_ready"] > 22  # 1 MB of each comes to the controller
     assert list(tmp_path.iterdir()) == []

@@ -1,22 +1,19 @@
 """What firerl itself costs on Ray with 22 to 1,000 workers, whose learner does nothing but hold 1 MB of weights.
 
     python benchmarks/speed/scale.py             2 repetitions, some 20 minutes on 2 cores
-    python benchmarks/speed/scale.py --quick     10 and 22 workers once, kept nowhere
-    python benchmarks/speed/scale.py --long      400 rounds of 1,000 workers besides: what grows as a run gets older
-    python benchmarks/speed/scale.py --plot      only the table and docs/scale.svg, from the results file
+    python benchmarks/speed/scale.py --quick     10 and 22 workers once
 
 PBT, FIRE PBT in two sub-populations with a fifth of the workers as evaluators, and 4 workers whose states are as large
 as ResNet-50's. All weights change in every round; each report holds 12 metrics, as V-MPO's. Every fifth round is a
 ready: there the state of every worker is saved, a quarter of the members copies another quarter, and the journal is
-committed. ``overhead`` is what all workers wait for
-there besides: decide, journal and copies. ``checkpoint`` is the saving of the states and the removal of those that no
-generation needs any more; right after it, the same number of bytes is written and fsynced in as many files by a plain
-loop, in the same folder. ``dispatch`` is a whole round without a ready: the orders on their way to the actors, nearly
-no work there, and the reports on their way back.
+committed. ``overhead`` is what all workers wait for there besides: decide, journal and copies. ``checkpoint`` is the
+saving of the states and the removal of those that no generation needs any more; right after it, the same number of
+bytes is written and fsynced in as many files by a plain loop, in the same folder. ``dispatch`` is a whole round without
+a ready: the orders on their way to the actors, nearly no work there, and the reports on their way back.
 
 A run's first generation, and the two rounds before and after its actors have warmed up, do not count. Each run is a
-process of its own, a finished one is a line of ``--results`` and is not done again. The controller's share is its
-processor time by the time on the wall: how long it works itself, of a run in which the learners do not.
+process of its own. The controller's share is its processor time by the time on the wall: how long it works itself, of a
+run in which the learners do not.
 
 The last line is a JSON object; ``controller_share_1000``, ``round_overhead_s_1000`` and ``checkpoint_s_1000`` are those
 of the dearer algorithm.
@@ -31,23 +28,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))  # results_file
-
 from physics import progress
-from results_file import append, read
 
-HERE = Path(__file__).resolve().parents[1]  # benchmarks/
+HERE = Path(__file__).resolve().parent
 WORKERS = (22, 100, 500, 1000)
-COMMON = {"engine": "ray", "megabytes": 1.0, "metrics": 12, "rounds": 20, "ready": 5, "cpus": 2}
+COMMON = {"megabytes": 1.0, "metrics": 12, "rounds": 20, "ready": 5, "cpus": 2}
 HEAVY = {  # states as ResNet-50's with momentum
     "algo": "pbt", "sizes": [4], "evaluators": 0, **COMMON, "megabytes": 204.5, "rounds": 6, "ready": 2,
-}  # fmt: skip
-LONG = {
-    "algo": "pbt", "sizes": [1000], "evaluators": 0, "engine": "inline", "megabytes": 0.004, "metrics": 12,
-    "rounds": 400, "ready": 20, "plain": False,
 }  # fmt: skip
 OVERHEAD = ("decide", "journal", "copies")
 Row = dict[str, Any]
@@ -83,18 +72,15 @@ def measure(cell: Mapping[str, Any], folder: Path | None) -> Row:
     return found
 
 
-def study(cells: Sequence[Row], repetitions: int, results: Path, work: Path | None) -> list[Row]:
-    """The rows of all runs; those that ``results`` holds are not done again."""
-    rows = read(results)
+def study(cells: Sequence[Row], repetitions: int, work: Path | None) -> list[Row]:
+    """The rows of all runs."""
     todo = [(repetition, cell) for repetition in range(repetitions) for cell in cells]
-    for number, (repetition, cell) in enumerate(todo):
-        if any(row["cell"] == cell and row["repetition"] == repetition for row in rows):
-            continue
-        progress(f"run {number + 1} of {len(todo)}: {cell['algo']}, {workers_of(cell)} workers")
+    rows = []
+    for number, (repetition, cell) in enumerate(todo, start=1):
+        progress(f"run {number} of {len(todo)}: {cell['algo']}, {workers_of(cell)} workers")
         rows.append({"cell": cell, "repetition": repetition, **measure(cell, work)})
-        append(results, rows[-1])
     progress("")
-    return [row for row in rows if row["cell"] in cells and row["repetition"] < repetitions]
+    return rows
 
 
 def figures_of(runs: Sequence[Row]) -> dict[str, float]:
@@ -146,43 +132,7 @@ def table(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     return lines
 
 
-def ageing(run: Row) -> list[tuple[int, float, float]]:
-    """Of a long run: (round, seconds of the journal, MB of the journal by then) at every ready."""
-    last = len(run["rows"])
-    return [
-        (number, row["journal"], run["journal_bytes"] / 1e6 * number / last)
-        for number, row in enumerate(run["rows"], start=1)
-        if row["ready"]
-    ]
-
-
-def plot(found: Mapping[str, Mapping[str, float]], path: Path) -> None:
-    """Cost of a ready for each worker, by part, against the number of workers."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    import matplotlib.pyplot as plt
-
-    mpl.rcParams.update(
-        {"svg.hashsalt": "firerl", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    )
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True)
-    parts = {"decide_s": "#1f5fa8", "journal_s": "#b23b3b", "copies_s": "#2f8f5b", "dispatch_s": "#888888"}
-    for ax, algo in zip(axes, ("pbt", "fire"), strict=True):
-        rows = [figures for name, figures in found.items() if name.split()[0] == algo and "MB" not in name]
-        for part, colour in parts.items():
-            at = [row["workers"] for row in rows]
-            ax.plot(at, [1e3 * row[part] / row["workers"] for row in rows], "o-", color=colour, ms=4, label=part[:-2])
-        ax.set(xscale="log", yscale="log", title=f"algo={algo}", xlabel="workers", xticks=at, xticklabels=at)
-        ax.minorticks_off()
-    axes[0].set_ylabel("ms a worker")
-    axes[1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-
-
-def report(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def report(rows: Sequence[Row]) -> None:
     """The table and the JSON line."""
     runs: dict[str, list[Row]] = {}
     for row in rows:
@@ -201,34 +151,23 @@ def report(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         f"controller_mb_{most:.0f}": dearer["controller_mb"],
         **{name: {key: round(value, 4) for key, value in figures.items()} for name, figures in found.items()},
     }))  # fmt: skip
-    return found
 
 
 def main() -> None:
-    """Compute what is missing, then report."""
+    """Run all cells, then report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2)
     parser.add_argument("--workers", type=int, nargs="+", default=WORKERS)
     parser.add_argument("--algos", nargs="+", default=("pbt", "fire"), choices=("pbt", "fire"))
-    parser.add_argument("--results", type=Path, default=HERE / "results" / "scale.jsonl")
     parser.add_argument("--work", type=Path, help="where the run folders lie meanwhile: 3 GB of a real disk")
-    parser.add_argument("--long", action="store_true", help="how the journal of 1,000 workers ages, besides")
-    parser.add_argument("--plot", action="store_true", help="only the table and docs/scale.svg")
-    parser.add_argument("--quick", action="store_true", help="10 and 22 workers once, kept nowhere")
+    parser.add_argument("--quick", action="store_true", help="10 and 22 workers once")
     options = parser.parse_args()
     if options.quick:
         cells = [{**cell_of(algo, workers), "rounds": 15} for workers in (10, 22) for algo in ("pbt", "fire")]
-        with TemporaryDirectory() as folder:
-            report(study(cells, 1, Path(folder) / "quick.jsonl", options.work))
+        report(study(cells, 1, options.work))
         return
     cells = [cell_of(algo, workers) for workers in options.workers for algo in options.algos] + [HEAVY]
-    if options.plot:
-        plot(report([row for row in read(options.results) if row["cell"] in cells]), HERE.parent / "docs" / "scale.svg")
-        return
-    if options.long:
-        for number, seconds, size in ageing(study([LONG], 1, options.results, options.work)[0]):
-            print(f"round {number:4}: journal {seconds:6.2f} s, {size:6.0f} MB")
-    report(study(cells, options.repetitions, options.results, options.work))
+    report(study(cells, options.repetitions, options.work))
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # a cluster of one machine listens on loopback
 
 import numpy as np
+import ray
 from scale_learner import Ballast
 
 import firerl
 from firerl import store as store_module
-from firerl.engine.local import LocalEngine
 from firerl.engine.ray import RayEngine
 from firerl.evolution import find
 from firerl.progress import Round, Silent
@@ -74,8 +74,8 @@ class Meter:
 class Rounds(Silent):
     """Keeps a row for each round; after each ready it writes as many bytes in as many files, for comparison."""
 
-    def __init__(self, meter: Meter, folder: Path, plain: bool):
-        self.meter, self.folder, self.plain = meter, folder, plain
+    def __init__(self, meter: Meter, folder: Path):
+        self.meter, self.folder = meter, folder
         self.rows: list[dict[str, Any]] = []
         self.begun = self.cpu = 0.0
 
@@ -90,7 +90,7 @@ class Rounds(Silent):
             "seconds": seconds, "cpu": cpu, "ready": round.committed, **parts,
             "copied": sum(type(d).__name__ in ("Copy", "StartEvaluator", "Promote") for d in round.point.decisions),
         }  # fmt: skip
-        if round.committed and self.plain:
+        if round.committed:
             newest = f"g{max(int(path.name[1:7]) for path in self.folder.glob('g*-w*.pt')):06d}"
             sizes = [path.stat().st_size for path in self.folder.glob(f"{newest}-w*.pt")]
             row |= {"files": len(sizes), "bytes": sum(sizes), "plain": write_plainly(self.folder.parent, sizes)}
@@ -121,7 +121,6 @@ def status(field: str) -> float:
 
 def put_bytes() -> int:
     """All bytes that were ever put into Ray's object stores."""
-    import ray
     from ray._private.internal_api import node_stats
 
     made = 0
@@ -135,36 +134,29 @@ def measure(cell: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The rows of all rounds of the run that ``cell`` describes, and the figures of the whole."""
     meter = Meter()
     meter.wrap(find.algorithm(cell["algo"]), "decide", "decide")
-    for engine in (LocalEngine, RayEngine):
-        for method, name in (("advance", "advance"), ("transfer", "copies"), ("save", "save")):
-            meter.wrap(engine, method, name)
+    for method, name in (("advance", "advance"), ("transfer", "copies"), ("save", "save")):
+        meter.wrap(RayEngine, method, name)
     meter.wrap(Store, "commit", "journal")
     meter.wrap(store_module, "second_copy", "save")  # the best ever's state once more
     meter.wrap(Store, "make_room", "remove")
     meter.wrap(Store, "collect_garbage", "remove")
     run_dir = folder / "run"
-    told = Rounds(meter, run_dir / "checkpoints", cell.get("plain", True))
+    told = Rounds(meter, run_dir / "checkpoints")
     store: dict[str, int] = {}
     close = RayEngine.close
 
     def closing(engine: RayEngine) -> None:
-        import ray
-
         if not store and ray.is_initialized():
             store.update(store_bytes=put_bytes())
         close(engine)
 
     RayEngine.close = closing  # type: ignore[method-assign]
-    if cell["engine"] == "ray":
-        import ray
-
-        ray.init("local", num_cpus=cell["cpus"], include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init("local", num_cpus=cell["cpus"], include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     began = time.perf_counter()
     firerl.run(
         Ballast, settings={"megabytes": cell["megabytes"], "metrics": cell["metrics"]}, algo=cell["algo"],
-        algo_settings=cell.get("algo_settings"), population=cell["sizes"], evaluators=cell["evaluators"],
-        steps=cell["rounds"], ready_interval=cell["ready"], engine=cell["engine"], processes=cell.get("processes"),
-        run_dir=run_dir, progress=False, observer=told, logger="none", devices="cpu",
+        population=cell["sizes"], evaluators=cell["evaluators"], steps=cell["rounds"], ready_interval=cell["ready"],
+        engine="ray", run_dir=run_dir, progress=False, observer=told, logger="none", devices="cpu",
     )  # fmt: skip
     return {
         "rows": told.rows, "whole": time.perf_counter() - began, "controller_mb": status("VmHWM"),
