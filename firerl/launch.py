@@ -82,13 +82,11 @@ def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
 
 
 def _foretell(config: RunConfig) -> None:
-    """Say what the run will cost, and what in it can hardly work."""
+    """Say what the run will cost."""
     from firerl.insight import cost
-    from firerl.insight.warning import warning
 
-    for said in (warning(config), cost.line(config, lambda text: say(text, error=True))):
-        if said:
-            say(said)
+    if said := cost.line(config, lambda text: say(text, error=True)):
+        say(said)
 
 
 def _begun(config: RunConfig) -> bool:

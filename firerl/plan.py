@@ -19,7 +19,7 @@ from firerl.request import SECTIONS
 from firerl.terminal import overwrite, say
 
 USAGE = """\
-What a run will take (time, disk, memory) and whether its evaluators can find what is true: some of its members train
+What a run will take (time, disk, memory) and how often its evaluators find a better network. Some of its members train
 for some minutes in the real engine, then the whole run is played in virtual time. Nothing is left behind.
 
 Usage: python -m firerl.plan [<launch's arguments>] [options]

@@ -12,21 +12,16 @@ from typing import Any
 
 import pytest
 
-from firerl import api
 from firerl.clock import PARTS
 from firerl.compose import compose
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast, shares
-from firerl.insight.mend import Target
 from firerl.insight.probe import Probe
 from firerl.insight.prospect import Prospect, table
-from firerl.launch import main as launch
 from firerl.plan import main, parse
 from firerl.request import resolve
-from firerl.run_result import Result
 from firerl.storage import files
 
-RANKED = Result(Path("r"), {"objective": 1.0, "best_ever": None})
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)
 QUICK = ["--quick", "--minutes=0.01"]
@@ -65,7 +60,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_says_cost_statistics_and_what_mends_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_says_cost_and_what_evaluators_can_find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUADRATIC, "preset=smoke", "seed=[3,4]", *QUICK]) == 0
     out = capsys.readouterr().out
     for text in (
@@ -73,9 +68,9 @@ def test_a_plan_says_cost_statistics_and_what_mends_them(tmp_path: Path, capsys:
         "What it will cost",
         "for 2 seeds",
         "idle at the barrier",
-        "points of an evaluator",
-        "finds an advantage of 1",
-        "They cannot",
+        "points that an evaluator gets",
+        "promotes a network better by 1 deviation",
+        "promotions in the modelled run",
     ):
         assert text in out
     assert max(map(len, out.splitlines())) <= 130
@@ -94,7 +89,7 @@ def test_json_and_a_kept_probe(
     statistics = first["statistics"]
     assert statistics["as_in_the_probe"]["points"] == 7
     assert 0 <= statistics["flat"]["found_one"]["value"] <= 1
-    assert statistics["good"] is False
+    assert set(statistics) == {"noise", "rise_between_readies", "as_in_the_probe", "flat"}
 
     def refuse(*_: Any, **__: Any) -> Probe:
         raise AssertionError("there is a probe already")
@@ -109,7 +104,7 @@ def test_json_and_a_kept_probe(
 @pytest.mark.parametrize(("cores", "words"), [(1, "alone they may be faster"), (2, ""), (4, "4 cores, each as fast")])
 def test_what_is_assumed_and_not_counted_is_said(cores: int, words: str) -> None:
     config = resolve(compose([*QUADRATIC, "stop.hours=0.5", "stop.objective=-1"]))
-    found = Prospect(config, made(processes=2), replace(FORECAST, processes=cores), None, "none", Target())
+    found = Prospect(config, made(processes=2), replace(FORECAST, processes=cores), None, "none")
     lines = table(found)
     assert any(line.startswith("  assumed ") for line in lines) == bool(words)
     assert words in "\n".join(lines)
@@ -190,18 +185,6 @@ def test_shares_of_a_journal() -> None:
     rows = [{"seconds": 10.0, "processes": 2.0, "train": 12.0, "save": 2.0}, {"seconds": 10.0, "processes": 2.0}]
     found = shares(rows)
     assert (found["train"], found["save"], found["decide"], found["idle"]) == pytest.approx((0.3, 0.05, 0.0, 0.65))
-
-
-def test_launch_says_one_line_where_the_answer_is_bad(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(api, "start", lambda *_, **__: RANKED)
-    assert launch([*QUADRATIC, "preset=smoke", "seed=[1,2]"]) == 0
-    out, err = capsys.readouterr()
-    assert (out.count("\n"), err) == (1, "")
-    assert "python -m firerl.plan" in out
-    assert launch([*QUADRATIC, "preset=smoke", "algo=pbt"]) == 0
-    assert capsys.readouterr() == ("", "")
 
 
 def test_help_is_quick() -> None:

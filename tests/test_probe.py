@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,13 +206,16 @@ def test_other_intervals_scale_times_noise_and_gains() -> None:
     rng = np.random.default_rng(1)
     curves = [(0.5 * np.arange(60) + rng.normal(size=60)).tolist() for _ in range(5)]
     found = made(curves=curves, rounds=[[1.0, 0.5]] * 4, eval_interval=10)
-    longer = scaled(found, 40, over_interval=True)
+    averaging = replace(found, settings={"objective": "training", "objective_episodes": 8})
+    longer = scaled(averaging, 40)
     assert longer.rounds[0] == (4.0, 0.5)
     was, now = (found.noise(), found.rise()), (longer.noise(), longer.rise())
     assert now[0] == pytest.approx(was[0] / 2, rel=0.1)  # type: ignore[operator]
     assert now[1] == pytest.approx(4 * was[1], rel=0.1)  # type: ignore[operator]
-    assert scaled(found, 40, over_interval=False).noise() == pytest.approx(was[0], rel=0.1)
-    assert scaled(found, 10, over_interval=True) is found
+    fresh = replace(found, settings={**averaging.settings, "objective": "fresh"})
+    for same in (found, fresh):
+        assert scaled(same, 40).noise() == pytest.approx(was[0], rel=0.1)
+    assert scaled(averaging, 10) is averaging
 
 
 def made(**fields: Any) -> Probe:

@@ -15,8 +15,8 @@ a member of random rank (a child that is the fittest is in fact replaced less of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from firerl.evolution.population import Evaluation, Promote, Setup, Worker
 from firerl.settings import build
 
 DIFFERENCES = (0.0, 0.5, 1.0)  # standard deviations of one evaluation's noise
+AGES = 4  # different lengths of a child's curve: few are quick to play
 
 Values = NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class End(NamedTuple):
     promoted: bool
     apart: bool  # promoted without overlap, where no sign test is made
     points: int  # the evaluator's, at the end
+    replaced: bool = False  # exploit ended it (stop 3)
 
 
 def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curve) -> End | None:
@@ -53,19 +55,6 @@ def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curv
     # promotion=off turns a success into a stop; it has found the advantage all the same.
     promoted = isinstance(found, Promote) or found.reason == "no-promotion"
     return End(promoted, promoted and found.p_value == 0, n)
-
-
-def play(settings: EvaluatorSettings, eval_interval: int, eta: Values, rho: Values, length: int) -> End:
-    """Play one evaluation point by point.
-
-    ``eta`` [n] are all points that the evaluator can have, ``rho`` [length + n] those of its child, which has
-    ``length`` of them when the evaluation starts. Raises ValueError where n points do not last until the time is up.
-    """
-    for n in range(1, len(eta) + 1):
-        end = judge(settings, eval_interval, curve(eta[:n], settings), curve(rho[: length + n], settings))
-        if end:
-            return end
-    raise ValueError(f"{len(eta)} points end before max_eval_steps={settings.max_eval_steps}")
 
 
 def curve(raw: Values, settings: EvaluatorSettings) -> Curve:
@@ -86,7 +75,6 @@ class Case:
     parent_replaced: float = 0.0  # chance at a ready, once the evaluator has min_points
     evaluators: int = 1
     noise: float = 1.0  # standard deviation of an evaluation's noise, in the unit of ``rise`` and of an advantage
-    grows: int = 0  # steps over which an advantage grows, then it stays; 0: max_eval_steps
 
     @property
     def points(self) -> int:
@@ -162,12 +150,9 @@ class Power:
         return self.begun * self.false.value
 
 
-def power(case: Case, evaluations: int = 200, seed: int = 0, on_point: Callable[[], None] = lambda: None) -> Power:
-    """Play ``evaluations`` at each difference; a pure function. Costs some 5 ms an evaluation.
-
-    ``on_point`` is called now and then, for progress.
-    """
-    ends = sample(case, DIFFERENCES, evaluations, seed, on_point)
+def power(case: Case, evaluations: int = 200, seed: int = 0) -> Power:
+    """Play ``evaluations`` at each difference; a pure function. Costs some 5 ms an evaluation."""
+    ends = sample(case, DIFFERENCES, evaluations, seed)
     equal, half, one = (ends[difference] for difference in DIFFERENCES)
     taken = float(np.mean([end.points for end in equal]))
     return Power(
@@ -181,14 +166,6 @@ def power(case: Case, evaluations: int = 200, seed: int = 0, on_point: Callable[
     )
 
 
-class Sampled(NamedTuple):
-    """How one evaluation of a population ended."""
-
-    promoted: bool
-    replaced: bool
-    points: int
-
-
 @dataclass(frozen=True)
 class _Trial:
     """One evaluation to be played: its child's points at the start, its own when exploit ends it, the noise of both."""
@@ -200,39 +177,29 @@ class _Trial:
     rho: Values  # [length + points]
 
 
-def sample(
-    case: Case,
-    differences: Sequence[float],
-    evaluations: int,
-    seed: int = 0,
-    on_point: Callable[[], None] = lambda: None,
-    ages: int = 4,
-) -> dict[float, list[Sampled]]:
+def sample(case: Case, differences: Sequence[float], evaluations: int, seed: int = 0) -> dict[float, list[End]]:
     """So many evaluations with each of these true advantages. The noise is the same for every difference.
-
-    Their children have so many different ``ages``: few are quick.
 
     All are played together, point by point, so that curves of one length are smoothed one after the other: what a
     length needs is made once.
     """
-    lengths = child_lengths(case, ages)
+    lengths = child_lengths(case)
     live = [
         trial
         for number in range(evaluations)
         for trial in _trials(case, differences, lengths[number % len(lengths)], np.random.default_rng([seed, number]))
     ]
     live.sort(key=lambda trial: trial.length)
-    ends: dict[float, list[Sampled]] = {difference: [] for difference in differences}
+    ends: dict[float, list[End]] = {difference: [] for difference in differences}
     for n in range(1, case.points + 1):
-        on_point()
         going = []
         for trial in live:
             eta, rho = curve(trial.eta[:n], case.settings), curve(trial.rho[: trial.length + n], case.settings)
             end = judge(case.settings, case.eval_interval, eta, rho)
             if end:
-                ends[trial.difference].append(Sampled(end.promoted, False, n))
+                ends[trial.difference].append(end)
             elif n == trial.time:  # verdicts come before exploit
-                ends[trial.difference].append(Sampled(False, True, n))
+                ends[trial.difference].append(End(False, False, n, replaced=True))
             else:
                 going.append(trial)
         live = going
@@ -252,19 +219,18 @@ def _trials(case: Case, differences: Sequence[float], length: int, rng: np.rando
 
 def advantage(case: Case, difference: float) -> Values:
     """How far the evaluator's true curve lies above its child's at each of its points, shape [points]."""
-    grows = math.ceil((case.grows or case.settings.max_eval_steps) / case.eval_interval)
-    return 2 * difference * np.minimum(1.0, np.arange(case.points) / max(1, grows - 1))
+    return 2 * difference * np.arange(case.points) / max(1, case.points - 1)
 
 
-def child_lengths(case: Case, ages: int = 4) -> list[int]:
-    """Points of a child's curve when an evaluation starts: the middles of so many equally likely parts.
+def child_lengths(case: Case) -> list[int]:
+    """Points of a child's curve when an evaluation starts: the middles of ``AGES`` equally likely parts.
 
     Random exploit leaves a member alone for a geometric number of readies.
     """
     longest = case.evaluations // 2  # the middle of the run
     if case.child_replaced in (0.0, 1.0):
         return [0 if case.child_replaced else longest]
-    parts = (np.arange(ages) + 0.5) / ages
+    parts = (np.arange(AGES) + 0.5) / AGES
     readies = np.log1p(-parts) / math.log1p(-case.child_replaced)  # the geometric's quantiles, as real numbers
     return [min(longest, round(float(r) * case.per_ready)) for r in readies]
 
@@ -285,10 +251,3 @@ def share(outcomes: list[bool]) -> Share:
     n, hits = len(outcomes), sum(outcomes)
     smoothed = (hits + 1) / (n + 2)
     return Share(hits / n, math.sqrt(smoothed * (1 - smoothed) / n))
-
-
-def with_settings(case: Case, **changes: object) -> Case:
-    """The same case with other settings, the evaluators' own or the case's, by name."""
-    own = {f.name for f in fields(case.settings)}
-    settings = replace(case.settings, **{name: value for name, value in changes.items() if name in own})  # type: ignore[arg-type]
-    return replace(case, settings=settings, **{n: v for n, v in changes.items() if n not in own})  # type: ignore[arg-type]

@@ -369,16 +369,18 @@ def _number(name: str, value: Any) -> float:
     return value if isinstance(value, float) else float(convert(name, value, float))
 
 
-def scaled(kept: Probe, eval_interval: int, over_interval: bool) -> Probe:
+def scaled(kept: Probe, eval_interval: int) -> Probe:
     """The same probe for evaluations every ``eval_interval`` steps: training takes as long a step.
 
     The noise of an evaluation that averages over its interval changes with the root of it, a gain with the interval:
-    the straight parts of the curves are scaled by the one, the rest by the other.
+    the straight parts of the curves are scaled by the one, the rest by the other. Such are V-MPO's and PPO's, but for
+    ``objective=fresh``.
     """
     if eval_interval == kept.eval_interval:
         return kept
     factor = eval_interval / kept.eval_interval
-    by = 1 / np.sqrt(factor) if over_interval else 1.0
+    averaging = "objective_episodes" in kept.settings and kept.settings.get("objective") != "fresh"
+    by = 1 / np.sqrt(factor) if averaging else 1.0
     longer = []
     for curve in kept.curves:
         smooth = curves.smooth(curve) if curve else np.array([])

@@ -1,4 +1,4 @@
-"""Everything a plan says: the probe, the forecast, the statistics, and the change that would mend them."""
+"""Everything a plan says: the probe, the forecast, and what evaluators can find."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from firerl.engine.devices import of_run
 from firerl.engine.placement import group_count, usual_processes
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast
-from firerl.insight.mend import Freedom, Mend, Target, freedom_of, mend
-from firerl.insight.power import Case, Power, Share, power, settings_case
+from firerl.insight.power import Power, power, settings_case
 from firerl.insight.probe import Probe
 from firerl.learners import find_learner
 
@@ -27,11 +26,8 @@ class Statistics:
 
     noise: float  # standard deviation of one evaluation, in the objective's unit
     rise: float  # of a curve between two readies, in that unit
-    case: Case  # with the probe's rise
     rising: Power
     flat: Power
-    good: bool  # the target is reached with the probe's rise
-    mend: Mend | None  # None: it is good
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,6 @@ class Prospect:
     cost: Forecast
     statistics: Statistics | None
     why_none: str  # why there are no statistics
-    target: Target
     unkept: str = ""  # why the probe could not be written
 
     def to_plain(self, seeds: int = 1) -> dict[str, Any]:
@@ -67,24 +62,15 @@ class Prospect:
                 "rise_between_readies": s.rise,
                 "as_in_the_probe": asdict(s.rising),
                 "flat": asdict(s.flat),
-                "good": s.good,
-                "target": asdict(self.target),
-                "mend": s.mend and _plain_mend(s.mend),
             }
         return plain
-
-
-def _plain_mend(found: Mend) -> dict[str, Any]:
-    change = found.change and found.change.typed()
-    return {"change": change, "power": found.power and asdict(found.power), "both": found.both, "tried": found.tried}
 
 
 def prospect(
     config: RunConfig, *, seconds: float, kept: Path | None = None, quick: bool = False, say: Say = lambda text: None
 ) -> Prospect:
-    """Probe for so many ``seconds`` (or read the probe in the file ``kept``), play the run, judge its statistics."""
+    """Probe for so many ``seconds`` (or read the probe in the file ``kept``), play the run and single evaluations."""
     learner = find_learner(config.learner)
-    freedom = freedom_of(config.settings, learner.granularity_of(config.settings))
     workers = sum(config.sizes) + config.evaluators
     cores = usable_cores()
     devices = of_run(config, learner)
@@ -94,7 +80,7 @@ def prospect(
         processes = min(config.engine.processes or usual_processes(devices, cores), hosts)
     unkept = ""
     if kept is not None and kept.exists():
-        measured = probing.scaled(probing.read(kept, config, devices[0]), config.eval_interval, freedom.over_interval)
+        measured = probing.scaled(probing.read(kept, config, devices[0]), config.eval_interval)
     else:
         measured = probing.probe(config, learner, min(processes, cores), seconds, say)
         if kept is not None:
@@ -104,9 +90,8 @@ def prospect(
                 unkept = error.strerror or str(error)
     longest = longest_evaluation(config, measured)
     cost = forecast(config, measured, processes, readies=4 if quick else None, longest=longest, say=say)
-    target = Target()
-    statistics, why = _statistics(config, measured, freedom, target, quick, say)
-    return Prospect(config, measured, cost, statistics, why, target, unkept)
+    statistics, why = _statistics(config, measured, quick, say)
+    return Prospect(config, measured, cost, statistics, why, unkept)
 
 
 def not_counted(config: RunConfig) -> dict[str, float]:
@@ -128,34 +113,20 @@ def longest_evaluation(config: RunConfig, measured: Probe) -> float:
     return max(1.0, limit / length) if limit else 1.0
 
 
-def _statistics(
-    config: RunConfig, measured: Probe, freedom: Freedom, target: Target, quick: bool, say: Say
-) -> tuple[Statistics | None, str]:
+def _statistics(config: RunConfig, measured: Probe, quick: bool, say: Say) -> tuple[Statistics | None, str]:
     case = settings_case(config)
     if case is None:
         return None, f"none: algo={config.algo.name} has no evaluators here, nothing is tested"
     noise, rise = measured.noise(), measured.rise()
     if noise is None or rise is None:
-        return None, "unknown: the probe has too few evaluations of one member (--minutes)"
+        return None, "unknown: no member of the probe has enough evaluations; a larger --minutes gives it more"
     if noise == 0:
         return None, "not needed: evaluations have no noise"
     evaluations = 60 if quick else 200
     say("playing evaluations")
     case = replace(case, rise=max(0.0, rise) / noise)
     rising, flat = power(case, evaluations), power(replace(case, rise=0.0), evaluations)
-    good = target.reached(rising)
-    mended = None
-    if not good:
-        mended = mend(
-            case,
-            freedom,
-            target,
-            changes=2 if quick else 3,
-            screening=20 if quick else 40,
-            evaluations=evaluations,
-            on_try=lambda tried: say(f"searching a change that mends it, {tried}"),
-        )
-    return Statistics(noise, rise * case.per_ready, case, rising, flat, good, mended), ""
+    return Statistics(noise, rise * case.per_ready, rising, flat), ""
 
 
 def table(found: Prospect, seeds: int = 1) -> list[str]:
@@ -214,56 +185,28 @@ def _cost_lines(found: Prospect, seeds: int) -> list[str]:
 
 
 def _statistics_lines(found: Prospect) -> list[str]:
+    title = "What evaluators can find"
     s = found.statistics
     if s is None:
-        return ["Can the statistics work?", f"  {found.why_none}"]
+        return [title, f"  {found.why_none}"]
     both = (s.rising, s.flat)
     rows: list[tuple[str, list[str]]] = [
-        ("points of an evaluator", [str(p.points) for p in both]),
-        ("finds an advantage of 0.5", [str(p.found_half) for p in both]),
-        ("finds an advantage of 1", [str(p.found_one) for p in both]),
-        ("promotes an equal", [str(p.false) for p in both]),
-        ("ended by exploit first", [str(p.replaced) for p in both]),
-        ("evaluations in the run", [f"{p.begun:,.0f}" for p in both]),
-        ("promotions of equals in it", [f"{p.false_promotions:,.1f}" for p in both]),
+        ("points that an evaluator gets", [str(p.points) for p in both]),
+        ("promotes a network better by 0.5 deviations", [str(p.found_half) for p in both]),
+        ("promotes a network better by 1 deviation", [str(p.found_one) for p in both]),
+        ("promotes an equal network", [str(p.false) for p in both]),
+        ("exploit ends the evaluation first", [str(p.replaced) for p in both]),
+        ("evaluations that fit into the run", [f"{p.begun:,.0f}" for p in both]),
+        ("promotions in it if all networks were equal", [f"{p.false_promotions:,.1f}" for p in both]),
+        ("promotions in the modelled run", [f"{found.cost.evolution['evaluator_successes'] / found.cost.played:,.0f}"]),
     ]
-    promoted = found.cost.evolution["evaluator_successes"] / found.cost.played
-    lines = [
-        "Can the statistics work? (advantages in standard deviations of one evaluation's noise)",
-        f"  noise of one evaluation {s.noise:.3g}; between two readies a curve gains {s.rise:.3g}",
-        f"  {'':28}{'curves as in the probe':>24}{'flat curves':>18}",
-        *(f"  {name:28}{cells[0]:>24}{cells[1]:>18}" for name, cells in rows),
-        f"  {'promotions, modelled run':28}{promoted:>24,.0f}",
-        "",
-    ]
-    if s.good:
-        return [*lines, "They can."]
-    return [*lines, *_mend_lines(found, s)]
-
-
-def _mend_lines(found: Prospect, s: Statistics) -> list[str]:
-    goal = f"{found.target.power:.0%} of the advantages of 1, promoting {found.target.false:.0%} of the equals at most"
-    head = f"They cannot: the aim is to find {goal}."
-    assert s.mend is not None
-    change, new = s.mend.change, s.mend.power
-    if change is None or new is None:
-        return [head, f"  Nothing in range mends it ({s.mend.tried} changes tried)."]
-    if s.mend.both:
-        first = "  The smallest change found that mends it:"
-    else:
-        first = "  Nothing in range mends both. The smallest change found with which they find enough:"
     return [
-        head,
-        first,
-        f"    {change.text()}",
-        f"    finds {_percent(new.found_one)} of the advantages of 1, {_percent(new.found_half)} of those of 0.5, "
-        f"promotes {_percent(new.false)} of the equals",
-        f"    costs: {change.cost(s.case, s.rising, new)}",
+        title,
+        f"  The noise of one evaluation has a standard deviation of {s.noise:.3g}.",
+        f"  A curve gains {s.rise:.3g} from one ready to the next.",
+        f"  {'':43}{'curves as in the probe':>24}{'flat curves':>18}",
+        *(f"  {name:43}{cells[0]:>24}{''.join(f'{cell:>18}' for cell in cells[1:])}" for name, cells in rows),
     ]
-
-
-def _percent(value: Share) -> str:
-    return f"{100 * value.value:.0f} %"
 
 
 def _bytes(size: float) -> str:

@@ -79,8 +79,7 @@ def exercise(config: RunConfig) -> None:
 
 @contextmanager
 def warmed(chosen: Sequence[Case]) -> Iterator[None]:
-    """All that these cases need is imported and made once, for the children to inherit: the groups' composition, and
-    the statistics that ``launch`` warns by."""
+    """All that these cases need is imported and made once, for the children to inherit: the groups' composition."""
     import firerl.agents.actor_critic.learner
     import firerl.agents.classifier.learner
     import firerl.api
@@ -94,27 +93,25 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     from firerl import compose
     from firerl.engine.threads import one_thread
     from firerl.errors import FirerlError
-    from firerl.insight import warning
     from firerl.request import resolve
 
     one_thread()
-    inner, chance = compose.compose_groups, warning.chance
+    inner = compose.compose_groups
     known = cache(lambda groups: inner(dict(groups)))
     compose.compose_groups = lambda groups: deepcopy(known(tuple(sorted(groups.items()))))
-    warning.chance = cache(chance)
     keys = [(case, [argument.partition("=")[0] for argument in case.arguments]) for case in chosen]
     lines = {tuple(a for a, k in zip(c.arguments, key, strict=True) if k not in c.names) for c, key in keys}
     lines |= {tuple(a for a, k in zip(c.arguments, key, strict=True) if k in compose.GROUPS) for c, key in keys}
     try:
         for line in lines:
             with suppress(FirerlError):
-                warning.warning(resolve(compose.compose(line)))
+                resolve(compose.compose(line))
         learners = {argument for case in chosen if case.real for argument in case.arguments}
         for name in (name for name in LEARNERS if f"learner={name}" in learners):
             exercise(resolve(compose.compose([f"{key}={value}" for key, value in LEARNERS[name].items()])))
         yield
     finally:
-        compose.compose_groups, warning.chance = inner, chance
+        compose.compose_groups = inner
 
 
 def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Outcome:
