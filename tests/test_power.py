@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import curve_judge
@@ -15,7 +14,7 @@ from scipy.stats import norm
 
 from firerl.compose import compose
 from firerl.evolution import fire
-from firerl.insight.power import Case, advantage, child_lengths, curve, judge, power, sample, settings_case
+from firerl.insight.power import Case, advantage, case_of, child_lengths, curve, judge, power, sample
 from firerl.request import resolve
 
 INTERVAL = 10
@@ -64,12 +63,11 @@ def test_evaluations_end_as_the_judge_has_it() -> None:
         for n in range(1, 13):
             f, g = eta[:n], rho[: length + n]
             expected = curve_judge.verdict(f, g, f, g, n, 12)
-            end = judge(settings, 1, curve(f, settings), curve(g, settings))
+            found = judge(settings, 1, curve(f, settings), curve(g, settings))
             if expected != "go on":
                 break
-            assert end is None
-        assert end is not None
-        assert (end.promoted, end.points) == (expected == "success", n)
+            assert found is None
+        assert found == (expected == "success")
         kinds.add(expected)
     assert kinds >= {"success", "no-improvement", "no-overlap"}
 
@@ -81,11 +79,10 @@ def test_larger_advantages_are_found_more_often(rise: float) -> None:
     assert shares[-1] > shares[0] + 0.1
 
 
-def test_less_noise_or_more_time_finds_more() -> None:
+def test_more_time_finds_more() -> None:
     short = case(12, 4, child_replaced=0.25, parent_replaced=1 / 3)
     longer = case(36, 48, child_replaced=0.25, parent_replaced=1 / 3)
     assert promoted(longer, 1.0, 150) > promoted(short, 1.0, 150) + 0.1
-    assert promoted(replace(short, noise=0.2), 1.0, 150) > promoted(short, 1.0, 150)
 
 
 @pytest.mark.parametrize(("child", "parent"), [(0.25, 0.0), (0.25, 1 / 3), (0.0, 0.5)])
@@ -125,13 +122,13 @@ def test_power_counts_what_fits_into_the_run() -> None:
 
 
 def test_the_case_of_a_run() -> None:
-    found = settings_case(resolve(compose(["learner=quadratic"])))
+    found = case_of(resolve(compose(["learner=quadratic"])))
     assert found is not None
     assert (found.points, found.per_ready, found.evaluations, found.evaluators) == (18, 6, 360, 6)
     assert found.child_replaced == 2 / 8
     assert found.parent_replaced == pytest.approx(2 / 6)  # of the six that are measured
-    own = settings_case(resolve(compose(["learner=quadratic", "algo.parent_fitness=objective"])))
+    own = case_of(resolve(compose(["learner=quadratic", "algo.parent_fitness=objective"])))
     assert own is not None
     assert own.parent_replaced == 2 / 8
     for algo in ("pbt", "random", "mfpbt"):
-        assert settings_case(resolve(compose(["learner=quadratic", f"algo={algo}"]))) is None
+        assert case_of(resolve(compose(["learner=quadratic", f"algo={algo}"]))) is None

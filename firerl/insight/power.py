@@ -22,11 +22,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.config import RunConfig, setup_of
+from firerl.config import RunConfig
 from firerl.evolution import find
 from firerl.evolution.evaluators import SMOOTH, Curve, EvaluatorSettings, verdict
 from firerl.evolution.exploit import selected
-from firerl.evolution.population import Evaluation, Promote, Setup, Worker
+from firerl.evolution.population import Evaluation, Promote, Worker
 from firerl.settings import build
 
 DIFFERENCES = (0.0, 0.5, 1.0)  # standard deviations of one evaluation's noise
@@ -39,22 +39,21 @@ class End(NamedTuple):
     """How one evaluation ended."""
 
     promoted: bool
-    apart: bool  # promoted without overlap, where no sign test is made
+    replaced: bool  # exploit ended it (stop 3)
     points: int  # the evaluator's, at the end
-    replaced: bool = False  # exploit ended it (stop 3)
 
 
-def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curve) -> End | None:
-    """The rules' verdict on an evaluator's curve and its child's; None: the evaluation goes on."""
-    n = len(eta.raw)
+def judge(settings: EvaluatorSettings, eval_interval: int, eta: Curve, rho: Curve) -> bool | None:
+    """The rules' verdict on an evaluator's curve and its child's: promoted or not; None: the evaluation goes on."""
     child = Worker(0, 1, is_evaluator=False)
-    evaluator = Worker(2, 2, is_evaluator=True, step=n * eval_interval, evaluation=Evaluation(1, 0, started=0))
+    evaluator = Worker(
+        2, 2, is_evaluator=True, step=len(eta.raw) * eval_interval, evaluation=Evaluation(1, 0, started=0)
+    )
     found = verdict(settings, evaluator, eta, rho, child)
     if found is None:
         return None
     # promotion=off turns a success into a stop; it has found the advantage all the same.
-    promoted = isinstance(found, Promote) or found.reason == "no-promotion"
-    return End(promoted, promoted and found.p_value == 0, n)
+    return isinstance(found, Promote) or found.reason == "no-promotion"
 
 
 def curve(raw: Values, settings: EvaluatorSettings) -> Curve:
@@ -70,11 +69,10 @@ class Case:
     eval_interval: int  # steps
     ready_interval: int  # steps
     steps: int  # of the run
-    rise: float = 0.0  # of a true curve, an evaluation
+    rise: float = 0.0  # of a true curve, an evaluation, in standard deviations of the noise
     child_replaced: float = 0.0  # chance at a ready
     parent_replaced: float = 0.0  # chance at a ready, once the evaluator has min_points
     evaluators: int = 1
-    noise: float = 1.0  # standard deviation of an evaluation's noise, in the unit of ``rise`` and of an advantage
 
     @property
     def points(self) -> int:
@@ -92,33 +90,27 @@ class Case:
         return self.steps // self.eval_interval
 
 
-def case_of(setup: Setup, settings: EvaluatorSettings, steps: int, rise: float = 0.0) -> Case:
-    """The case of a run's evaluators: of those that serve P2, for P1."""
-    truncation = float(getattr(settings, "truncation", 0.0))
-    child, parent = setup.sizes[0], setup.sizes[1]
-    k = selected(truncation, parent)
-    serving = len(range(0, setup.evaluators, len(setup.sizes) - 1))
-    # Parents rank among those that evaluators measure, by their own objective among all.
-    ranked = parent if getattr(settings, "parent_fitness", "") == "objective" else min(parent, serving)
-    return Case(
-        settings=settings,
-        eval_interval=setup.eval_interval,
-        ready_interval=setup.ready_interval,
-        steps=steps,
-        rise=rise,
-        child_replaced=selected(truncation, child) / child,
-        parent_replaced=k / ranked if ranked >= 2 * k else 0.0,
-        evaluators=setup.evaluators,
-    )
-
-
-def settings_case(config: RunConfig, rise: float = 0.0) -> Case | None:
-    """The case of a run; None where its algorithm has no evaluators."""
+def case_of(config: RunConfig) -> Case | None:
+    """The case of a run's evaluators, of those that serve P2, for P1; None where its algorithm has none."""
     algorithm = find.algorithm(config.algo.name)
     settings = build(algorithm.Settings, config.algo.settings, "algo.")
     if not config.evaluators or not isinstance(settings, EvaluatorSettings):
         return None
-    return case_of(setup_of(config), settings, config.steps, rise)
+    truncation = float(getattr(settings, "truncation", 0.0))
+    child, parent = config.sizes[0], config.sizes[1]
+    k = selected(truncation, parent)
+    serving = len(range(0, config.evaluators, len(config.sizes) - 1))
+    # Parents rank among those that evaluators measure, by their own objective among all.
+    ranked = parent if getattr(settings, "parent_fitness", "") == "objective" else min(parent, serving)
+    return Case(
+        settings=settings,
+        eval_interval=config.eval_interval,
+        ready_interval=config.ready_interval,
+        steps=config.steps,
+        child_replaced=selected(truncation, child) / child,
+        parent_replaced=k / ranked if ranked >= 2 * k else 0.0,
+        evaluators=config.evaluators,
+    )
 
 
 @dataclass(frozen=True)
@@ -195,13 +187,11 @@ def sample(case: Case, differences: Sequence[float], evaluations: int, seed: int
         going = []
         for trial in live:
             eta, rho = curve(trial.eta[:n], case.settings), curve(trial.rho[: trial.length + n], case.settings)
-            end = judge(case.settings, case.eval_interval, eta, rho)
-            if end:
-                ends[trial.difference].append(end)
-            elif n == trial.time:  # verdicts come before exploit
-                ends[trial.difference].append(End(False, False, n, replaced=True))
-            else:
+            promoted = judge(case.settings, case.eval_interval, eta, rho)
+            if promoted is None and n != trial.time:
                 going.append(trial)
+            else:  # a verdict comes before exploit
+                ends[trial.difference].append(End(bool(promoted), promoted is None, n))
         live = going
     return ends
 
@@ -209,7 +199,7 @@ def sample(case: Case, differences: Sequence[float], evaluations: int, seed: int
 def _trials(case: Case, differences: Sequence[float], length: int, rng: np.random.Generator) -> list[_Trial]:
     """One evaluation at each difference."""
     time = _replaced_at(case, rng)
-    eta, rho = case.noise * rng.standard_normal(case.points), case.noise * rng.standard_normal(length + case.points)
+    eta, rho = rng.standard_normal(case.points), rng.standard_normal(length + case.points)
     true = case.rise * np.arange(length + case.points)
     return [
         _Trial(difference, length, time, eta + true[: case.points] + advantage(case, difference), rho + true)

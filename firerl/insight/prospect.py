@@ -13,7 +13,7 @@ from firerl.engine.devices import of_run
 from firerl.engine.placement import group_count, usual_processes
 from firerl.insight import probe as probing
 from firerl.insight.forecast import Forecast, forecast
-from firerl.insight.power import Power, power, settings_case
+from firerl.insight.power import Power, case_of, power
 from firerl.insight.probe import Probe
 from firerl.learners import find_learner
 
@@ -114,7 +114,7 @@ def longest_evaluation(config: RunConfig, measured: Probe) -> float:
 
 
 def _statistics(config: RunConfig, measured: Probe, quick: bool, say: Say) -> tuple[Statistics | None, str]:
-    case = settings_case(config)
+    case = case_of(config)
     if case is None:
         return None, f"none: algo={config.algo.name} has no evaluators here, nothing is tested"
     noise, rise = measured.noise(), measured.rise()
