@@ -105,7 +105,8 @@ def space_of(
     """The learner's search space, with a user's changes by hyperparameter; null takes one out, and so does a value
     among the learner's settings as they were ``typed``."""
     own = plain(learner.space_of(settings))
-    allowed = {*own, *getattr(learner, "tunable", set(settings) - {"env", "data"})}
+    known = learner.tunable if learner.Settings or learner.tunable else set(settings) - {"env", "data"}
+    allowed = {*own, *known}
     for name, spec in merged("space", {}, changes).items():
         if own and name not in allowed:
             raise unknown("hyperparameter", f"space.{name}", [f"space.{known}" for known in allowed])

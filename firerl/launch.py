@@ -35,10 +35,7 @@ def _main(arguments: list[str]) -> int:
         if option not in OPTIONS:
             raise unknown("option", option, OPTIONS)
     if "--help" in options or "-h" in options:
-        from firerl.usage import usage
-
-        say(*usage().split("\n"))
-        return 0
+        return _help([argument for argument in arguments if argument not in options])
     if "--version" in options:
         say(f"firerl {__version__}")
         return 0
@@ -68,6 +65,16 @@ def _main(arguments: list[str]) -> int:
         if codes[-1] not in (0, 1):  # a population that died does not keep the other seeds from running
             break
     return max(codes)
+
+
+def _help(given: list[str]) -> int:
+    """Print the help text: of all, or of the learner that is given."""
+    from firerl.usage import learner_usage, usage
+
+    typed = {argument.key: argument.value for argument in split(given)}
+    text = learner_usage(typed["learner"], typed.get("env")) if "learner" in typed else usage()
+    say(*text.split("\n"))
+    return 0
 
 
 def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:

@@ -7,10 +7,11 @@ A learner trains one network with hyperparameters that may change between two ca
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from firerl.errors import FirerlError, SettingError, unknown
+from firerl.settings import build, convert_field, defaults, plain
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,6 +55,10 @@ class Learner:
 
     space: ClassVar[Mapping[str, Any]] = {}  # default search space, e.g. {"lr": {"log_uniform": [1e-4, 1.0]}}
     settings: ClassVar[Mapping[str, Any]] = {}  # the workload's fixed settings and their defaults
+    # The same with help, units and limits, for whoever wants them: a dataclass of ``firerl.settings.setting`` fields,
+    # which gives ``settings`` and ``tunable``, what of them a search space may hold.
+    Settings: ClassVar[type | None] = None
+    tunable: ClassVar[tuple[str, ...]] = ()  # (), and no Settings: all of them may be tuned
     granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps
     eval_interval: ClassVar[int] = 100  # default distance of two evaluations, in steps
     reshaping: ClassVar[tuple[str, ...]] = ()  # hyperparameters that change shapes: not tuned with learner.stacked
@@ -61,6 +66,12 @@ class Learner:
     # the journal's hash does not hold them, and a resume may change them.
     aside: ClassVar[tuple[str, ...]] = ()
     uses_gpu: ClassVar[bool] = False  # whether engine.devices=auto takes GPUs for it, where there are any
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if own := cls.__dict__.get("Settings"):
+            cls.settings = defaults(own)
+            cls.tunable = tuple(f.name for f in fields(own) if f.metadata.get("tunable"))
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream.
@@ -73,9 +84,12 @@ class Learner:
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Complete settings from the ones a user gave. Raises SettingError on what cannot work.
 
-        The default takes missing values from ``cls.settings`` and refuses unknown names. Override it to check
-        values or to draw defaults from the task.
+        The default takes missing values from ``cls.settings`` and refuses unknown names, and values outside the limits
+        of ``cls.Settings``. Override it to check more or to draw defaults from the task.
         """
+        if cls.Settings is not None:
+            built: Any = build(cls.Settings, settings, "learner.", f"setting of learner {cls.__name__}")
+            return dict(plain(built))
         for name in settings:
             if name not in cls.settings:
                 raise unknown(f"setting of learner {cls.__name__}", name, cls.settings)
@@ -93,7 +107,24 @@ class Learner:
 
     @classmethod
     def check_hyperparameter(cls, name: str, value: Any) -> None:
-        """Raise SettingError where the learner cannot train with this value; asked of a space's ends before a run."""
+        """Raise SettingError where the learner cannot train with this value; asked of a space's ends before a run.
+
+        The default asks the limits of ``cls.Settings``.
+        """
+        if cls.Settings is not None and name in cls.settings:
+            convert_field(cls.Settings, name, value, "space.")
+
+    @classmethod
+    def checked(cls, values: Hyperparameters) -> dict[str, Any]:
+        """``values`` of ``tunable`` settings within the limits of ``cls.Settings``, in their types.
+
+        Raises SettingError.
+        """
+        assert cls.Settings is not None
+        for name in values:
+            if name not in cls.tunable:
+                raise unknown(f"hyperparameter of learner {cls.__name__}", name, cls.tunable)
+        return {name: convert_field(cls.Settings, name, value, "hyperparameters.") for name, value in values.items()}
 
     @classmethod
     def granularity_of(cls, settings: Mapping[str, Any]) -> int:

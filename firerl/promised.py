@@ -8,7 +8,7 @@ learner): these may also change when a run is resumed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,7 @@ from firerl.errors import SettingError
 from firerl.evolution.plain import dumps, loads
 from firerl.learner import Learner
 from firerl.learners import completed
-from firerl.settings import plain, show
+from firerl.settings import defaults, plain, show
 
 # Where and how long a run goes on, and who is told, changes nothing of what has happened up to a step. Of init, its
 # weights' digest is promised.
@@ -34,7 +34,7 @@ def split(config: RunConfig, learner: type[Learner], algorithm: ModuleType) -> t
     usual = without(plain(learner.defaults_of(config.settings)), learner.aside)
     kept = {"settings": differing(own, usual)}
     algo = whole["algo"]
-    kept["algo"] = {**algo, "settings": differing(algo["settings"], defaults_of(algorithm))}
+    kept["algo"] = {**algo, "settings": differing(algo["settings"], defaults(algorithm.Settings))}
     left_out = {
         "settings": _beside(own, kept["settings"]),
         "algo": {"settings": _beside(algo["settings"], kept["algo"]["settings"])},
@@ -59,17 +59,6 @@ def together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
         if isinstance(one[name], Mapping) and isinstance(other[name], Mapping):
             result[name] = together(one[name], other[name])
     return result
-
-
-def defaults_of(algorithm: ModuleType) -> dict[str, Any]:
-    """The defaults of an algorithm's settings."""
-    found = {}
-    for one in fields(algorithm.Settings):
-        if one.default is not MISSING:
-            found[one.name] = plain(one.default)
-        elif one.default_factory is not MISSING:
-            found[one.name] = plain(one.default_factory())
-    return found
 
 
 def differing(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

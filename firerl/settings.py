@@ -31,11 +31,13 @@ def setting(
     choices: Sequence[str] = (),
     shortest: int = 0,
     name: str = "",
+    tunable: bool = False,
 ) -> Any:
     """A dataclass field with its help and limits; without ``default`` it must be given.
 
     ``minimum`` and ``maximum`` may be reached, ``above`` and ``below`` may not. Limits of a list hold for each
     element; ``shortest`` is its least length. ``name`` is what a user types, where that is not prefix + field.
+    ``tunable``: of a learner, a search space may hold it, since it may change between two calls of ``train``.
     """
     metadata = {
         "help": help,
@@ -47,21 +49,39 @@ def setting(
         "choices": tuple(choices),
         "shortest": shortest,
         "name": name,
+        "tunable": tunable,
     }
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
-    """An instance of the dataclass ``cls`` from plain data. Raises SettingError, naming ``prefix`` + the field."""
+def with_default(cls: type, name: str, default: Any) -> Any:
+    """The field ``name`` of ``cls``, for a subclass that has another default."""
+    return field(default=default, metadata={f.name: f for f in fields(cls)}[name].metadata)
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """The defaults of a dataclass as plain data, without the fields that must be given."""
+    return {f.name: plain(default) for f in fields(cls) if (default := _default(f)) is not MISSING}
+
+
+def _default(declared: Any) -> Any:
+    return declared.default if declared.default_factory is MISSING else declared.default_factory()
+
+
+def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "", kind: str = "setting") -> T:
+    """An instance of the dataclass ``cls`` from plain data. Raises SettingError, naming ``prefix`` + the field.
+
+    An unknown field is an unknown ``kind``.
+    """
     if not isinstance(mapping, Mapping):
         raise SettingError(f"{prefix.rstrip('.') or cls.__name__}={show(mapping)}: must be a group of settings")
     hints = get_type_hints(cls)
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
     for given in mapping:
         if given not in known:
-            raise unknown("setting", f"{prefix}{given}", [prefix + name for name in known])
+            raise unknown(kind, f"{prefix}{given}", [prefix + name for name in known])
     values = {}
     for name, declared in known.items():
         full = declared.metadata.get("name") or prefix + name
@@ -70,6 +90,12 @@ def build(cls: type[T], mapping: Mapping[str, Any], prefix: str = "") -> T:
         elif declared.default is MISSING and declared.default_factory is MISSING:
             raise SettingError(f"{full} is missing: must be {expected(hints[name], declared.metadata)}")
     return cls(**values)
+
+
+def convert_field(cls: type, name: str, value: Any, prefix: str = "") -> Any:
+    """``value`` for the field ``name`` of ``cls``. Raises SettingError, naming ``prefix`` + the field."""
+    limits = {f.name: f for f in fields(cls)}[name].metadata
+    return convert(prefix + name, value, get_type_hints(cls)[name], limits)
 
 
 def convert(name: str, value: Any, hint: Any, limits: Mapping[str, Any] | None = None) -> Any:
@@ -133,6 +159,7 @@ class Line(NamedTuple):
     default: str
     unit: str
     help: str
+    tunable: bool = False
 
 
 def describe(cls: type, prefix: str = "") -> list[Line]:
@@ -145,9 +172,9 @@ def describe(cls: type, prefix: str = "") -> list[Line]:
         if is_dataclass(hint):
             lines += describe(hint, full + ".")  # type: ignore[arg-type]
             continue
-        default = declared.default if declared.default_factory is MISSING else declared.default_factory()
+        default, told = _default(declared), declared.metadata
         shown = "" if default is MISSING else show(default)
-        lines.append(Line(full, shown, declared.metadata.get("unit", ""), declared.metadata.get("help", "")))
+        lines.append(Line(full, shown, told.get("unit", ""), told.get("help", ""), told.get("tunable", False)))
     return lines
 
 

@@ -43,7 +43,7 @@ def test_it_is_always_a_space_that_holds_the_value(value: float, kind: str) -> N
 
 @pytest.mark.parametrize("kind", AGENTS.values())
 def test_every_task_has_a_space_around_its_settings(kind: type[ActorCritic]) -> None:
-    for task in (*kind.table.tasks, "CartPole-v1"):
+    for task in (*kind.tasks, "CartPole-v1"):
         settings = kind.resolve({"env": task})
         for dimension in Space.parse(kind.space_of(settings)).dimensions:
             assert dimension.name == "entropy_cost" or dimension.contains(settings[dimension.name])

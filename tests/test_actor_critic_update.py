@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from agents_for_tests import bits
 
-from firerl.agents.actor_critic import settings
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import Unroll
+from firerl.agents.actor_critic.settings import Settings
 from firerl.agents.actor_critic.update import Update
+from firerl.settings import with_default
 
 
 class PolicyGradient(Update):
@@ -36,13 +39,18 @@ class PolicyGradient(Update):
         return ["value_error", "entropy"]
 
 
+@dataclass(frozen=True)
+class OnePass(Settings):
+    """Other defaults."""
+
+    epochs: int = with_default(Settings, "epochs", 1)
+    learning_rate: float = with_default(Settings, "learning_rate", 3e-3)
+
+
 class A2C(ActorCritic):
     """Advantage actor-critic."""
 
-    table = settings.Table(
-        "A2C", settings.Settings(epochs=1, learning_rate=3e-3), {}, ("learning_rate", "entropy_cost")
-    )
-    settings = table.defaults
+    Settings = OnePass
     update_class = PolicyGradient
 
 

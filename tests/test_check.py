@@ -154,7 +154,7 @@ def test_the_command_on_a_broken_one(capsys: pytest.CaptureFixture[str], monkeyp
     [
         (["broken_learners.Lacks"], "the class lacks evaluate(), load()"),
         (["broken_learners.Nothing"], "unknown class in module broken_learners 'Nothing'"),
-        (["quadratic", "learner.dimension=3"], "'dimension': did you mean 'dimensions'"),
+        (["quadratic", "learner.dimension=3"], "'learner.dimension': did you mean 'learner.dimensions'"),
         (["quadratic", "eval_interval"], "cannot read 'eval_interval'"),
         ([], "the following arguments are required: learner"),
     ],

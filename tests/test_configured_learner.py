@@ -23,7 +23,9 @@ def test_a_typed_value_fixes_what_would_be_searched() -> None:
     assert set(made("learner=ppo", "learner.learning_rate=0").space) == set(made("learner=ppo").space) - {
         "learning_rate"
     }
-    assert "learner.learning_rate=-1.0: allowed is from 0 to 1" in refusal("learner=ppo", "learner.learning_rate=-1")
+    assert "learner.learning_rate=-1.0: must be a finite number >= 0" in refusal(
+        "learner=ppo", "learner.learning_rate=-1"
+    )
 
 
 def test_a_typed_value_and_a_range_contradict_each_other() -> None:

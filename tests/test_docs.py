@@ -53,7 +53,7 @@ def run_commands(text: str) -> None:
 
 
 def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    learner, script, _ = blocks("docs/your-own-learner.md", "python")
+    learner, script, *_ = blocks("docs/your-own-learner.md", "python")
     (folder / "digits.py").write_text(learner)
     (folder / "run.py").write_text(script)
     check, launch, _ = blocks("docs/your-own-learner.md", "sh")
@@ -81,7 +81,7 @@ def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_learner_that_others_have_written(folder: Path) -> None:
-    (folder / "wrapped.py").write_text(blocks("docs/your-own-learner.md", "python")[2])
+    (folder / "wrapped.py").write_text(blocks("docs/your-own-learner.md", "python")[3])
     run_commands(blocks("docs/your-own-learner.md", "sh")[2])
     told = json.loads((folder / "runs/wrapped-replay-seed3/replay.json").read_text())
     assert len(told["networks"]) == 2

@@ -27,7 +27,7 @@ def test_the_clip_range_and_the_entropy_cost_act_without_a_rebuild():
     other.set_hyperparameters({})
     other.train(UNIT)
     assert bits(one.state()) == bits(other.state())
-    with pytest.raises(SettingError, match=r"hyperparameters\.clip_range=0: allowed is above 0"):
+    with pytest.raises(SettingError, match=r"hyperparameters\.clip_range=0: must be a finite number > 0"):
         other.set_hyperparameters({"clip_range": 0})
 
 

@@ -11,7 +11,7 @@ from agents_for_tests import collect, learner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firerl.agents.ppo import PPO, losses
+from firerl.agents.ppo.learner import PPO, clipped_loss, clipped_weights, standardise
 
 ONE_STEP = {"unroll": 20, "hidden": [16, 12], "epochs": 1, "minibatches": 1}
 
@@ -76,9 +76,9 @@ def test_the_clipped_loss_by_hand():
     """Four quadrants: ratio above and below its bounds, advantage up and down."""
     ratio = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1])
     advantages = torch.tensor([2.0, -2.0, 2.0, -2.0, 1.0])
-    loss = losses.clipped_loss(ratio, advantages, 0.2)
+    loss = clipped_loss(ratio, advantages, 0.2)
     torch.testing.assert_close(loss, torch.tensor([-2.4, 3.0, -1.0, 1.6, -1.1]))
-    weights = losses.clipped_weights(ratio, advantages, 0.2)
+    weights = clipped_weights(ratio, advantages, 0.2)
     torch.testing.assert_close(weights, torch.tensor([0.0, -3.0, 1.0, 0.0, 1.1]) / 5)
 
 
@@ -88,16 +88,16 @@ def test_the_clipped_loss_by_hand():
 def test_the_weights_are_the_losses_derivative(pairs: list[tuple[float, float]], clip_range: float):
     log_ratio, advantages = torch.tensor(pairs, dtype=torch.float64).T
     log_ratio = log_ratio.clone().requires_grad_(True)
-    losses.clipped_loss(log_ratio.exp(), advantages, clip_range).mean().backward()
-    weights = losses.clipped_weights(log_ratio.detach().exp(), advantages, clip_range)
+    clipped_loss(log_ratio.exp(), advantages, clip_range).mean().backward()
+    weights = clipped_weights(log_ratio.detach().exp(), advantages, clip_range)
     torch.testing.assert_close(-weights, log_ratio.grad)
 
 
 def test_advantages_are_standardised_in_each_minibatch():
-    standard = losses.standardise(torch.tensor(np.random.default_rng(0).normal(5, 3, size=50)))
+    standard = standardise(torch.tensor(np.random.default_rng(0).normal(5, 3, size=50)))
     assert standard.mean().item() == pytest.approx(0.0, abs=1e-10)
     assert standard.std().item() == pytest.approx(1.0)
-    assert losses.standardise(torch.ones(4)).tolist() == [0.0] * 4
+    assert standardise(torch.ones(4)).tolist() == [0.0] * 4
 
 
 def test_the_first_minibatch_starts_at_the_acting_policy():

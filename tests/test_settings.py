@@ -94,7 +94,7 @@ def test_defaults_are_not_shared() -> None:
 
 def test_describe_lists_nested_settings_with_units() -> None:
     lines = {line.name: line for line in describe(Outer, "a.")}
-    assert lines["a.count"] == ("a.count", "3", "workers", "how many")
+    assert lines["a.count"] == ("a.count", "3", "workers", "how many", False)
     assert lines["a.inner.rate"].unit == "steps/s"
     assert "population.size" in lines
 

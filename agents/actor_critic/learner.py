@@ -13,10 +13,11 @@ from firerl import envs
 from firerl.agents.actor_critic.module import ActingModule
 from firerl.agents.actor_critic.rollout import Rollout
 from firerl.agents.actor_critic.search import around
-from firerl.agents.actor_critic.settings import Table
+from firerl.agents.actor_critic.settings import Settings, complete, environment
 from firerl.agents.actor_critic.update import Update
-from firerl.errors import SettingError, unknown
+from firerl.errors import SettingError
 from firerl.learner import Continuation, Hyperparameters, Learner, check_multiple
+from firerl.settings import build
 
 TARGET_KL = {"log_uniform": [1e-3, 0.1]}  # of the search, where ``schedule`` is "kl"
 REPORT_EPISODES = 20  # of each kind, for the winner
@@ -29,7 +30,8 @@ class ActorCritic(Learner):
     stream: environment states, random generators, running episodes, window of the objective.
     """
 
-    table: ClassVar[Table]  # an agent's settings; ``settings`` are its defaults
+    Settings: ClassVar[type[Settings]] = Settings
+    tasks: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # other defaults, by the task's base name, any version
     update_class: ClassVar[type[Update]]  # its losses
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
@@ -45,7 +47,12 @@ class ActorCritic(Learner):
 
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return cls.table.resolve(settings)
+        """What a person gave over the task's over the defaults."""
+        usual = cls.settings["env"]
+        env = environment(settings.get("env", usual), usual["name"])
+        task = cls.tasks.get(envs.base_name(env["name"]), {})
+        kind = f"setting of learner {cls.__name__}"
+        return complete(build(cls.Settings, {**task, **settings, "env": env}, "learner.", kind), settings)
 
     @classmethod
     def space_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,10 +64,6 @@ class ActorCritic(Learner):
         if settings["schedule"] == "kl" and space.pop("learning_rate", None):
             space["target_kl"] = TARGET_KL
         return {name: around(spec, settings[name]) for name, spec in space.items()}
-
-    @classmethod
-    def check_hyperparameter(cls, name: str, value: Any) -> None:
-        cls.table.check_value("space", name, value)
 
     @classmethod
     def granularity_of(cls, settings: Mapping[str, Any]) -> int:
@@ -103,13 +106,8 @@ class ActorCritic(Learner):
         return ActingModule(update.nets.acting, update.nets.normaliser, spec)
 
     def set_hyperparameters(self, values: Hyperparameters) -> None:
-        """Any of ``table.tunable``; those not given take the value of the settings."""
-        tunable = self.table.tunable
-        for name in values:
-            if name not in tunable:
-                raise unknown(f"hyperparameter of learner {type(self).__name__}", name, tunable)
-        checked = {name: self.table.check_value("hyperparameters", name, value) for name, value in values.items()}
-        self.update.settings.update({name: self.config[name] for name in tunable}, **checked)
+        """Any of ``tunable``; those not given take the value of the settings."""
+        self.update.settings.update({name: self.config[name] for name in self.tunable}, **self.checked(values))
 
     def train(self, steps: int) -> dict[str, float]:
         """Whole unrolls; metrics are means over this call's gradient steps and episodes."""

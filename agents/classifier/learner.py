@@ -27,9 +27,8 @@ class Classifier(Learner):
     """
 
     space: ClassVar[Mapping[str, Any]] = {"learning_rate": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 4.0]}}
-    settings: ClassVar[Mapping[str, Any]] = classifier_settings.DEFAULTS
+    Settings = classifier_settings.Settings
     aside: ClassVar[tuple[str, ...]] = tuple(f"data.{name}" for name in images.ASIDE)
-    tunable: ClassVar[tuple[str, ...]] = classifier_settings.TUNABLE
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
         self.config = dict(settings)
@@ -92,14 +91,9 @@ class Classifier(Learner):
 
         return StackedClassifiers(settings, slots, device)
 
-    @classmethod
-    def check_hyperparameter(cls, name: str, value: Any) -> None:
-        classifier_settings.check_hyperparameters({name: value}, "space")
-
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Any of ``tunable``; those not given take the value of the settings."""
-        checked = classifier_settings.check_hyperparameters(values)
-        now = {name: self.config[name] for name in self.tunable} | checked
+        now = {name: self.config[name] for name in self.tunable} | self.checked(values)
         self.label_smoothing = now["label_smoothing"]
         for group, decay in zip(self.optimiser.param_groups, (now["weight_decay"], 0.0), strict=True):
             group.update(lr=now["learning_rate"], momentum=now["momentum"], weight_decay=decay)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from firerl.agents.classifier import networks
 from firerl.envs import images
-from firerl.errors import SettingError, unknown
+from firerl.errors import SettingError
 from firerl.settings import build, convert, plain, setting
 
 PRECISIONS = ("float32", "bfloat16")
@@ -33,14 +33,15 @@ class Settings:
         minimum=2,
     )  # fmt: skip
     eval_interval: int = setting(50, "distance of two evaluations", "steps", minimum=1)
-    learning_rate: float = setting(0.1, "of SGD", above=0, maximum=1000)
-    momentum: float = setting(0.9, "share of the last step's direction that is kept", minimum=0, below=1)
-    nesterov: bool = setting(True, "look ahead by the momentum")
-    weight_decay: float = setting(1e-4, "pull to zero; not on norms and biases", minimum=0, maximum=1)
-    label_smoothing: float = setting(0.0, "share of a label given to all classes alike", minimum=0, below=1)
+    learning_rate: float = setting(0.1, "of SGD", above=0, maximum=1000, tunable=True)
+    momentum: float = setting(0.9, "share of the last step's direction that is kept", minimum=0, below=1, tunable=True)
+    nesterov: bool = setting(True, "look ahead by the momentum", tunable=True)
+    weight_decay: float = setting(1e-4, "pull to zero; not on norms and biases", minimum=0, maximum=1, tunable=True)
+    label_smoothing: float = setting(
+        0.0, "share of a label given to all classes alike", minimum=0, below=1, tunable=True
+    )
 
 
-DEFAULTS: dict[str, Any] = plain(Settings())
 DATA_SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {},
     "shapes": {"eval_interval": 100},
@@ -50,22 +51,13 @@ DATA_SETTINGS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# Settings that a search space may hold: they change between two train() calls without a rebuild.
-TUNABLE = ("learning_rate", "momentum", "nesterov", "weight_decay", "label_smoothing")
-_FIELDS = {declared.name: declared for declared in fields(Settings)}
-_TYPES: dict[str, type] = {name: bool if name == "nesterov" else float for name in TUNABLE}
-
 
 def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     """Complete, checked settings: the user's over the data set's over the defaults. Resolving twice changes nothing."""
-    for name in given:
-        if name not in DEFAULTS:
-            raise unknown(
-                "setting of learner Classifier", f"learner.{name}", [f"learner.{known}" for known in DEFAULTS]
-            )
-    data = given.get("data", DEFAULTS["data"])
+    data = given.get("data", {"name": "digits"})
     data = images.check({"name": data} if isinstance(data, str) else convert("learner.data", data, dict))
-    settings = build(Settings, {**DATA_SETTINGS[data["name"]], **given, "data": data}, "learner.")
+    complete = {**DATA_SETTINGS[data["name"]], **given, "data": data}
+    settings = build(Settings, complete, "learner.", "setting of learner Classifier")
     networks.check(settings.model)
     if settings.batch_size % (settings.micro_batch or 1):
         raise SettingError(
@@ -89,13 +81,3 @@ def _check_stacked(settings: Settings) -> None:
         raise SettingError(f"{name}: learner.precision={settings.precision} cannot be stacked, only float32")
     if settings.data["name"] == "imagenet":
         raise SettingError(f"{name}: data=imagenet cannot be stacked: broken images make batches of different sizes")
-
-
-def check_hyperparameters(values: Mapping[str, Any], prefix: str = "hyperparameters") -> dict[str, Any]:
-    """``values`` within their limits. Raises SettingError, naming the value, with ``prefix``."""
-    for name in values:
-        if name not in TUNABLE:
-            raise unknown("hyperparameter of learner Classifier", name, TUNABLE)
-    return {
-        name: convert(f"{prefix}.{name}", value, _TYPES[name], _FIELDS[name].metadata) for name, value in values.items()
-    }

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from firerl.errors import SettingError
 from firerl.learner import Hyperparameters, Learner
 from firerl.learners import find_learner
-from firerl.settings import convert, plain, show
+from firerl.settings import plain, setting, show
 from firerl.space import Dimension, Space
 
 SHARPNESS = 4.0  # pace is exp(-SHARPNESS) where every hyperparameter is at an end of its range
@@ -26,6 +27,27 @@ class ModelledFailure(Exception):
     """What a modelled learner fails with."""
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What it stands for, and the model's numbers."""
+
+    of: str = setting("vmpo", "the learner that it stands for")
+    env: Any = setting(None, "that learner's environment; null: its default")
+    space: Any = setting(None, "where the middle is; null: that learner's default space")
+    granularity: int | None = setting(None, "of train(); null: as that learner has it", "steps", minimum=1)
+    eval_interval: int | None = setting(
+        None, "between two evaluations; null: as that learner has it", "steps", minimum=1
+    )
+    learning_steps: float | None = setting(
+        None, "at the best pace to 63 % of all that can be learnt; null: 20 evaluations", "steps", above=0
+    )
+    noise: float = setting(0.02, "of an objective", "standard deviations", minimum=0)
+    failure_rate: float = setting(0.0, "learner failures per worker and step", minimum=0, maximum=1)
+    stacked: int | None = setting(
+        None, "so many in a row share a process, as those of a learner that trains them as one", "workers", minimum=2
+    )
+
+
 class Modelled(Learner):
     """Progress x grows by ``pace`` a step; the objective is 1 - exp(-x / learning_steps) plus noise.
 
@@ -33,19 +55,7 @@ class Modelled(Learner):
     learner that this one stands for, on its own scale, in half ranges. The weights are x alone.
     """
 
-    settings: ClassVar = {
-        "of": "vmpo",  # the learner that it stands for
-        "env": None,  # that learner's environment; None: its default
-        "space": None,  # where the middle is; None: that learner's default space
-        "granularity": None,  # None: as that learner has it
-        "eval_interval": None,  # None: as that learner has it
-        "learning_steps": None,  # steps at the best pace to 63 % of all that can be learnt; None: 20 evaluations
-        "noise": 0.02,  # standard deviation of an objective
-        "failure_rate": 0.0,  # learner failures per worker and step
-        "stacked": None,  # so many workers in a row share a process, as those of a learner that trains them as one
-    }
-
-    tunable: ClassVar = ()  # beside that learner's space
+    Settings = Settings
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         self.options = settings
@@ -59,8 +69,6 @@ class Modelled(Learner):
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         complete = super().resolve(settings)
-        for name, limits in _LIMITS.items():
-            complete[name] = convert(f"learner.{name}", complete[name], *limits)
         complete["env"] = _env(complete["env"])
         if complete["space"] is None or complete["granularity"] is None or complete["eval_interval"] is None:
             complete.update(_standing_for(complete))
@@ -129,17 +137,6 @@ class OneByOne:
             return member.train(steps)
         except ModelledFailure as failure:
             return failure
-
-
-_LIMITS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "of": (str, {}),
-    "granularity": (int | None, {"min": 1}),
-    "eval_interval": (int | None, {"min": 1}),
-    "learning_steps": (float | None, {"above": 0}),
-    "noise": (float, {"min": 0}),
-    "failure_rate": (float, {"min": 0, "max": 1}),
-    "stacked": (int | None, {"min": 2}),
-}
 
 
 def pace_of(mean_square: float) -> float:

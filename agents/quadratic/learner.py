@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from firerl.errors import SettingError
 from firerl.learner import Hyperparameters, Learner
+from firerl.settings import setting
 
-MOST = 1_000_000  # dimensions: 8 MB a network
+
+@dataclass(frozen=True)
+class Settings:
+    """The problem."""
+
+    dimensions: int = setting(100, "numbers in theta", minimum=1, maximum=1_000_000)  # 8 MB a network
+    kappa: float = setting(1.5, "how fast the curvatures i^-kappa fall", minimum=0)
+    noise: float = setting(0.3, "standard deviation of a gradient, relative to the root of its curvature", minimum=0)
 
 
 class Quadratic(Learner):
@@ -23,7 +31,7 @@ class Quadratic(Learner):
     """
 
     space: ClassVar = {"lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 1.0]}}
-    settings: ClassVar = {"dimensions": 100, "kappa": 1.5, "noise": 0.3}
+    Settings = Settings
     eval_interval: ClassVar = 10
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
@@ -33,19 +41,6 @@ class Quadratic(Learner):
         self.noise = settings["noise"] * np.sqrt(self.curvature)
         self.rng = np.random.default_rng(seed)
         self.set_hyperparameters(hyperparameters)
-
-    @classmethod
-    def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        complete = super().resolve(settings)
-        if type(complete["dimensions"]) is not int or not 1 <= complete["dimensions"] <= MOST:
-            raise SettingError(
-                f"learner.dimensions must be a whole number from 1 to {MOST}, got {complete['dimensions']!r}"
-            )
-        for name in ("kappa", "noise"):
-            value = complete[name]
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
-                raise SettingError(f"learner.{name} must be a number >= 0, got {value!r}")
-        return complete
 
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         self.lr = values["lr"]

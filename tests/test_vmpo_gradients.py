@@ -1,4 +1,4 @@
-"""The gradients that V-MPO's update writes out in closed form, against autograd on the losses of the paper."""
+"""The gradients that V-MPO writes out in closed form, against autograd on the losses of the paper."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.distributions import kl_divergence
 
-from firerl.agents.vmpo import VMPO, losses
+from firerl.agents.vmpo import VMPO
 from firerl.agents.vmpo.gradients import kl_names
 
 
@@ -29,38 +30,34 @@ def minibatch(one: VMPO, moved: float = 0.1) -> list[torch.Tensor]:
 
 
 def loss_of(one: VMPO, observations: torch.Tensor, actions: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
-    """The paper's losses, through modules and autograd."""
+    """The paper's losses (equations 3 to 5), through modules, torch.distributions and autograd."""
     *old, advantages, targets = rest
-    nets, settings, head = one.update.nets, one.update.settings, one.update.head
+    nets, settings = one.update.nets, one.update.settings
     eta, *alphas = nets.multipliers().unbind()
     new = nets.policy(observations)
-    best = losses.top_half(advantages)
-    psi = losses.policy_weights(advantages[best], eta)
-    loss = losses.policy_loss(head.log_prob(tuple(part[best] for part in new), actions[best]), psi)
-    loss = loss + losses.temperature_loss(eta, settings["eps_eta"], advantages[best])
-    for name, alpha, kl in zip(kl_names(head), alphas, kls(tuple(old), new), strict=True):
-        loss = loss + losses.alpha_loss(alpha, settings[f"eps_alpha_{name}"], kl)
-    loss = loss + losses.value_loss(nets.value(observations), targets)
+    log_prob = distribution(*new).log_prob(actions)
+    best = advantages.argsort(descending=True)[: len(advantages) // 2]
+    psi = torch.softmax(advantages[best] / eta.detach(), 0)
+    loss = -(psi * log_prob[best]).sum()
+    loss = loss + eta * (settings["eps_eta"] + (advantages[best] / eta).exp().mean().log())
+    for name, alpha, kl in zip(kl_names(one.update.head), alphas, kls(tuple(old), new), strict=True):
+        loss = loss + alpha * (settings[f"eps_alpha_{name}"] - kl.mean().detach()) + alpha.detach() * kl.mean()
+    loss = loss + 0.5 * (targets - nets.value(observations)).square().mean()
     if settings["control_variate"]:
-        loss = loss + head.log_prob(new, actions).mean() + whole_kl(tuple(old), new).mean()
-    return loss - settings["entropy_cost"] * head.entropy(new).mean()
+        loss = loss + (log_prob + kl_divergence(distribution(*old), distribution(*new))).mean()
+    return loss - settings["entropy_cost"] * distribution(*new).entropy().mean()
 
 
-def kls(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """(C_mu, C_sigma) of Gaussians, the one KL of others, [B] each."""
-    if len(old) == 1:
-        return (losses.kl_categorical(old[0], new[0]),)
-    (old_mean, old_scale), (mean, scale) = old, new
-    return losses.kl_mean(old_mean, old_scale, mean), losses.kl_covariance(old_scale, scale)
+def distribution(*parameters: torch.Tensor) -> torch.distributions.Distribution:
+    if len(parameters) == 2:
+        return torch.distributions.Independent(torch.distributions.Normal(*parameters), 1)
+    return torch.distributions.Categorical(logits=parameters[0])
 
 
-def whole_kl(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """KL(pi_old || pi) [B], from torch.distributions."""
-    kind = (
-        torch.distributions.Normal if len(old) == 2 else lambda logits: torch.distributions.Categorical(logits=logits)
-    )
-    kl = torch.distributions.kl_divergence(kind(*old), kind(*new))
-    return kl.sum(-1) if len(old) == 2 else kl
+def kls(old: tuple[torch.Tensor, ...], new: tuple[torch.Tensor, ...]) -> list[torch.Tensor]:
+    """Of Gaussians C_mu, with the old scale in both, and C_sigma, with the old mean in both; else the one KL. [B]."""
+    others = [(new[0], old[1]), (old[0], new[1])] if len(old) == 2 else [new]
+    return [kl_divergence(distribution(*old), distribution(*other)) for other in others]
 
 
 @pytest.mark.parametrize("env", ["InvertedPendulum", "Hopper", "CartPole-v1"])
