@@ -54,8 +54,8 @@ class Settings(settings.Settings):
     control_variate: bool = setting(True, "takes noise out of the policy's gradient, see docs/vmpo.md")
 
 
-# Humanoid and HalfCheetah are what a study over millions of steps found (benchmarks/evidence/horizon.py, docs/vmpo.md); the
-# others are of before it. Tasks whose episodes last 1,000 steps take few environments and evaluate every 8,000 steps,
+# Humanoid and HalfCheetah are what a study over millions of steps found (docs/vmpo.md says how); the others are of
+# before it. Tasks whose episodes last 1,000 steps take few environments and evaluate every 8,000 steps,
 # so that episodes end in every interval; the others as often as they can, since evaluators live on points
 # (docs/plan.md).
 _BIG: dict[str, Any] = {"num_envs": 20, "unroll": 50, "hidden": (128, 128), "learning_rate": 3e-4}
