@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from pathlib import Path
-from typing import Any
 
 import mutations as m
 import mutations_checkpoint as of_weights
 import mutations_journal as of_journals
+from mutations import Mutate
 
 CHANGES = ("store", "resume", "extend", "repair", "retrace", "report", "retraced", "cache", "held", "free")
 RUN_READERS = ["journal", "history", "explain", "verify", "report", "compare", "examine", "play", "store", "resume"]
+BYTES = (m.cut, m.flip, m.block, m.odd, m.huge, m.no_file)
+WEIGHTS = {  # shares: pickles and truncations first
+    of_weights.run_code: 3.0, m.cut: 3.0,
+    **dict.fromkeys((of_weights.bomb, of_weights.claims, of_weights.words, of_weights.entries), 1.5),
+    **dict.fromkeys((m.flip, m.block, m.odd, m.huge, m.no_file), 1.5),
+}  # fmt: skip
+ROWS = {
+    of_journals.json_in_journal: 8.0, of_journals.columns: 6.0, of_journals.schema: 3.0, of_journals.foreign: 1.5,
+    of_journals.pages_shared: 1.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,129 +33,76 @@ class Plan:
 
     name: str
     share: float
-    mutate: Any
+    mutate: Callable[[Path, str, random.Random], None]
     run: str
     file: str
-    readers: Sequence[str]
+    readers: list[str]
 
 
 def plans() -> list[Plan]:
-    """Pickles, truncations and paths that lead out first."""
-    weights = ["checkpoint", "best", "result", "init", "play"]
-    opened = ["play", "store", "resume", "extend", "examine", "repair"]
-    made = []
-    for mutate in (
-        of_weights.run_code,
-        of_weights.bomb,
-        of_weights.claims,
-        of_weights.words,
-        of_weights.entries,
-        m.cut,
-        m.flip,
-        m.block,
-        m.odd,
-        m.huge,
-        m.no_file,
-    ):
-        share = 3.0 if mutate in (of_weights.run_code, m.cut) else 1.5
-        made.append(Plan(f"best.pt {mutate.__name__}", share, mutate, "whole", "best.pt", weights))
-        made.append(
-            Plan(f"policy {mutate.__name__}", share / 2, mutate, "agent", "best.pt", ["policy", "play", "init"])
-        )
-        resealed = partial(of_weights.reseal_checkpoint, mutate=mutate)
-        made.append(
-            Plan(f"checkpoint {mutate.__name__}", share / 2, _with_mutate(resealed), "open", "checkpoints/*", opened)
-        )
-    for mutate in (m.cut, m.flip, m.block, m.odd, m.huge, m.no_file):
-        made.append(Plan(f"journal {mutate.__name__}", 2, mutate, "open", "journal.sqlite", [*RUN_READERS, "repair"]))
-        made.append(
-            Plan(
-                f"copy {mutate.__name__}", 0.7, mutate, "open", "journal.bak", ["examine", "repair", "store", "resume"]
-            )
-        )
-        made.append(Plan(f"init.pt {mutate.__name__}", 0.4, mutate, "begun", "init.pt", ["examine", "store", "repair"]))
-        for name in ("result.json", "schedule.yaml", "config.yaml"):
-            readers = ["result", "journal", "verify", "report", "retrace", "examine", "repair", "store", "resume"]
-            made.append(Plan(f"{name} {mutate.__name__}", 0.5, mutate, "whole", name, readers))
-        made.append(Plan(f"replay.json {mutate.__name__}", 0.5, mutate, "retraced", "replay.json", ["retraced"]))
-        made.append(Plan(f"probe {mutate.__name__}", 0.5, mutate, "texts", "probe.json", ["probe"]))
-        made.append(Plan(f"cache {mutate.__name__}", 0.5, mutate, "texts", "cache.npz", ["cache"]))
-        made.append(Plan(f"lock {mutate.__name__}", 0.3, mutate, "open", "lock", ["held", "store", "repair", "free"]))
-    for mutate, share in ((m.link_beside, 3), (m.link_folder, 1), (of_journals.logs_beside, 3)):
-        readers = ["journal", "report", "examine", "repair", "store", "resume", "extend", "free", "retrace"]
-        made.append(Plan(f"run {mutate.__name__}", share, mutate, "open", "journal.sqlite", readers))
-    made.append(Plan("run film", 0.5, m.film, "open", "journal.sqlite", ["report"]))
-    made.append(
-        Plan(
-            "journal names_code",
-            2,
-            of_journals.names_code,
-            "open",
-            "journal.sqlite",
-            ["resume", "retrace", "play", "verify", "report"],
-        )
-    )
-    made.append(
-        Plan(
-            "result names_code",
-            2,
-            of_journals.names_code,
-            "whole",
-            "journal.sqlite",
-            ["extend", "retrace", "play", "policy", "verify"],
-        )
-    )
-    for mutate, share in (
-        (of_journals.json_in_journal, 8),
-        (of_journals.columns, 6),
-        (of_journals.schema, 3),
-        (of_journals.foreign, 1.5),
-        (of_journals.pages_shared, 1.5),
-    ):
-        made.append(
-            Plan(f"journal {mutate.__name__}", share, mutate, "open", "journal.sqlite", [*RUN_READERS, "repair"])
-        )
-        made.append(
-            Plan(f"copy {mutate.__name__}", share / 6, mutate, "open", "journal.bak", ["examine", "repair", "store"])
-        )
-        readers = ["result", "verify", "report", "compare", "retrace", "extend", "examine", "repair"]
-        made.append(Plan(f"finished {mutate.__name__}", share / 4, mutate, "whole", "journal.sqlite", readers))
-    for run, name, readers in (
-        (
-            "whole",
-            "result.json",
-            ["result", "verify", "report", "compare", "retrace", "play", "resume", "examine", "repair"],
-        ),
-        ("retraced", "replay.json", ["retraced"]),
-        ("texts", "probe.json", ["probe"]),
-    ):
-        for mutate, share in ((m.json_file, 2), (m.json_wild, 1)):
-            made.append(Plan(f"{name} {mutate.__name__}", share, mutate, run, name, readers))
-    for mutate, share in ((m.yaml_wild, 3), (m.by_hand, 3)):
-        made.append(
-            Plan(
-                f"schedule {mutate.__name__}",
-                share,
-                mutate,
-                "whole",
-                "schedule.yaml",
-                ["schedule", "retrace", "result", "verify"],
-            )
-        )
-    made.append(
-        Plan("config yaml_wild", 0.5, m.yaml_wild, "whole", "config.yaml", ["resume", "report", "examine", "repair"])
-    )
-    made.append(Plan("lock text_line", 0.7, m.text_line, "open", "lock", ["held", "store", "examine", "free"]))
-    made.append(Plan("cache arrays", 1, of_weights.arrays, "texts", "cache.npz", ["cache"]))
-    return made
+    """All kinds, with their shares of the cases."""
+    return [*_weights(), *_journals(), *_texts()]
 
 
-def _with_mutate(resealed: Any) -> Any:
-    def mutate(folder: Path, name: str, rng: random.Random) -> None:
-        resealed(folder, name, rng=rng)
+def _each(
+    kind: str, shares: Mapping[Mutate, float], run: str, file: str, readers: str, factor: float = 1
+) -> list[Plan]:
+    """A plan for each mutation; ``readers`` in one word each."""
+    return [
+        Plan(f"{kind} {mutate.__name__}", factor * share, mutate, run, file, readers.split())
+        for mutate, share in shares.items()
+    ]
 
-    mutate.__name__ = resealed.keywords["mutate"].__name__
-    return mutate
+
+def _weights() -> list[Plan]:
+    resealed = {}
+    for mutate, share in WEIGHTS.items():
+        resealed[update_wrapper(partial(of_weights.reseal_checkpoint, mutate), mutate)] = share
+    return [
+        *_each("best.pt", WEIGHTS, "whole", "best.pt", "checkpoint best result init play"),
+        *_each("policy", WEIGHTS, "agent", "best.pt", "policy play init", 0.5),
+        *_each("checkpoint", resealed, "open", "checkpoints/*", "play store resume extend examine repair", 0.5),
+        *_each("init.pt", dict.fromkeys(BYTES, 0.4), "begun", "init.pt", "examine store repair"),
+    ]
+
+
+def _journals() -> list[Plan]:
+    file, every = "journal.sqlite", " ".join([*RUN_READERS, "repair"])
+    links = {m.link_beside: 3.0, m.link_folder: 1.0, of_journals.logs_beside: 3.0}
+    names = {of_journals.names_code: 2.0}
+    readers = "journal report examine repair store resume extend free retrace"
+    finished = "result verify report compare retrace extend examine repair"
+    return [
+        *_each("journal", dict.fromkeys(BYTES, 2.0), "open", file, every),
+        *_each("copy", dict.fromkeys(BYTES, 0.7), "open", "journal.bak", "examine repair store resume"),
+        *_each("run", links, "open", file, readers),
+        *_each("run", {m.film: 0.5}, "open", file, "report"),
+        *_each("journal", names, "open", file, "resume retrace play verify report"),
+        *_each("result", names, "whole", file, "extend retrace play policy verify"),
+        *_each("journal", ROWS, "open", file, every),
+        *_each("copy", ROWS, "open", "journal.bak", "examine repair store", 1 / 6),
+        *_each("finished", ROWS, "whole", file, finished, 1 / 4),
+    ]
+
+
+def _texts() -> list[Plan]:
+    few, json = dict.fromkeys(BYTES, 0.5), {m.json_file: 2.0, m.json_wild: 1.0}
+    readers = "result journal verify report retrace examine repair store resume"
+    results = "result verify report compare retrace play resume examine repair"
+    yaml = {m.yaml_wild: 3.0, m.by_hand: 3.0}
+    return [
+        *_each("result.json", few, "whole", "result.json", readers),
+        *_each("schedule.yaml", few, "whole", "schedule.yaml", readers),
+        *_each("config.yaml", few, "whole", "config.yaml", readers),
+        *_each("replay.json", {**few, **json}, "retraced", "replay.json", "retraced"),
+        *_each("probe.json", {**few, **json}, "texts", "probe.json", "probe"),
+        *_each("cache", {**few, of_weights.arrays: 1.0}, "texts", "cache.npz", "cache"),
+        *_each("lock", dict.fromkeys(BYTES, 0.3), "open", "lock", "held store repair free"),
+        *_each("lock", {m.text_line: 0.7}, "open", "lock", "held store examine free"),
+        *_each("result.json", json, "whole", "result.json", results),
+        *_each("schedule", yaml, "whole", "schedule.yaml", "schedule retrace result verify"),
+        *_each("config", {m.yaml_wild: 0.5}, "whole", "config.yaml", "resume report examine repair"),
+    ]
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # results_file
 
 import results_file
 from mutated_cases import RUN_READERS, Case, cases
-from mutated_children import in_children
+from mutated_children import Row, in_children
 from mutated_commands import COMMANDS, WHOLE, as_a_command, command_cases
 from mutated_readers import READERS, prepare, quiet
 from mutated_spoilt import BAD, repair_canary
@@ -60,10 +59,10 @@ def ready(folder: Path) -> None:
         quiet(partial(READERS[name], folder / "case/inner" / run))
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """One line a kind of file, or a command."""
 
-    def kind(row: dict[str, Any]) -> str:
+    def kind(row: Row) -> str:
         return row["reader"] if row["reader"].startswith("command") else row["case"].partition(" ")[0]
 
     lines = [
@@ -80,45 +79,25 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def figures(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """One row a kind of file and mutation, or a command: what ``benchmarks/results`` keeps."""
-    kinds: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        name = row["reader"] if row["reader"].startswith("command") else row["case"].rpartition(" ")[0]
-        kinds.setdefault(name, []).append(row)
-    for name, own in sorted(kinds.items()):
-        counts = {b: sum(row["bad"] == b for row in own) for b in BAD}
-        good = Counter(row["outcome"] for row in own)
-        told = {"files": len({row["case"] for row in own}), "readings": len(own)}
-        yield {"kind": name, **told, "read": good["read"], "refused": good["refused"], **counts}
-
-
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def summary(rows: Sequence[Row]) -> dict[str, int]:
     """The figures of the last line."""
-    commands = [row for row in rows if row["reader"].startswith("command")]
-    read = [row for row in rows if not row["reader"].startswith("command")]
-
-    def of(own: Sequence[dict[str, Any]]) -> dict[str, int]:
-        files = {(row["case"], row["reader"] if row["reader"].startswith("command") else "") for row in own}
-        return {"files": len(files), **{b: sum(row["bad"] == b for row in own) for b in BAD}}
-
-    return {**of(read), "readings": len(read), "commands": of(commands)}
+    files = {(row["case"], row["reader"] if row["reader"].startswith("command") else "") for row in rows}
+    commands = sum(bool(reader) for _, reader in files)
+    counts = {bad: sum(row["bad"] == bad for row in rows) for bad in BAD}
+    return {"files": len(files) - commands, "commands": commands, "readings": len(rows) - commands, **counts}
 
 
-def of_readers(chosen: Sequence[Case], folder: Path) -> Iterator[dict[str, Any]]:
+def of_readers(chosen: Sequence[Case], folder: Path) -> Iterator[Row]:
     """What the readers of these cases came to; progress on standard error."""
-    begun, done = time.monotonic(), 0
-    for row in in_children(chosen, folder):
-        if "finished" not in row:
-            yield row
-            continue
-        done += 1
+    begun = time.monotonic()
+    for done, case in enumerate(chosen, start=1):
+        yield from in_children([case], folder)
         if done % 200 == 0:
             left = (time.monotonic() - begun) / done * (len(chosen) - done)
             print(f"{done} of {len(chosen)} files, {left:.0f} s left", file=sys.stderr, flush=True)
 
 
-def of_commands(chosen: Sequence[tuple[str, Case]], folder: Path) -> Iterator[dict[str, Any]]:
+def of_commands(chosen: Sequence[tuple[str, Case]], folder: Path) -> Iterator[Row]:
     """What each command came to, beside what it takes with whole files."""
     bare: dict[str, tuple[float, int]] = {}
     for command, case in chosen:
@@ -131,32 +110,21 @@ def of_commands(chosen: Sequence[tuple[str, Case]], folder: Path) -> Iterator[di
         yield as_a_command(command, case, folder, bare[command])
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
+def main() -> int:
+    """What ``--out`` lacks, then the table; 1 if anything was bad."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="300 files, no commands")
     parser.add_argument("--files", type=int, default=10_000, help="how many (10000)")
     parser.add_argument("--commands", type=int, default=50, help="files for every command (50)")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("mutated_files.jsonl"), help="progress (mutated_files.jsonl)")
-    parser.add_argument("--figures", type=Path, help="write the figures there, one line a kind of file and mutation")
-    return parser.parse_args()
-
-
-def main() -> int:
-    """What ``--out`` lacks, then the table; 1 if anything was bad."""
-    options = arguments()
+    options = parser.parse_args()
     count, each = (300, 0) if options.quick else (options.files, options.commands)
     rows = results_file.read(options.out)
-    known = {(row["case"], row["reader"]) for row in rows}
-    chosen = [c for c in cases(count) if options.only in str(c) and any((str(c), r) not in known for r in c.readers)]
-    again = {str(case) for case in chosen}  # a case that was broken off is done as a whole
-    rows = [row for row in rows if row["case"] not in again or row["reader"].startswith("command")]
-    to_command = [
-        (command, case)
-        for command, case in command_cases(each)
-        if options.only in str(case) and (str(case), f"command {command}") not in known
-    ]
+    there = {(row["case"], row["reader"]) for row in rows}
+    chosen = [c for c in cases(count) if options.only in str(c) and (str(c), c.readers[0]) not in there]
+    to_command = [(command, c) for command, c in command_cases(each) if (str(c), f"command {command}") not in there]
+    to_command = [(command, c) for command, c in to_command if options.only in str(c)]
     with scratch() as name, open(options.out, "a", buffering=1) as out:  # a line is there once it is written
         folder = Path(name)
         ready(folder)
@@ -165,10 +133,6 @@ def main() -> int:
             out.write(json.dumps(row) + "\n")
             if row["bad"]:
                 print(f"{row['bad']}: {row['case']}, {row['reader']}: {row['text']}", flush=True)
-    if options.figures:
-        options.figures.unlink(missing_ok=True)
-        for row in figures(rows):
-            results_file.append(options.figures, row)
     print(f"\n{table(rows)}\n")
     print(json.dumps(summary(rows)))
     return 1 if any(row["bad"] for row in rows) else 0

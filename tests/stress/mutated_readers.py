@@ -31,14 +31,9 @@ SMALL = {
     "progress": False, "algo_settings": {"max_eval_steps": 40},
 }  # fmt: skip
 AGENT = {
-    "num_envs": 4,
-    "unroll": 10,
-    "hidden": [16, 16],
-    "epochs": 2,
-    "minibatches": 2,
-    "objective_episodes": 1,
+    "num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2, "objective_episodes": 1,
     "learning_rate": 0.01,
-}
+}  # fmt: skip
 EVIL = "from pathlib import Path\nPath({ran!r}).touch()\nfrom firerl.agents.quadratic.learner import Quadratic as Own\n"
 
 

@@ -201,7 +201,7 @@ def entries(folder: Path, name: str, rng: random.Random) -> None:
     (folder / name).write_bytes(data)
 
 
-def reseal_checkpoint(folder: Path, name: str, mutate: Mutate, rng: random.Random) -> None:
+def reseal_checkpoint(mutate: Mutate, folder: Path, name: str, rng: random.Random) -> None:
     """A mutated checkpoint with its new digest in the journal."""
     mutate(folder, name, rng)
     path = folder / name
