@@ -55,9 +55,9 @@ def check_ordinary(found: os.stat_result, most: int) -> None:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """All of it. Raises as ``opened``."""
+    """All of it, as long as it was when it was opened. Raises as ``opened``."""
     with opened(path, most) as file:
-        return file.read(most + 1)[:most]
+        return file.read(os.fstat(file.fileno()).st_size)  # read(most) asks for so much memory, whatever is there
 
 
 def read_text(path: Path, most: int = JSON) -> str:

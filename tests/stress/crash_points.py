@@ -23,13 +23,17 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # results_file
+
 from crash_scenarios import Bench, Scenario, committed, damage, differences, fresh, outcome
+from results_file import append, read
 
 from firerl.engine.threads import one_thread
 from firerl.storage import durable
@@ -250,6 +254,29 @@ def scratch() -> Path | None:
     return shared if os.access(shared, os.W_OK) else None
 
 
+def study(bench: Bench, every: int, out: Path) -> dict[str, Counter[str]]:
+    """Of each scenario: how many points, and how many ended badly, by kind. What ``out`` holds is not done again."""
+    mode = "" if bench.sync else "asynchronous "
+    done = {(row["steps"], row["scenario"], row["point"]): row["found"] for row in read(out)}
+    expected, run_dir, totals = prepare(bench), bench.folder / "run", {}
+    for scenario in bench.scenarios():
+        points = record(scenario, run_dir)[::every]
+        began, counts = time.monotonic(), Counter(points=len(points))
+        for number, point in enumerate(points, start=1):
+            key = (bench.steps, mode + scenario.name, str(point))
+            if key not in done:
+                done[key] = attempt(scenario, point, run_dir, expected)
+                append(out, dict(zip(("steps", "scenario", "point", "found"), (*key, done[key]), strict=True)))
+            for kind, text in done[key].items():
+                counts[kind] += 1
+                print(f"{scenario.name}, {point}: {kind}: {text}")
+            if number % 50 == 0 or number == len(points):
+                seconds = time.monotonic() - began
+                print(f"{scenario.name}: {number} of {len(points)}, {seconds:.0f} s", file=sys.stderr)
+        totals[scenario.name] = counts
+    return totals
+
+
 def main() -> None:
     """Run, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -260,42 +287,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("crash_points.jsonl"), help="progress (crash_points.jsonl)")
     options = parser.parse_args()
     warm()
-    done = {}
-    if options.out.exists():
-        for line in options.out.read_text().splitlines():
-            row = json.loads(line)
-            done[row["steps"], row["scenario"], row["point"]] = row["found"]
-    totals: dict[str, list[int]] = {}
-    mode = "asynchronous " if options.asynchronous else ""
     with TemporaryDirectory(prefix="firerl-crash-", dir=scratch()) as folder:
         bench = Bench(Path(folder), options.steps, sync=not options.asynchronous)
-        expected = prepare(bench)
-        for scenario in bench.scenarios():
-            points = record(scenario, Path(folder) / "run")[:: 10 if options.quick else options.every]
-            began, bad = time.monotonic(), dict.fromkeys(KINDS, 0)
-            for number, point in enumerate(points, start=1):
-                key = (options.steps, mode + scenario.name, str(point))
-                if key not in done:
-                    done[key] = attempt(scenario, point, Path(folder) / "run", expected)
-                    row = {
-                        "steps": options.steps,
-                        "scenario": mode + scenario.name,
-                        "point": str(point),
-                        "found": done[key],
-                    }
-                    with options.out.open("a") as file:
-                        file.write(json.dumps(row) + "\n")
-                for kind, text in done[key].items():
-                    bad[kind] += 1
-                    print(f"{scenario.name}, {point}: {kind}: {text}")
-                if number % 50 == 0 or number == len(points):
-                    seconds = time.monotonic() - began
-                    print(f"{scenario.name}: {number} of {len(points)}, {seconds:.0f} s", file=sys.stderr)
-            totals[scenario.name] = [len(points), *bad.values()]
-    print(f"{'scenario':16}{'points':>8}" + "".join(f"{kind:>14}" for kind in KINDS))
+        totals = study(bench, 10 if options.quick else options.every, options.out)
+    columns = ("points", *KINDS)
+    print(f"{'scenario':16}" + "".join(f"{column:>14}" for column in columns))
     for name, counts in totals.items():
-        print(f"{name:16}{counts[0]:8}" + "".join(f"{count:14}" for count in counts[1:]))
-    print(json.dumps(dict(zip(("points", *KINDS), map(sum, zip(*totals.values(), strict=True)), strict=True))))
+        print(f"{name:16}" + "".join(f"{counts[column]:14}" for column in columns))
+    print(json.dumps({column: sum(counts[column] for counts in totals.values()) for column in columns}))
 
 
 if __name__ == "__main__":

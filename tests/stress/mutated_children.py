@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,6 +56,7 @@ def _child(case: Case, folder: Path, told: int) -> int:
     with suppress(OSError):
         os.setsid()
     os.chdir(folder / "here")
+    tempfile.tempdir = str(folder / "case")  # where a journal and the logs beside it are put together
     sys.path.insert(0, str(folder / "here"))  # as python -m has it
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + ADDRESSES, now + ADDRESSES))

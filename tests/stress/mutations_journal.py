@@ -29,7 +29,7 @@ def with_journal(folder: Path, change: Callable[[sqlite3.Connection], Any], name
         try:
             seal.recount_rows(db)
             seal.close(db)
-        except (sqlite3.Error, TypeError, IndexError):
+        except (sqlite3.Error, TypeError, IndexError, ValueError):
             pass
     finally:
         db.close()

@@ -2,13 +2,12 @@
 
     python tests/stress/soak.py                  two hours, on all cores, in the background of other work
     python tests/stress/soak.py --quick          three minutes, kept nowhere
-    python tests/stress/soak.py --plot           only docs/soak.svg and the table, from the results file
 
 22 workers each, in two processes each, side by side: the quadratic learner and V-MPO on InvertedPendulum. Once a minute
 a line of JSON tells of every process its memory, file descriptors and threads, and of the run its steps, processor
 seconds and bytes on disk. Every half an hour a worker process is killed, or stopped for a while, or the controller is
-killed and resumed. The same command goes on where it was interrupted. At the end every decision is replayed
-(``firerl.explain --verify``). Linux only.
+killed and resumed. The same command goes on where it was interrupted, with the samples in ``--work``. At the end every
+decision is replayed (``firerl.explain --verify``). Linux only.
 
 Flat means, for a process: the median of its last ten minutes against that of its second ten minutes, of those that
 lived for 30 minutes at least. The last line is a JSON object: ``memory_growth`` (the worst process, as a share),
@@ -36,11 +35,11 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # results_file
 
 import psutil
-from results_file import RESULTS, append, read
+from faults_kinds import session
+from results_file import append, read
 
 from firerl.storage.journal_db import Journal
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMON = ["population.sizes=[8,8]", "population.evaluators=6", "engine=local", "engine.processes=2", "seed=1"]
 RUNS = {
     "quadratic": ["learner=quadratic", "ready_interval=20000", "eval_interval=4000", "steps=2000000000", *COMMON],
@@ -113,21 +112,9 @@ class Run:
         self.controller.send_signal(signal.SIGINT)
         self.controller.wait(60)
         deadline = time.monotonic() + 10
-        while (left := members(group)) and time.monotonic() < deadline:
+        while (left := session(group)) and time.monotonic() < deadline:
             time.sleep(0.1)
         return len(left)
-
-
-def members(group: int) -> list[int]:
-    """The living processes of a group."""
-    found = []
-    for process in psutil.process_iter(["pid", "status"]):
-        try:
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
 
 
 def on_disk(run_dir: Path) -> Row:
@@ -158,12 +145,7 @@ def soak(folder: Path, results: Path, minutes: float, every: float, faults_every
     began, hurt = time.monotonic(), int(before / faults_every)
     try:
         while (minute := before + (time.monotonic() - began) / 60) < minutes:
-            print(
-                f"\r{minute:6.1f} of {minutes:g} minutes, {hurt} faults in each run ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"\r{minute:6.1f} of {minutes:g} minutes, {hurt} faults in each run ", end="", file=sys.stderr)
             if minute > before:
                 for run in runs:
                     append(results, run.sample(minute))
@@ -264,55 +246,6 @@ def table(found: dict[str, dict[str, Any]]) -> list[str]:
     return lines
 
 
-def plot(rows: Sequence[Row], path: Path) -> None:
-    """Memory of every process, descriptors and threads, speed, and disk over the minutes."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    import matplotlib.pyplot as plt
-
-    mpl.rcParams.update(
-        {"svg.hashsalt": "firerl", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
-    )
-    figure, axes = plt.subplots(2, 4, figsize=(13, 5), sharex=True)
-    for (memory, counts, speed, disk), name in zip(axes, RUNS, strict=True):
-        samples = [row for row in rows if row["run"] == name and "processes" in row]
-        for role, colour in (("controller", "#1f5fa8"), ("worker", "#b23b3b")):
-            seen: dict[str, list[tuple[float, Row]]] = defaultdict(list)
-            for row in samples:
-                for process in row["processes"]:
-                    if process["role"] == role:
-                        seen[process["id"]].append((row["minute"], process))
-            for number, line in enumerate(seen.values()):
-                at = [minute for minute, _ in line]
-                label = role if number == 0 else None
-                memory.plot(at, [process["mb"] for _, process in line], color=colour, lw=1, label=label)
-                counts.plot(at, [p["descriptors"] for _, p in line], color=colour, lw=1, label=label)
-                counts.plot(at, [p["threads"] for _, p in line], color=colour, lw=1, ls=":")
-        measured = speeds(samples)
-        speed.plot(*zip(*measured, strict=True), color="#444444", lw=0.8)
-        minutes = [row["minute"] for row in samples]
-        disk.plot(minutes, [row["checkpoints"] / 1e6 for row in samples], color="#444444", label="checkpoints")
-        disk.plot(minutes, [row["journal"] / 1e6 for row in samples], color="#444444", ls=":", label="journal")
-        for row in rows:
-            if row["run"] == name and "fault" in row:
-                for ax in (memory, counts, speed, disk):
-                    ax.axvline(row["minute"], color="#cccccc", lw=0.8, zorder=0)
-        memory.set(title=f"{name}: memory of each process, MB")
-        counts.set(title="descriptors (threads dotted)")
-        speed.set(title="steps for a processor second")
-        disk.set(title="disk, MB")
-        for ax in (memory, counts, speed, disk):
-            ax.set_ylim(bottom=0)
-        memory.legend(frameon=False)
-        disk.legend(frameon=False)
-    for ax in axes[-1]:
-        ax.set_xlabel("minutes; grey: a fault")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
-    plt.close(figure)
-
-
 def verified(folder: Path) -> bool:
     """Whether every decision of both journals replays."""
     commands = [[sys.executable, "-m", "firerl.explain", str(folder / name), "--verify"] for name in RUNS]
@@ -336,29 +269,25 @@ def report(rows: Sequence[Row], unit: float, more: dict[str, Any]) -> None:
     }))  # fmt: skip
 
 
+def study(work: Path, minutes: float, every: float, faults_every: float, unit: float) -> None:
+    """Soak, then report."""
+    samples = work / "samples.jsonl"
+    left = soak(work, samples, minutes, every, faults_every)
+    report(read(samples), unit, {"orphans": left, "verified": verified(work)})
+
+
 def main() -> None:
-    """Soak, plot, report."""
+    """The hours, or three minutes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=120, help="in all, earlier calls included (120)")
-    parser.add_argument("--results", type=Path, default=RESULTS / "soak.jsonl")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "soak", help="folder of the two runs")
+    parser.add_argument("--work", type=Path, default=Path("runs/soak"), help="folder of the two runs (runs/soak)")
     parser.add_argument("--quick", action="store_true", help="three minutes, kept nowhere")
-    parser.add_argument("--plot", action="store_true", help="only the figure and the table")
     given = parser.parse_args()
     if given.quick:
         with TemporaryDirectory() as folder:
-            results = Path(folder) / "soak.jsonl"
-            left = soak(Path(folder), results, minutes=3, every=0.05, faults_every=0.7)
-            report(read(results), 0.2, {"orphans": left, "verified": verified(Path(folder))})
-        return
-    more: dict[str, Any] = {}
-    if not given.plot:
-        more = {"orphans": soak(given.work, given.results, given.minutes, 1.0, 32)}
-        more["verified"] = verified(given.work)
-        append(given.results, {"run": "both", "minute": given.minutes, **more})
-    rows = read(given.results)
-    plot(rows, ROOT / "docs" / "soak.svg")
-    report(rows, 10, more or {key: rows[-1].get(key) for key in ("orphans", "verified")})
+            study(Path(folder), minutes=3, every=0.05, faults_every=0.7, unit=0.2)
+    else:
+        study(given.work, given.minutes, every=1.0, faults_every=32, unit=10)
 
 
 if __name__ == "__main__":
