@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
-
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The lines of a file, [] where there is none; one that a crash cut off is left out."""

@@ -1,7 +1,7 @@
 """Disturb runs at random, in every way that we can think of, and compare with runs that nobody disturbed.
 
     python tests/stress/faults.py --faults 200   some 40 minutes on 2 cores
-    python tests/stress/faults.py --quick        20 faults
+    python tests/stress/faults.py --quick        20 faults, kept nowhere
 
 A case is one command line with ``resume=auto`` in a folder of its own. It is started; faults drawn from the seed
 befall it, one after the other, at drawn moments; where one ends it the same line is typed again, until the run has
@@ -44,7 +44,6 @@ from firerl.journal import lines
 from firerl.storage.journal_db import Journal
 
 HERE = Path(__file__).parent
-OUT = results_file.RESULTS / "faults.jsonl"
 A_CASE = 5  # faults
 PATIENCE = 10.0  # seconds, before a process that outlives its command counts as an orphan
 RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
@@ -325,15 +324,15 @@ def main() -> None:
     """Run, print the table and the JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200, help="how many (200)")
-    parser.add_argument("--quick", action="store_true", help="20 faults")
+    parser.add_argument("--quick", action="store_true", help="20 faults, kept nowhere")
     parser.add_argument("--seed", type=int, default=1, help="of what befalls whom, and when (1)")
     parser.add_argument("--jobs", type=int, default=2, help="cases at a time (2)")
-    parser.add_argument("--out", type=Path, default=OUT, help="progress (benchmarks/results/faults.jsonl)")
+    parser.add_argument("--out", type=Path, default=Path("faults.jsonl"), help="progress (faults.jsonl)")
     options = parser.parse_args()
     faults = 20 if options.quick else options.faults
     if faults < 1:
         parser.error("--faults must be at least 1")
-    rows = study(faults, options.seed, options.jobs, options.out)
+    rows = study(faults, options.seed, options.jobs, None if options.quick else options.out)
     print(table(rows))
     for row in rows:
         print(*row["wrong"], sep="\n", end="\n" if row["wrong"] else "")

@@ -21,7 +21,7 @@ from firerl.engine.base import Advance, Transfer
 from firerl.engine.ray import RayEngine
 from firerl.store import Store
 
-MEMBERS = 8  # of node_losses.TASK; evaluators come after them
+MEMBERS = 8  # of node_losses.PENDULUM; evaluators come after them
 MOMENTS = (
     "before the learners are built",
     "at the first report",
