@@ -22,7 +22,7 @@ from firerl.errors import FirerlError
 from firerl.logger import About
 from firerl.loggers import guarded
 from firerl.loggers.scalars import Replay
-from firerl.loggers.wandb_process import Kept
+from firerl.loggers.wandb_process import known
 from firerl.progress import Silent
 from firerl.storage.journal_db import Journal
 
@@ -273,4 +273,4 @@ def test_a_run_that_was_killed_is_marked_as_failed(tmp_path: Path) -> None:
 def test_a_damaged_id_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "firerl.json").write_text(text)
     with pytest.raises(FirerlError, match=r"firerl.json is damaged: .*begins a new one in W&B"):
-        Kept(tmp_path / "firerl.json")
+        known(tmp_path / "firerl.json")

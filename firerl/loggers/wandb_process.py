@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,49 +48,62 @@ def serve(lines: IO[str], answers: IO[str]) -> None:
     about = plain.loads(lines.readline())
     run_dir, folder = Path(about["run_dir"]), Path(about["folder"])
     durable.make_folder(folder)
-    kept = Kept(folder / KEPT)
-    run = begin(run_dir, folder, about["config"], kept.id)
-    kept.id = run.id
-    kept.step = max(kept.step, run.step - 1)  # on line W&B knows better
-    kept.write()
-    _answer(answers, "told", where(run, folder))
+    id, step = known(folder / KEPT)
+    run = begin(run_dir, folder, about["config"], id or secrets.token_hex(4))
+    step = max(step, run.step - 1)  # on line W&B knows better
+    kept = keep(folder / KEPT, run.id, step)
+    _answer(answers, "told", run.url or f"off line; upload it with: wandb sync {folder}/offline-run-*")
     ended = False
     for message in map(plain.loads, lines):
         if "result" in message:
             tell_result(run, run_dir, folder, message["result"])
             ended = True
-            _answer(answers, "told", "")
-        elif message["step"] > kept.step:
-            run.log(dict(message["values"]), step=message["step"])
-            kept.advance(message["step"])
+        elif message["step"] > step:
+            step = message["step"]
+            run.log(dict(message["values"]), step=step)
+            if time.monotonic() - kept >= KEEP_SECONDS:  # a point told twice does no harm, it has the same values
+                kept = keep(folder / KEPT, run.id, step)
+    keep(folder / KEPT, run.id, step)
     threading.Thread(target=_leave_late, daemon=True).start()
     run.finish(exit_code=0 if ended else 1)
-    kept.write()
 
 
-def begin(run_dir: Path, folder: Path, config: Mapping[str, Any], id: str | None) -> Any:
+def known(path: Path) -> tuple[str | None, int]:
+    """The id of the W&B run that goes on, and the last step that it was told. Raises FirerlError on a damaged file."""
+    if not path.exists():
+        return None, -1
+    try:
+        kept = untrusted.read_json(path)
+        if not re.fullmatch(r"[\w-]{1,64}", kept["id"]):
+            raise ValueError("its id is none")
+        return kept["id"], int(kept["step"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise FirerlError(f"{path} is damaged: {error}; without it the run begins a new one in W&B") from error
+
+
+def keep(path: Path, id: str, step: int) -> float:
+    """Keep what the next process must know; returns when that was."""
+    files.write(path, json.dumps({"id": id, "step": step}).encode())
+    return time.monotonic()
+
+
+def begin(run_dir: Path, folder: Path, config: Mapping[str, Any], id: str) -> Any:
     """The W&B run, new or gone on with. What ``WANDB_*`` variables say comes first."""
+    usual = {
+        "WANDB_PROJECT": PROJECT,
+        "WANDB_NAME": run_dir.name,
+        "WANDB_RUN_GROUP": config["task"],
+        "WANDB_RUN_ID": id,
+    }
+    os.environ.update({name: value for name, value in usual.items() if not os.environ.get(name)})
     import wandb
 
-    usual = {
-        "project": ("WANDB_PROJECT", PROJECT),
-        "name": ("WANDB_NAME", run_dir.name),
-        "group": ("WANDB_RUN_GROUP", config["task"]),
-        "id": ("WANDB_RUN_ID", id or secrets.token_hex(4)),
-    }
-    chosen = {name: value for name, (variable, value) in usual.items() if not os.environ.get(variable)}
     return wandb.init(
         dir=folder.parent,  # it adds wandb/ itself
         config=dict(config),
         resume="allow",
         settings=wandb.Settings(silent=True, console="off"),
-        **chosen,
     )
-
-
-def where(run: Any, folder: Path) -> str:
-    """What a person wants to know: the page, or how to get one."""
-    return run.url or f"off line; upload it with: wandb sync {folder}/offline-run-*"
 
 
 def tell_result(run: Any, run_dir: Path, folder: Path, result: Mapping[str, Any]) -> None:
@@ -126,36 +140,6 @@ def evolution(run_dir: Path) -> tuple[list[str], list[list[Any]]]:
     return columns, [[_cell(row.get(name)) for name in columns] for row in decisions]
 
 
-class Kept:
-    """What the next process must know."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self.id: str | None = None
-        self.step = -1
-        self.written = 0.0  # by time.monotonic
-        if not path.exists():
-            return
-        try:
-            known = untrusted.read_json(path)
-            self.id, self.step = str(known["id"]), int(known["step"])
-        except (LookupError, TypeError, ValueError) as error:
-            raise FirerlError(f"{path} is damaged: {error}; without it the run begins a new one in W&B") from error
-        if not re.fullmatch(r"[\w-]{1,64}", self.id):
-            raise FirerlError(f"{path} is damaged: its id is none; without it the run begins a new one in W&B")
-
-    def advance(self, step: int) -> None:
-        """This step was told. Now and then that is kept: a point told twice does no harm, it has the same values."""
-        self.step = step
-        if time.monotonic() - self.written >= KEEP_SECONDS:
-            self.write()
-
-    def write(self) -> None:
-        """Keep it."""
-        files.write(self.path, json.dumps({"id": self.id, "step": self.step}).encode())
-        self.written = time.monotonic()
-
-
 def _cell(value: Any) -> Any:
     """A value as a table holds it."""
     return json.dumps(plain.encode(value)) if isinstance(value, Mapping | list | tuple) else value
@@ -168,11 +152,9 @@ def _leave_late() -> None:
 
 
 def _answer(answers: IO[str], kind: str, text: str) -> None:
-    try:
+    with suppress(BrokenPipeError):  # the run has gone: nobody reads it
         answers.write(json.dumps({kind: text}) + "\n")
         answers.flush()
-    except BrokenPipeError:  # the run has gone: nobody reads it
-        pass
 
 
 if __name__ == "__main__":
