@@ -1,12 +1,11 @@
 """The cases of ``settings_sweep.py``, derived from the declarations: a new setting is swept without a new line here.
 
-What a setting may be comes from its dataclass field (type, limits, choices), for a learner without such fields from the
-default's type. Every setting gets edge values, values outside its limits, wrong types and a misspelt name.
+What a setting may be comes from its dataclass field (type, limits, choices). Every setting gets edge values, values
+outside its limits, wrong types and a misspelt name.
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,26 +110,11 @@ def _fields(cls: type, prefix: str, base: Mapping[str, str], group: str, real: b
 
 
 def _learner(name: str) -> Iterator[Swept]:
-    """From the ``Settings`` beside the class where it has them, else from its defaults."""
-    learner = find_learner(name)
+    """What a learner declares."""
     base = LEARNERS.get(name, {**AGENT, "learner": name})
-    try:
-        module = importlib.import_module(f"{learner.__module__.rpartition('.')[0]}.settings")
-    except ImportError:
-        declared: dict[str, Swept] = {}
-    else:
-        declared = {s.name: s for s in _fields(module.Settings, "learner.", base, f"learner={name}")}
-    for key, default in learner.settings.items():
-        full = f"learner.{key}"
-        hint = (
-            Any
-            if default is None
-            else tuple[type(default[0]), ...]
-            if isinstance(default, tuple | list)
-            else type(default)
-        )
-        line = {k: v for k, v in base.items() if k != key}  # env= would go over learner.env=
-        yield replace(declared.get(full) or Swept(full, base, hint, {}, f"learner={name}"), base=line)
+    for swept in _fields(find_learner(name).Settings, "learner.", base, f"learner={name}"):
+        key = swept.name.removeprefix("learner.")
+        yield replace(swept, base={k: v for k, v in base.items() if k != key})  # env= would go over learner.env=
 
 
 def _environments() -> Iterator[Swept]:
