@@ -74,13 +74,6 @@ def test_a_finished_run_is_found_by_its_definition(tmp_path: Path) -> None:
     assert benchmark.collect([replace(arm, evaluators=4)], path) == {}
 
 
-def test_an_arm_that_does_not_exist_is_missing() -> None:
-    benchmark, runs = module("quadratic"), module("quadratic_runs")
-    arms = [runs.Arm("pbt", "pbt"), runs.Arm("a"), runs.Arm("b", settings={"no_such_switch": True})]
-    assert list(benchmark.missing_arms(arms)) == ["b"]
-    assert "no_such_switch" in benchmark.missing_arms(arms)["b"]
-
-
 def test_the_interval_covers_the_mean() -> None:
     mean, low, high = module("quadratic").interval(np.random.default_rng(1).normal(3.0, 1.0, 200).tolist())
     assert low < mean < high

@@ -9,7 +9,7 @@
 Three problems, (kappa, D, noise) = (1, 100, .3), (1.5, 100, .3), (2, 50, .1). A run is preset=quadratic: 3,600 steps,
 an evaluation every 10, a ready every 60, 22 workers unless the arm says otherwise. Its score is the final objective,
 -log10 of the loss, of the best member of P1. Every finished run is a line of the results file and never computed
-again; an arm whose algorithm or settings do not exist here is reported as missing. The last line is JSON.
+again. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ from quadratic_runs import PROBLEMS, Arm, simulate
 from quadratic_schedule import schedule_objective
 from results_file import append, read
 
-from firerl.errors import FirerlError
 from firerl.insight.statistics import bootstrap
 
 HERE = Path(__file__).resolve().parents[1]  # benchmarks/
@@ -66,17 +65,6 @@ def compute(arm: Arm, problem: str, seed: int) -> Row:
         result = {**simulate(config, seed, arm.noise), "workers": sum(config.sizes) + config.evaluators}
     row = {"arm": arm.name, "problem": problem, "seed": seed, "definition": arm.definition(), **result}
     return {**row, "cpu_seconds": round(time.process_time() - began, 3)}
-
-
-def missing_arms(arms: Sequence[Arm]) -> dict[str, str]:
-    """The arms that cannot run here, and why."""
-    missing = {}
-    for arm in arms:
-        try:
-            arm.config(next(iter(PROBLEMS)))
-        except FirerlError as error:
-            missing[arm.name] = str(error).splitlines()[0]
-    return missing
 
 
 def run(arms: Sequence[Arm], seeds: int, path: Path, processes: int) -> None:
@@ -191,9 +179,9 @@ def evolution_table(found: Found) -> list[str]:
     return lines
 
 
-def table_of(group: str) -> Callable[[Found], list[str]]:
-    """How a group is shown."""
-    return condition_table if group == "conditions" else table
+def lines_of(group: str, found: Found) -> list[str]:
+    """A group's table."""
+    return condition_table(found) if group == "conditions" else table(found)
 
 
 def write_docs(groups: Mapping[str, Found]) -> None:
@@ -208,7 +196,7 @@ def write_docs(groups: Mapping[str, Found]) -> None:
         begin, end = f"<!-- table: {group} -->\n", "<!-- end -->"
         before, marked, after = text.partition(begin)
         if marked:
-            text = before + begin + "\n".join(table_of(group)(found)) + "\n" + end + after.partition(end)[2]
+            text = before + begin + "\n".join(lines_of(group, found)) + "\n" + end + after.partition(end)[2]
     page.write_text(text)
     print(page)
 
@@ -232,18 +220,13 @@ def main() -> None:
     if options.plot:
         write_docs({group: collect(arms, options.results) for group, arms in groups.items()})
         return
-    missing = missing_arms([arm for arms in groups.values() for arm in arms])
-    here = {group: [arm for arm in arms if arm.name not in missing] for group, arms in groups.items()}
-    run([arm for arms in here.values() for arm in arms], options.seeds, options.results, options.processes)
+    run([arm for arms in groups.values() for arm in arms], options.seeds, options.results, options.processes)
 
     figures: dict[str, Any] = {}
     for group, arms in groups.items():
         found = collect(arms, options.results)
         print(f"\n{group}: -log10 loss, mean [95 % interval]\n")
-        print("\n".join([*table_of(group)(found), *(["", *evolution_table(found)] if options.evolution else [])]))
-        for arm in arms:
-            if arm.name in missing:
-                print(f"missing: {arm.name}: {missing[arm.name]}")
+        print("\n".join([*lines_of(group, found), *(["", *evolution_table(found)] if options.evolution else [])]))
         for name, by_problem in found.items():
             for problem, by_seed in by_problem.items():
                 mean, low, high = interval([row["objective"] for row in by_seed.values()])

@@ -42,7 +42,7 @@ SIZES = {
 
 
 def arms_of(group: str) -> list[Arm]:
-    """The arms of a group, those that are not there yet included."""
+    """The arms of a group."""
     if group == "algorithms":
         names = [*EXPECTED, *(name for name in find.names() if name not in EXPECTED)]
         rates = [Arm(f"{algo} lr={lr}", algo, {"hyperparameters": {"lr": lr}}) for algo, lr in HAND_TUNED]

@@ -2,7 +2,6 @@
 
     python benchmarks/speed/physics.py              Ant and Humanoid, 8 environments, a few minutes
     python benchmarks/speed/physics.py --quick      under two minutes
-    python benchmarks/speed/physics.py --soak 2000000    random steps over all tasks: no crash, no leak, no NaN
 
 The physical limit is ``frame_skip`` x ``mj_step`` and one ``mj_rnePostConstraint`` for every step, and the writing of
 the controls, nothing else: a loop that replays the episodes of the measured run, so it moves the same bodies the same
@@ -35,7 +34,6 @@ import numpy as np
 from firerl import envs
 
 TASKS = ("Ant", "Humanoid")
-ALL_TASKS = (*TASKS, "HalfCheetah", "Hopper", "Walker2d", "InvertedPendulum", "InvertedDoublePendulum")
 TURN = 100  # vector steps of one turn
 
 
@@ -201,34 +199,6 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def soak(total: int, num_envs: int) -> dict[str, float]:
-    """Random actions over all tasks; raises on a number that is not finite."""
-    figures: dict[str, float] = {"steps": 0, "episodes": 0, "warnings": 0, "growth_mb": 0.0}
-    print(f"{'task':<24} {'steps':>10} {'episodes':>9} {'warnings':>9} {'MB grown':>9} {'steps/s':>9}")
-    for task in ALL_TASKS:
-        env = envs.make(task, num_envs, 0)
-        env.action_space.seed(0)
-        episodes, vector_steps, clock = 0, -(-total // len(ALL_TASKS) // num_envs), time.perf_counter()
-        for t in range(vector_steps):
-            observations, rewards, terminated, truncated, _ = env.step(env.action_space.sample())
-            if not (np.isfinite(observations).all() and np.isfinite(rewards).all()):
-                raise FloatingPointError(f"{task}: not finite at vector step {t}")
-            episodes += int((terminated | truncated).sum())
-            if t == min(1000, vector_steps // 10):
-                warm = resident_mb()
-            if t % 500 == 0:
-                progress(f"{task}: {t * num_envs:,} steps")
-        grown, speed = resident_mb() - warm, vector_steps * num_envs / (time.perf_counter() - clock)
-        progress("")
-        print(
-            f"\r{task:<24} {vector_steps * num_envs:>10,} {episodes:>9,} {env.warnings:>9} {grown:>9.1f} {speed:>9,.0f}"
-        )
-        for key, value in zip(figures, (vector_steps * num_envs, episodes, env.warnings, grown), strict=True):
-            figures[key] += value
-        env.close()
-    return figures
-
-
 def spread(values: np.ndarray) -> str:
     """Median and quartiles."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -263,15 +233,10 @@ def main() -> None:
     parser.add_argument("--envs", type=int, default=8, help="environments (8)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds (9)")
     parser.add_argument("--quick", action="store_true", help="5 short rounds")
-    parser.add_argument("--soak", type=int, metavar="STEPS", help="random steps over all tasks instead")
     arguments = parser.parse_args()
     mujoco.set_mju_user_warning(lambda message: None)  # Gymnasium's model files are called deprecated, at length
-    figures: dict[str, float]
-    if arguments.soak:
-        figures = soak(arguments.soak, arguments.envs)
-    else:
-        figures = compare(arguments.envs, 5 if arguments.quick else arguments.rounds, 0.5 if arguments.quick else 1.0)
-    print(json.dumps(figures))
+    rounds, scale = (5, 0.5) if arguments.quick else (arguments.rounds, 1.0)
+    print(json.dumps(compare(arguments.envs, rounds, scale)))
 
 
 if __name__ == "__main__":
