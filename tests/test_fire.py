@@ -165,13 +165,6 @@ def test_a_failed_members_return_ends_its_evaluations_too() -> None:
     assert decisions[2].reason == "replaced"  # type: ignore[union-attr]
 
 
-def test_without_exploit_nothing_is_replaced() -> None:
-    workers = [member(0, curve=[1.0]), member(1, curve=[2.0]), member(2, failed=True)]
-    after, decisions = point(make_setup((3,)), settings(), workers, {0: 1.0, 1: 2.0}, exploit=False)
-    assert decisions == []
-    assert after[2].failed
-
-
 @pytest.mark.parametrize(
     "report", [Report(1, BEFORE, 1.0), Report(2, NOW, 1.0), Report(3, NOW, 1.0)], ids=["old", "failed", "idle"]
 )

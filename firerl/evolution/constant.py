@@ -66,6 +66,6 @@ def initial(setup: Setup, settings: Settings) -> State:
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
     """One evaluation point, at which nothing changes but what follows a schedule."""
-    decided = random.unchanged(setup, settings.fitness_window, state, reports)
+    decided = random.unchanged(setup, state, reports)
     values = setup.space.clip(settings.hyperparameters)
     return schedule.follow(setup, settings, lambda worker: values, decided, reports)

@@ -2,28 +2,20 @@
 
 P1 is greedy, as in plain PBT. Every parent sub-population is ranked by how fast its weights improve under the
 hyperparameters of its child sub-population, which evaluators measure. With one sub-population and no evaluators
-this is plain PBT; without exploit it is random search.
+this is plain PBT, without exploit it is random search; ``steps`` is what all of them share.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from firerl.errors import SettingError
 from firerl.evolution import evaluators
 from firerl.evolution.evaluators import EvaluatorSettings
-from firerl.evolution.exploit import (
-    ExploitSettings,
-    Workers,
-    apply_copy,
-    check_sizes,
-    copies,
-    objective_fitness,
-    selected,
-)
-from firerl.evolution.population import Decision, Fail, Promote, Report, Setup, State, StopEvaluator, Worker
+from firerl.evolution.exploit import ExploitSettings, Workers, check_sizes, objective_fitness, selected
+from firerl.evolution.population import Decision, Promote, Report, Setup, State, StopEvaluator
+from firerl.evolution.steps import Moment, exploit, take_reports
 from firerl.settings import setting
 
 
@@ -95,85 +87,42 @@ def decide(
     state: State,
     reports: Sequence[Report],
     *,
-    exploit: bool = True,
-    parents: ParentFitness | None = None,
+    parents: ParentFitness = evaluators.improvement_fitness,
 ) -> tuple[State, list[Decision]]:
     """One evaluation point: the population after these reports, and what was decided, in the order to apply it.
 
-    Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer. ``parents``
-    takes the place of the fitness by evaluators alone.
+    Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer. The numbers
+    are those of docs/fire-pbt.md; ``parents`` is the fitness of step 3.
     """
-    workers: Workers = {worker.id: worker for worker in state.workers}
-    step = max(report.step for report in reports)
-    point = state.point + 1
+    # 1. Points. 2. Failures.
+    moment, decisions = take_reports(setup, state, reports)
+    workers = moment.workers
 
-    decisions = _take_reports(workers, reports, point)
+    # 3. The fitness of parents, from the evaluators' smooth curves as they stand.
     judged = {w.evaluation.child for w in workers.values() if w.evaluation}
-    made = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged], settings.smoothing)
-    fitness = (parents or evaluators.improvement_fitness)(workers, made, settings.min_points)
+    curves = evaluators.smoothed([w for w in workers.values() if w.evaluation or w.id in judged], settings.smoothing)
+    fitness = parents(workers, curves, settings.min_points)
 
-    successes, stops = _verdicts(settings, workers, made, reports)
+    # 4. Verdicts: successes, one for each child, then stops.
+    successes, stops = _verdicts(settings, workers, curves, reports)
     for success in successes:
-        evaluators.apply_promotion(workers, success, point)
-    for stop in stops:
-        evaluators.make_idle(workers, stop.worker, stop.parent, point)
-    decisions += [*successes, *stops]
+        evaluators.apply_promotion(workers, success, moment.point)
+    decisions += [*successes, *_stopped(moment, stops)]
 
+    # 5. At a ready, exploit and explore; a child that was just promoted is no loser.
     for worker in workers.values():
         if not worker.is_evaluator and (worker.population == 1 or settings.parent_fitness == "objective"):
             fitness[worker.id] = objective_fitness(worker, settings.fitness_window)
-    replaced: set[int] = set()
-    ready = _ready(setup, workers, reports)
-    if exploit:
-        promoted = {success.child for success in successes}
-        for population in _due(workers, ready):
-            for copy in copies(setup, settings, workers, population, fitness, ready, promoted, replaced, step):
-                apply_copy(workers, copy)
-                replaced.add(copy.worker)
-                decisions.append(copy)
-    for id in ready:
-        workers[id] = replace(workers[id], ready_step=workers[id].step)
+    decisions += exploit(setup, settings, moment, fitness, {success.child for success in successes})
 
-    for stop in evaluators.replaced_stops(workers, replaced):
-        evaluators.make_idle(workers, stop.worker, stop.parent, point)
-        decisions.append(stop)
-    decisions += _starts(evaluators.Starts(setup, settings, workers, fitness, replaced), workers, step)
-    return State(tuple(workers[worker.id] for worker in state.workers), point), decisions
-
-
-def _take_reports(workers: Workers, reports: Sequence[Report], point: int) -> list[Decision]:
-    """Append the points, then mark the failures; a failed evaluator is idle again."""
-    decisions: list[Decision] = []
-    for report in reports:
-        worker = workers[report.worker]
-        if worker.failed or (worker.is_evaluator and not worker.evaluation) or report.step <= worker.step:
-            raise ValueError(f"worker {worker.id} has nothing to report at step {report.step}")
-        if report.failure is None and report.objective is not None and not math.isfinite(report.objective):
-            raise ValueError(f"worker {worker.id} reports {report.objective}: that is a failure, not an objective")
-        new = () if report.failure is not None or report.objective is None else (report.objective,)
-        workers[worker.id] = replace(
-            worker,
-            step=report.step,
-            network_step=worker.network_step + report.step - worker.step,
-            curve=worker.curve + new,
-        )
-    for report in reports:
-        if report.failure is None:
-            continue
-        worker = workers[report.worker]
-        decisions.append(Fail(worker.id, report.step, report.failure))
-        if worker.evaluation:
-            parent, child = worker.evaluation.parent, worker.evaluation.child
-            decisions.append(
-                StopEvaluator(worker.id, parent, child, report.step, "failed", len(worker.curve), None, None)
-            )
-            evaluators.make_idle(workers, worker.id, parent, point)
-        workers[worker.id] = replace(workers[worker.id], failed=True)
-    return decisions
+    # 6. Evaluators end whose parent or child was replaced. 7. Idle evaluators start.
+    decisions += _stopped(moment, evaluators.replaced_stops(workers, moment.replaced))
+    decisions += _starts(evaluators.Starts(setup, settings, workers, fitness, moment.replaced), moment)
+    return moment.state(), decisions
 
 
 def _verdicts(
-    settings: Settings, workers: Workers, made: dict[int, evaluators.Curve], reports: Sequence[Report]
+    settings: Settings, workers: Workers, curves: Mapping[int, evaluators.Curve], reports: Sequence[Report]
 ) -> tuple[list[Promote], list[StopEvaluator]]:
     """The verdicts on the evaluators that have reported, all on the curves as they stand."""
     verdicts = []
@@ -181,36 +130,23 @@ def _verdicts(
         evaluation = workers[id].evaluation
         if evaluation:
             child = workers[evaluation.child]
-            verdicts.append(evaluators.verdict(settings, workers[id], made[id], made[child.id], child))
+            verdicts.append(evaluators.verdict(settings, workers[id], curves[id], curves[child.id], child))
     return evaluators.select_verdicts(verdicts)
 
 
-def _starts(starts: evaluators.Starts, workers: Workers, step: int) -> list[Decision]:
+def _stopped(moment: Moment, stops: Sequence[StopEvaluator]) -> Sequence[StopEvaluator]:
+    """These evaluators are idle now."""
+    for stop in stops:
+        evaluators.make_idle(moment.workers, stop.worker, stop.parent, moment.point)
+    return stops
+
+
+def _starts(starts: evaluators.Starts, moment: Moment) -> list[Decision]:
     """Idle evaluators start, in worker order."""
     decisions: list[Decision] = []
-    for id in [w.id for w in workers.values() if w.is_evaluator and not w.evaluation]:
-        begun = starts.next(workers[id], step)
+    for id in [w.id for w in moment.workers.values() if w.is_evaluator and not w.evaluation]:
+        begun = starts.next(moment.workers[id], moment.step)
         if begun:
-            evaluators.apply_start(workers, begun)
+            evaluators.apply_start(moment.workers, begun)
             decisions.append(begun)
     return decisions
-
-
-def _due(workers: Workers, ready: set[int]) -> list[int]:
-    """The sub-populations that exploit now: those with a ready member, and at a ready those that are all failed,
-    since nobody in them will ever report again."""
-    groups: dict[int, list[Worker]] = {}
-    for worker in workers.values():
-        if not worker.is_evaluator:
-            groups.setdefault(worker.population, []).append(worker)
-    return [
-        population
-        for population, group in sorted(groups.items())
-        if any(w.id in ready for w in group) or (ready and all(w.failed for w in group))
-    ]
-
-
-def _ready(setup: Setup, workers: Workers, reports: Sequence[Report]) -> set[int]:
-    """The members whose ready has come."""
-    reported = (workers[report.worker] for report in reports)
-    return {w.id for w in reported if not w.is_evaluator and w.step - w.ready_step >= setup.ready_interval}

@@ -19,18 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firerl.errors import SettingError
-from firerl.evolution import fire
-from firerl.evolution.exploit import (
-    ExploitSettings,
-    Workers,
-    apply_copy,
-    check_sizes,
-    copies,
-    objective_fitness,
-    ranking,
-    selected,
-)
+from firerl.evolution.exploit import ExploitSettings, check_sizes, copies, objective_fitness, ranking, selected
 from firerl.evolution.population import Copy, Decision, Report, Setup, State, Worker
+from firerl.evolution.steps import apply, take_reports
 from firerl.settings import setting, show
 
 
@@ -73,32 +64,25 @@ def validate(setup: Setup, settings: Settings) -> None:
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
-    """One evaluation point: reports and failures as in ``fire.decide``, then evolution, then migration."""
-    after, decisions = fire.decide(setup, fire.Settings(), state, reports, exploit=False)
-    workers: Workers = {w.id: w for w in after.workers}
-    ready = {w.id for w, old in zip(after.workers, state.workers, strict=True) if w.ready_step != old.ready_step}
-    if not ready:
-        return after, decisions
+    """One evaluation point: reports and failures, then evolution, then migration."""
+    moment, decisions = take_reports(setup, state, reports)
+    before = tuple(moment.workers.values())  # as they are before this ready
     evolving = set()
     for old in state.workers:
         period = settings.frequencies[old.population - 1] * setup.ready_interval
-        if old.id in ready and workers[old.id].step // period > old.ready_step // period:
+        if old.id in moment.ready and moment.workers[old.id].step // period > old.ready_step // period:
             evolving.add(old.id)
-    step = max(report.step for report in reports)
-    fitness = {w.id: objective_fitness(w, settings.fitness_window) for w in after.workers}
-    replaced: set[int] = set()
-    populations = range(1, len(setup.sizes) + 1)
+    fitness = {w.id: objective_fitness(w, settings.fitness_window) for w in before}
+    populations = range(1, len(setup.sizes) + 1) if moment.ready else ()
     for population in populations:
-        for copy in copies(setup, settings, workers, population, fitness, evolving, set(), replaced, step):
-            apply_copy(workers, copy)
-            replaced.add(copy.worker)
-            decisions.append(copy)
+        made = copies(
+            setup, settings, moment.workers, population, fitness, evolving, set(), moment.replaced, moment.step
+        )
+        decisions += apply(moment, made)
     for population in populations if settings.migration else ():
-        for migration in _migrations(setup, settings, after.workers, population, fitness, evolving, replaced):
-            apply_copy(workers, migration)
-            replaced.add(migration.worker)
-            decisions.append(migration)
-    return State(tuple(workers.values()), after.point), decisions
+        made = _migrations(setup, settings, before, population, fitness, evolving, moment.replaced)
+        decisions += apply(moment, made)
+    return moment.state(), decisions
 
 
 def _migrations(

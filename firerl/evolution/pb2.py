@@ -99,7 +99,7 @@ def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Rep
 def _remember(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> dict[str, Any]:
     """``intervals``: rows of whose, t at the end, R at the start, change of R per step, x in [0, 1]^d, oldest first;
     ``stood``: t and R of each member at its last ready."""
-    reported, _ = random.unchanged(setup, settings.fitness_window, state, reports)
+    reported, _ = random.unchanged(setup, state, reports)
     intervals, stood = list(state.memory.get("intervals", [])), dict(state.memory.get("stood", {}))
     for worker, old in zip(reported.workers, state.workers, strict=True):
         now = objective_fitness(worker, settings.fitness_window)

@@ -1,14 +1,13 @@
-"""Plain PBT (Jaderberg et al. 2017, arXiv 1711.09846): FIRE PBT with one sub-population and no evaluators."""
+"""Plain PBT (Jaderberg et al. 2017, arXiv 1711.09846): exploit and explore in one sub-population."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firerl.evolution import fire
-from firerl.evolution.exploit import ExploitSettings, check_sizes
+from firerl.evolution.exploit import ExploitSettings, check_sizes, objective_fitness
 from firerl.evolution.population import Decision, Report, Setup, State
+from firerl.evolution.steps import exploit, take_reports
 
 
 @dataclass(frozen=True)
@@ -27,5 +26,8 @@ def validate(setup: Setup, settings: Settings) -> None:
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
-    """One evaluation point; see ``fire.decide``."""
-    return fire.decide(setup, fire.Settings(**dataclasses.asdict(settings)), state, reports)
+    """One evaluation point: reports, failures, and at a ready exploit and explore."""
+    moment, decisions = take_reports(setup, state, reports)
+    fitness = {w.id: objective_fitness(w, settings.fitness_window) for w in moment.workers.values()}
+    decisions += exploit(setup, settings, moment, fitness)
+    return moment.state(), decisions

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firerl.evolution import fire, pbt, schedule
+from firerl.evolution import pbt, schedule
 from firerl.evolution.population import Decision, Report, Setup, State, first_values, initial_state
+from firerl.evolution.steps import take_reports
 from firerl.settings import setting
 
 arrange = pbt.arrange
@@ -34,14 +35,13 @@ def initial(setup: Setup, settings: Settings) -> State:
     return schedule.begin(setup, settings, initial_state(setup))
 
 
-def unchanged(
-    setup: Setup, fitness_window: int, state: State, reports: Sequence[Report]
-) -> tuple[State, list[Decision]]:
-    """One evaluation point at which no hyperparameter changes; see ``fire.decide``."""
-    return fire.decide(setup, fire.Settings(fitness_window=fitness_window), state, reports, exploit=False)
+def unchanged(setup: Setup, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
+    """One evaluation point at which no hyperparameter changes."""
+    moment, decisions = take_reports(setup, state, reports)
+    return moment.state(), decisions
 
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
     """One evaluation point: nothing changes but what follows a schedule."""
-    decided = unchanged(setup, settings.fitness_window, state, reports)
+    decided = unchanged(setup, state, reports)
     return schedule.follow(setup, settings, lambda worker: first_values(setup, worker), decided, reports)

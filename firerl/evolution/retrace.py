@@ -76,7 +76,7 @@ def initial(setup: Setup, settings: Settings) -> State:
 
 def decide(setup: Setup, settings: Settings, state: State, reports: Sequence[Report]) -> tuple[State, list[Decision]]:
     """One evaluation point: who has reported trains its next interval with the schedule's values."""
-    after, decisions = random.unchanged(setup, settings.fitness_window, state, reports)
+    after, decisions = random.unchanged(setup, state, reports)
     reported = {report.worker for report in reports}
 
     def moved(worker: Worker) -> Worker:
