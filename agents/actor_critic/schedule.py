@@ -32,7 +32,7 @@ class Schedule:
                 self.factor = min(self.factor * _STEP, _HIGHEST)
 
     def discount(self, settings: Mapping[str, Any]) -> float:
-        """The discount of the next unroll: its horizon 1 / (1 - discount) grows evenly to that of ``final_discount``."""
+        """Of the next unroll: the horizon 1 / (1 - discount) grows evenly to that of ``final_discount``."""
         first, final = settings["discount"], settings["final_discount"]
         if final is None or first == 1.0:
             return float(first)
