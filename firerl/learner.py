@@ -72,6 +72,8 @@ class Learner:
         if own := cls.__dict__.get("Settings"):
             cls.settings = defaults(own)
             cls.tunable = tuple(f.name for f in fields(own) if f.metadata.get("tunable"))
+        elif "settings" in cls.__dict__:  # a mapping of its own goes over the fields that it inherits
+            cls.Settings = None
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str):
         """``settings`` are complete (from ``resolve``); ``seed`` decides first weights and stream.

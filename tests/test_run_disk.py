@@ -54,7 +54,7 @@ def test_checkpoints_stay_within_the_promise_at_every_moment(
 
 def test_the_journal_of_many_rounds_is_small_and_soon_open(measure: Any, tmp_path: Path) -> None:
     """1,000 rounds of 50 workers in full; here 40 rounds, at the rate of which 1,000 must fit."""
-    found = measure.journal(tmp_path / "r", 40, 12)
+    found = measure.journal(tmp_path / "r", 40)
     assert found["journal_mb"] * 25 < 50
     assert found["read_seconds"] < 1
     assert found["resume_seconds"] < 1
