@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted([*(ROOT / "benchmarks").rglob("*.py"), *(ROOT / "tests" / "stress").glob("*.py")])
+
+GRIDS = ("rl_evidence.py", "images_evidence.py")  # their command line is evidence.py's
 
 
 def is_private(name: str) -> bool:
@@ -33,6 +36,12 @@ def replaced(tree: ast.AST) -> Iterator[str]:
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_no_script_replaces_a_private_name(path: Path) -> None:
     assert list(replaced(ast.parse(path.read_text()))) == []
+
+
+def test_the_index_names_every_script_that_is_there() -> None:
+    index = (ROOT / "benchmarks" / "README.md").read_text()
+    scripts = {path.name for path in SCRIPTS if "argparse.ArgumentParser(" in path.read_text() or path.name in GRIDS}
+    assert set(re.findall(r"(\w+\.py)[^`]*` \|", index)) == scripts - {"evidence.py"}
 
 
 def test_it_would_be_found() -> None:

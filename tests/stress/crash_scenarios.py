@@ -26,8 +26,7 @@ from firerl.repair import repair
 from firerl.request import resolve
 from firerl.storage import checkpoint
 from firerl.storage.journal_db import Journal
-
-RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
+from firerl.storage.run_folder import RESULTS
 
 
 class Shaky(Quadratic):

@@ -42,11 +42,11 @@ from faults_kinds import KINDS, Case, session
 from firerl.errors import FirerlError
 from firerl.journal import lines
 from firerl.storage.journal_db import Journal
+from firerl.storage.run_folder import RESULTS
 
 HERE = Path(__file__).parent
 A_CASE = 5  # faults
 PATIENCE = 10.0  # seconds, before a process that outlives its command counts as an orphan
-RESULTS = ("result.json", "schedule.yaml", "best.pt", "best_ever.pt")
 FIGURES = ("lost_generations", "orphans", "shared_memory", "journals_differ")
 TASKS = {
     "quadratic": [

@@ -30,9 +30,9 @@ from firerl.remote.reading import local
 from firerl.remote.run import is_begun
 from firerl.remote.snapshot import snapshots
 from firerl.storage.journal_db import Journal
+from firerl.storage.run_folder import RESULTS
 
 Moment = tuple[str, str, int]  # before or after; what changes ("-": goes); the how manieth of its kind
-RESULTS = ("best.pt", "best_ever.pt", "schedule.yaml", "result.json")
 SMALL: dict[str, Any] = {
     "population": [2, 2], "evaluators": 2, "steps": 120, "ready_interval": 40, "seed": 3, "engine": "inline",
     "logger": "none", "progress": False,
