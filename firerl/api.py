@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from firerl.engine.base import Engine
     from firerl.store import Store
 
-# What a person types, where that is not the field's name.
-TYPED = {"settings": "learner", "sizes": "population.sizes", "evaluators": "population.evaluators"}
-
 
 def run(
     learner: type[Learner] | str = "vmpo",

@@ -16,7 +16,7 @@ from firerl.paths import expanded
 from firerl.terminal import say
 
 COMMANDS = {
-    "plan": "what a run will cost and whether its statistics can work, before it starts",
+    "plan": "what a run will cost and what its evaluators can find, before it starts",
     "launch": "start or resume a run",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from firerl.storage.journal_db import Journal
 
 TRIES = 5  # to read a checkpoint that the run under way may replace meanwhile
-Episode = tuple[float, int]  # return, length
 
 
 @dataclass(frozen=True)

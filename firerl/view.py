@@ -35,10 +35,8 @@ SCHEDULE_ROWS = 10
 REDRAW_SECONDS = 0.1  # a picture takes milliseconds, and so does a round of a small learner
 
 
-def make_view(config: RunConfig, place: str | None = None, quiet: bool = False) -> Observer:
-    """What suits stdout: a live table on a terminal, lines otherwise, nothing where ``quiet``."""
-    if quiet:
-        return Silent()
+def make_view(config: RunConfig, place: str | None = None) -> Observer:
+    """What suits stdout: a live table on a terminal, lines otherwise."""
     view = TableView(config, place=place) if sys.stdout and sys.stdout.isatty() else LineView(config, place=place)
     return view if config.sync else Gathered(view, sum(config.sizes) + config.evaluators, config.ready_interval)
 

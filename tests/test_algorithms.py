@@ -19,7 +19,7 @@ from simulate import Simulation, make_setup
 from firerl import api
 from firerl.compose import compose
 from firerl.evolution import find, plain
-from firerl.evolution.population import Setup, Values
+from firerl.evolution.population import Report, Setup, Values
 from firerl.request import resolve
 
 ALGORITHMS = find.names()
@@ -80,7 +80,7 @@ def test_decide_is_pure_keeps_the_bounds_and_goes_on_from_text(algo: str, seed: 
     simulation.state = find.initial_state(module, setup, settings)
     for t in simulation.run(20, None if synchronous else seed):
         before = plain.state_from_plain(plain.loads(plain.dumps(t.before)))
-        told = [plain.report_from_plain(plain.loads(plain.dumps(r))) for r in t.reports]
+        told = [plain.made(Report, plain.loads(plain.dumps(r))) for r in t.reports]
         again = module.decide(setup, settings, before, told)
         assert plain.dumps(again) == plain.dumps((t.after, t.decisions))
         assert before == t.before

@@ -124,7 +124,7 @@ def test_decisions_round_trip(decision: Any) -> None:
 @given(reports)
 @hypothesis_settings(deadline=None, database=None, derandomize=True)
 def test_reports_round_trip(report: Report) -> None:
-    assert exact(plain.report_from_plain(plain.loads(plain.dumps(report)))) == exact(report)
+    assert exact(plain.made(Report, plain.loads(plain.dumps(report)))) == exact(report)
 
 
 @given(nested)
@@ -168,7 +168,7 @@ def test_a_run_goes_on_alike_from_its_text(scenario: Scenario) -> None:
     """What a resume reads is what the run had: the next decisions are the same."""
     for t in scenario.simulate().log:
         before = plain.state_from_plain(plain.loads(plain.dumps(t.before)))
-        told = [plain.report_from_plain(plain.loads(plain.dumps(r))) for r in t.reports]
+        told = [plain.made(Report, plain.loads(plain.dumps(r))) for r in t.reports]
         after, made = fire.decide(t.setup, t.settings, before, told)
         assert plain.dumps([after, made]) == plain.dumps([t.after, t.decisions])
         assert before == t.before

@@ -223,14 +223,14 @@ class LocalEngine:
         self._started = True
         self._busy = False
 
-    def _ask(self, requests: Mapping[int, Request], on_outcome: Callable[[Outcome], None] = _ignore) -> dict[int, Any]:
+    def _ask(self, requests: Mapping[int, Request]) -> dict[int, Any]:
         """Send each process its request, then wait for every answer."""
         if self._busy:
             raise RuntimeError("this engine is closed, or an earlier call failed half-way: start a new one")
         self._busy = True
         for process, request in requests.items():
             self._send(process, request)
-        answers, errors = self._collect(dict.fromkeys(requests, 0.0), on_outcome, self._timeout)
+        answers, errors = self._collect(dict.fromkeys(requests, 0.0), _ignore, self._timeout)
         self._busy = False  # all have answered, be it with an error
         if errors:
             raise errors[min(errors)]

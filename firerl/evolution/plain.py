@@ -161,8 +161,3 @@ def decision_from_plain(kind: str, plain: Mapping[str, Any]) -> Decision:
     """The inverse of ``encode`` for a decision of that kind."""
     decision: Decision = made(KINDS[kind], plain)
     return decision
-
-
-def report_from_plain(plain: Mapping[str, Any]) -> Report:
-    """The inverse of ``encode`` for a Report."""
-    return made(Report, plain)

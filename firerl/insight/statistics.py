@@ -1,6 +1,6 @@
 """What a handful of runs says: medians and means with bootstrap intervals, paired differences, who is better.
 
-Arrays in, small dataclasses out; every random draw has a seed, so that the same values give the same numbers.
+Arrays in, small dataclasses out; every random draw has the seed 0, so that the same values give the same numbers.
 """
 
 from __future__ import annotations
@@ -42,40 +42,40 @@ class Paired:
     exact: bool  # all sign flips were tried
 
 
-def bootstrap(x: ArrayLike, statistic: Statistic, seed: int = 0, resamples: int = RESAMPLES) -> tuple[Array, Array]:
+def bootstrap(x: ArrayLike, statistic: Statistic, resamples: int = RESAMPLES) -> tuple[Array, Array]:
     """The bounds of the 95 % percentile interval of ``statistic`` over the last axis of x [..., n].
 
     The columns are resampled together, so that of curves [points, n] whole curves are. Raises ValueError on no value.
     """
     x = np.asarray(x, dtype=np.float64)
     n = x.shape[-1]
-    draws = np.random.default_rng(seed).integers(n, size=(resamples, n))
+    draws = np.random.default_rng(0).integers(n, size=(resamples, n))
     low, high = np.percentile(statistic(x[..., draws], axis=-1), BOUNDS, axis=-1)
     return low, high
 
 
-def estimate(x: ArrayLike, statistic: Statistic, seed: int = 0) -> Estimate:
+def estimate(x: ArrayLike, statistic: Statistic) -> Estimate:
     """``statistic`` of x [n] with its percentile bootstrap interval, from ``LEAST`` values on.
 
     The percentile interval, since it is there for a median too, where the acceleration of BCa is not defined. From few
     values it is too narrow: of a median of three it spans the values, and misses the truth one time in four.
     """
     x = _values(x)
-    low, high = bootstrap(x, statistic, seed) if len(x) >= LEAST else (None, None)
+    low, high = bootstrap(x, statistic) if len(x) >= LEAST else (None, None)
     return Estimate(float(statistic(x)), _number(low), _number(high), len(x))
 
 
-def median(x: ArrayLike, seed: int = 0) -> Estimate:
+def median(x: ArrayLike) -> Estimate:
     """The median of x [n] with its interval."""
-    return estimate(x, np.median, seed)
+    return estimate(x, np.median)
 
 
-def mean(x: ArrayLike, seed: int = 0) -> Estimate:
+def mean(x: ArrayLike) -> Estimate:
     """The mean of x [n] with its interval."""
-    return estimate(x, np.mean, seed)
+    return estimate(x, np.mean)
 
 
-def paired(x: ArrayLike, y: ArrayLike, seed: int = 0) -> Paired:
+def paired(x: ArrayLike, y: ArrayLike) -> Paired:
     """x minus y, pair by pair: [n] each, the mean difference, its interval, and the sign-flip permutation test.
 
     For values of several tasks, normalise and concatenate them. Raises ValueError on unequal lengths or no pair.
@@ -83,11 +83,11 @@ def paired(x: ArrayLike, y: ArrayLike, seed: int = 0) -> Paired:
     x, y = _values(x), _values(y)
     if len(x) != len(y):
         raise ValueError(f"{len(x)} values cannot be paired with {len(y)}")
-    p_value, exact = sign_flip(x - y, seed)
-    return Paired(mean(x - y, seed), p_value, exact)
+    p_value, exact = sign_flip(x - y)
+    return Paired(mean(x - y), p_value, exact)
 
 
-def sign_flip(differences: ArrayLike, seed: int = 0) -> tuple[float, bool]:
+def sign_flip(differences: ArrayLike) -> tuple[float, bool]:
     """(p, exact) of the two-sided test that differences [n] are as often below 0 as above, by their mean.
 
     If x and y were alike, each difference could as well have the other sign. Up to ``EXACT`` pairs all 2^n flips are
@@ -98,13 +98,13 @@ def sign_flip(differences: ArrayLike, seed: int = 0) -> tuple[float, bool]:
     if exact:
         signs = 1.0 - 2.0 * ((np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1)
     else:
-        signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(FLIPS, len(d)))
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(FLIPS, len(d)))
     seen = abs(math.fsum(d)) - 1e-12 * np.abs(d).sum()  # rounding must not make equal sums differ
     extreme = int(np.count_nonzero(np.abs(signs @ d) >= seen))
     return (extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)), exact
 
 
-def probability_of_improvement(x: ArrayLike, y: ArrayLike, seed: int = 0) -> Estimate:
+def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Estimate:
     """P(X > Y) over all pairs of x [n] and y [m], ties half, with its interval.
 
     As in Agarwal et al. 2021 ("Deep RL at the edge of the statistical precipice"): the bootstrap is stratified, x and
@@ -115,7 +115,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike, seed: int = 0) -> Est
     wins = (np.sign(x[:, None] - y) + 1) / 2  # [n, m]
     if n < LEAST:
         return Estimate(float(wins.mean()), None, None, n)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=RESAMPLES)  # how often each value is drawn
     columns = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=RESAMPLES)
     draws = ((rows @ wins) * columns).sum(axis=1) / wins.size

@@ -371,7 +371,7 @@ def is_whole(path: Path, sha256: str) -> bool:
         return False
 
 
-def check_file(path: Path, sha256: str, hint: str = "") -> None:
-    """Raise RunFolderError, with ``hint`` at its end, if the file is missing or has another digest."""
+def check_file(path: Path, sha256: str) -> None:
+    """Raise RunFolderError if the file is missing or has another digest."""
     if not is_whole(path, sha256):
-        raise RunFolderError(f"{path} is missing or damaged{hint}")
+        raise RunFolderError(f"{path} is missing or damaged")

@@ -65,9 +65,9 @@ def read_text(path: Path, most: int = JSON) -> str:
     return read_bytes(path, most).decode("utf-8")
 
 
-def digest(path: Path, most: int = CHECKPOINT) -> str:
-    """SHA-256 of a file, without having it in memory. Raises as ``opened``."""
-    with opened(path, most) as file:
+def digest(path: Path) -> str:
+    """SHA-256 of a checkpoint's file, without having it in memory. Raises as ``opened``."""
+    with opened(path, CHECKPOINT) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
