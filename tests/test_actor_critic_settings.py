@@ -105,13 +105,13 @@ def test_what_nobody_gave_follows_from_what_is_given(kind: type[ActorCritic], ba
 
 
 def test_what_is_given_never_changes():
-    assert VMPO.resolve({"env": "Ant", "num_envs": 64, "eval_interval": 32_000})["eval_interval"] == 32_000
+    assert VMPO.resolve({"env": "HalfCheetah", "num_envs": 64, "eval_interval": 32_000})["eval_interval"] == 32_000
     for given, words in (
         ({"eval_interval": 4000}, "learner.eval_interval=4000 is no multiple of num_envs x unroll=16000"),
         ({"minibatches": 7}, "minibatches=7 does not divide learner.num_envs x learner.unroll = 16000 into"),
     ):
         with pytest.raises(SettingError) as caught:
-            VMPO.resolve({"env": "Ant", "num_envs": 64, **given})
+            VMPO.resolve({"env": "HalfCheetah", "num_envs": 64, **given})
         assert words in str(caught.value)
     with pytest.raises(SettingError, match="two samples or more"):  # there is nothing to follow
-        VMPO.resolve({"env": "Ant", "num_envs": 1, "unroll": 1})
+        VMPO.resolve({"env": "HalfCheetah", "num_envs": 1, "unroll": 1})

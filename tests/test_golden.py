@@ -30,8 +30,8 @@ AGENT = [f"learner.{text}" for text in ("num_envs=4", "unroll=10", "hidden=[16,1
 INTERVALS = ["steps=480", "eval_interval=40", "ready_interval=80"]
 SMALL = {  # learner: arguments of a run of a second
     "quadratic": ["steps=200", "eval_interval=10", "ready_interval=20"],
-    "vmpo": ["env=Hopper", *AGENT, *INTERVALS],
-    "ppo": ["env=Walker2d", *AGENT, *INTERVALS],
+    "vmpo": ["env=InvertedDoublePendulum", *AGENT, *INTERVALS],
+    "ppo": ["env=Reacher", *AGENT, *INTERVALS],
     "classifier": ["learner.batch_size=32", "steps=24", "eval_interval=2", "ready_interval=4"],
 }
 FEW = ("fire", "pbt")  # the algorithms of learners that take their time
