@@ -58,6 +58,7 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, 16 x 256, kl rate": {"num_envs": 16, "unroll": 256, **KL_RATE},
     "short, 16 x 256, discount .995": {"num_envs": 16, "unroll": 256, "discount": 0.995},
     "short, 16 x 256, scale's bound 3e-4": {"num_envs": 16, "unroll": 256, "eps_alpha_sigma": 3e-4},
+    "short, 16 x 256, linear": {"num_envs": 16, "unroll": 256, "schedule": "linear", "schedule_steps": 4_000_000},
     "short, 32 x 128": {"num_envs": 32, "unroll": 128},
     "short, no control variate": {"control_variate": False},
 }
@@ -102,6 +103,14 @@ BEFORE_TASK: dict[str, dict[str, Any]] = {
 }
 SLOW: dict[str, Any] = {"one_scale": True, "eps_alpha_sigma": 1e-5, "hidden": [256, 128]}
 FLAT: dict[str, Any] = {"gae_lambda": 0.9, "eps_eta": 0.01}
+LINEAR = {"schedule": "linear", "schedule_steps": 4_000_000}
+CHEETAH: dict[str, Any] = {**_LONG, **FLAT, **SLOW, "init_scale": 0.6}  # what HalfCheetah takes
+NARROW: dict[str, Any] = {  # WALKS from a narrow scale, shorter lambda, a rate that falls
+    **WALKS, **LINEAR, **FLAT, "num_envs": 16, "unroll": 256, "init_scale": 0.3, "eps_alpha_sigma": 3e-4,
+}  # fmt: skip
+CALM: dict[str, Any] = {  # TIANSHOU with a quarter of the gradient steps and larger layers
+    **TIANSHOU, **LINEAR, "unroll": 256, "hidden": [256, 128], "epochs": 5, "minibatches": 16, "init_scale": 0.4,
+}  # fmt: skip
 Arm = tuple[str, dict[str, Any]]
 STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most telling first
     "Humanoid": {
@@ -146,6 +155,12 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
                 "vmpo",
                 {**BEFORE_TASK[task], **FLAT, **SLOW, "init_scale": 0.6, "gae_lambda": 0.8},
             ),
+            "as cheetah, linear": ("vmpo", {**CHEETAH, **LINEAR}),
+            "walks, narrow": ("vmpo", NARROW),
+            "ppo, calm": ("ppo", CALM),
+            "many, linear, discount .995": ("vmpo", {**MANY, **LINEAR, "discount": 0.995}),
+            "many, linear, slow": ("vmpo", {**MANY, **LINEAR, "eps_alpha_sigma": 3e-6}),
+            "many, lambda .9, linear": ("vmpo", {**MANY, **LINEAR, "gae_lambda": 0.9}),
             "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
             "short": ("vmpo", SHORT),
             "short, one scale": ("vmpo", {**SHORT, "one_scale": True}),
@@ -158,10 +173,11 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "many, mean's bound .05": ("vmpo", {**MANY, "eps_alpha_mu": 0.05}),
             "many, more": ("vmpo", {**MANY, "eps_alpha_mu": 0.05, "epochs": 10, "minibatches": 32, "hidden": [64, 64]}),
             "many, kl rate": ("vmpo", {**MANY, **KL_RATE}),
-            "many, linear": ("vmpo", {**MANY, "schedule": "linear", "schedule_steps": 3_000_000}),
+            "many, linear": ("vmpo", {**MANY, "schedule": "linear", "schedule_steps": 4_000_000}),
             "ppo, as tianshou": ("ppo", TIANSHOU),
             "ppo, as tianshou, kl rate": ("ppo", {**TIANSHOU, "schedule": "kl", "target_kl": 0.02}),
             "ppo, as tianshou, fixed": ("ppo", {**TIANSHOU, "schedule": "fixed"}),
+            "ppo, as tianshou, lambda .9": ("ppo", {**TIANSHOU, "gae_lambda": 0.9}),
             "ppo, as tianshou, 4M": ("ppo", {**TIANSHOU, "schedule_steps": 4_000_000}),
             "ppo, before": ("ppo", PPO_BEFORE),
             "ppo, before, kl rate": ("ppo", {**PPO_BEFORE, **KL_RATE}),
