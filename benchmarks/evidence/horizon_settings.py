@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-PLAIN: dict[str, Any] = {"schedule": "fixed", "schedule_steps": None, "one_scale": False, "activation": "tanh"}
+PLAIN: dict[str, Any] = {
+    "schedule": "fixed",
+    "schedule_steps": None,
+    "one_scale": False,
+    "activation": "tanh",
+    "final_discount": None,
+}
 WALKS: dict[str, Any] = {  # the first that walked: what each factor is changed from
     **PLAIN,
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
@@ -59,6 +65,13 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, 16 x 256, discount .995": {"num_envs": 16, "unroll": 256, "discount": 0.995},
     "short, 16 x 256, scale's bound 3e-4": {"num_envs": 16, "unroll": 256, "eps_alpha_sigma": 3e-4},
     "short, 16 x 256, linear": {"num_envs": 16, "unroll": 256, "schedule": "linear", "schedule_steps": 4_000_000},
+    "short, 16 x 256, growing discount": {
+        "num_envs": 16,
+        "unroll": 256,
+        "discount": 0.985,
+        "final_discount": 0.995,
+        "schedule_steps": 4_000_000,
+    },
     "short, 32 x 128": {"num_envs": 32, "unroll": 128},
     "short, no control variate": {"control_variate": False},
 }
