@@ -110,6 +110,7 @@ _LONG: dict[str, Any] = {  # V-MPO's settings of the other tasks before the stud
 _STEPPERS = {**_LONG, "num_envs": 20, "unroll": 50, "epochs": 4, "minibatches": 4, "eps_alpha_sigma": 5e-3}
 BEFORE_TASK: dict[str, dict[str, Any]] = {
     "HalfCheetah": _LONG,
+    "Swimmer": _LONG,
     "Ant": {**_LONG, "num_envs": 16, "minibatches": 16, "learning_rate": 3e-4, "eps_alpha_mu": 0.01},
     "Walker2d": {**_STEPPERS, "learning_rate": 5e-4, "init_scale": 0.6},
     "Hopper": {**_STEPPERS, "init_scale": 1.0, "eps_alpha_mu": 0.01},
@@ -172,6 +173,7 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "walks, narrow": ("vmpo", NARROW),
             "ppo, calm": ("ppo", CALM),
             "many, linear, discount .995": ("vmpo", {**MANY, **LINEAR, "discount": 0.995}),
+            "as cheetah, linear, discount .999": ("vmpo", {**CHEETAH, **LINEAR, "discount": 0.999}),
             "many, linear, slow": ("vmpo", {**MANY, **LINEAR, "eps_alpha_sigma": 3e-6}),
             "many, lambda .9, linear": ("vmpo", {**MANY, **LINEAR, "gae_lambda": 0.9}),
             "before, flat, larger": ("vmpo", {**BEFORE_TASK[task], **FLAT, "hidden": [256, 256]}),
@@ -199,6 +201,6 @@ STUDY: dict[str, dict[str, Arm]] = {  # task: name: agent and settings, the most
             "ppo, kl rate, 16 x 128": ("ppo", {**PPO, **KL_RATE, "num_envs": 16, "unroll": 128}),
             "ppo, as rl_games": ("ppo", {**RL_GAMES, "discount": 0.99}),
         }
-        for task in ("HalfCheetah", "Walker2d", "Hopper", "Ant")
+        for task in ("HalfCheetah", "Walker2d", "Hopper", "Ant", "Swimmer")
     },
 }
