@@ -261,7 +261,7 @@ def resume_run(
 
 def _tell_again(told: Observer, finished: dict[str, Any], store: Store, run_dir: str | Path) -> Result:
     """What a run that has ended is resumed to, where nothing more is asked for."""
-    stopped = finished.get("stopped", "steps")
+    stopped = finished["stopped"]
     more = "steps=<more>" if stopped == "steps" else f"{stopped}=<more> (or null)"
     told.note(f"{run_dir} has finished already; resume it with {more} to extend it")
     told.finished(finished, store.run_dir)

@@ -147,19 +147,15 @@ def to_plain(config: RunConfig) -> dict[str, Any]:
     del result["local_dir"]
     if config.init is None:  # a run from new weights says nothing of others
         del result["init"], result["init_sha256"]
-    if config.sync:  # as every run before there was another
+    if config.sync:  # the hash begins with what is unusual of a run
         del result["sync"]
-    if config.chunk is None:  # as above
+    if config.chunk is None:
         del result["chunk"]
     return result
 
 
 def from_plain(data: Mapping[str, Any]) -> RunConfig:
     """A config from plain data. Raises SettingError, naming the field."""
-    engine = data.get("engine")
-    if isinstance(engine, Mapping) and "device" in engine:  # of a run from before engine.devices
-        rest = {name: value for name, value in engine.items() if name != "device"}
-        data = {**data, "engine": {**rest, "devices": [engine["device"]]}}
     return build(RunConfig, data)
 
 
@@ -174,7 +170,7 @@ def config_of(journal: Journal) -> RunConfig:
         _check_population(config, journal)
         return config
     except (SettingError, ValueError, TypeError) as error:
-        if writer in (None, __version__):
+        if writer == __version__:
             raise RunFolderError(f"{path} is damaged: {error}") from error
         told = f"it was written by firerl {writer}, which reads it; this is firerl {__version__}"
         raise RunFolderError(f"{path} cannot be read: {error}; {told}") from error

@@ -83,15 +83,15 @@ def load_policy(
 
     It takes mean actions. With ``sample`` it draws them as training does, from a stream of its own that ``seed``
     decides. ``path`` may be the address of a run folder. A ``learner`` that is neither firerl's nor of an installed
-    package must be handed in. Raises FirerlError, in one line, on a file that is missing, damaged or too old, and on a
-    learner that has no policy.
+    package must be handed in. Raises FirerlError, in one line, on a file that is missing, damaged or without facts, and
+    on a learner that has no policy.
     """
     file = file_of(path)
     best = read(file)
     if "facts" not in best:
         raise RunFolderError(
-            f"{file} holds no facts of the task, such as bounds of actions: an older firerl wrote it, or facts_of() "
-            "failed (failures.log). To write it anew, remove result.json beside it and resume its run"
+            f"{file} holds no facts of the task, such as bounds of actions: facts_of() failed (failures.log). To write "
+            "it anew, remove result.json beside it and resume its run"
         )
     module = module_of(best["learner"], best["settings"], best["weights"], best["facts"], learner)
     return Policy(module, best, torch.Generator().manual_seed(int(seed)) if sample else None)

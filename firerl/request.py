@@ -118,7 +118,6 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
     for name in raw:
         if name not in SECTIONS:
             raise unknown("setting", name, SECTIONS)
-    _refuse_old_names(raw)
     request = build(Request, {f.name: raw[f.name] for f in fields(Request) if f.name in raw})
     preset = build(Preset, raw.get("preset") or {}, "preset.")
     algo_name, algo_given = named("algo", raw.get("algo"), "fire")
@@ -180,7 +179,6 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
             raise SettingError(
                 f"{name} cannot change when a run is resumed: only {allowed} can; start a new run for it"
             )
-    _refuse_old_names(changes)
     engine = changes.get("engine", {})
     engine = {"name": engine} if isinstance(engine, str) else engine
     kept = plain(old.engine)
@@ -234,7 +232,7 @@ def going_on(old: RunConfig, changes: Mapping[str, Any], finished: Mapping[str, 
 
 def _check_that_it_goes_on(config: RunConfig, old: RunConfig, finished: Mapping[str, Any]) -> None:
     """Raise SettingError where more steps are asked for, and what has ended the run would end it again at once."""
-    stopped = str(finished.get("stopped", "steps"))
+    stopped = str(finished["stopped"])
     name = stopped.removeprefix("stop.")
     if name != stopped and getattr(config.stop, name, None) == getattr(old.stop, name, None):
         raise SettingError(
@@ -248,13 +246,6 @@ def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None
     stacked = 1 if learner is None or config.sync else learner.stacked_of(config.settings)
     if stacked > 1:
         raise SettingError(f"learner.stacked={stacked}: must be null with sync=false, where nobody trains together")
-
-
-def _refuse_old_names(tree: Mapping[str, Any]) -> None:
-    engine = tree.get("engine")
-    if isinstance(engine, Mapping) and "device" in engine:
-        device = show(engine["device"])
-        raise SettingError(f"engine.device={device}: it is engine.devices={device} now, which also takes a list")
 
 
 def default_run_dir(config: RunConfig) -> str:

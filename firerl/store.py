@@ -41,7 +41,6 @@ from firerl.storage.run_folder import CHECKPOINT, JOURNALS, RESULTS, TEMPORARY, 
 from firerl.storage.second import Second
 from firerl.terminal import clean_lines
 
-KEEP_HISTORY = 1  # generations before the last; of runs without checkpoints.keep_history
 _NEW = "journal.sqlite.new"
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
 # a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
@@ -347,8 +346,8 @@ def _connected(run_dir: Path, read_only: bool) -> sqlite3.Connection:
 
 
 def _history(config: Mapping[str, Any]) -> int:
-    """How many generations before the last are kept; runs of earlier versions have no such setting."""
-    kept = config.get("checkpoints", {}).get("keep_history", KEEP_HISTORY)
+    """How many generations before the last are kept."""
+    kept = config["checkpoints"]["keep_history"]
     if type(kept) is not int or not 0 <= kept < 2**31:
         raise ValueError(f"checkpoints.keep_history is {kept!r:.40}")
     return kept
@@ -365,6 +364,7 @@ def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
         db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, meta["initial_state"]))
         kept.recount(db)
+        seal.recount_rows(db)
         seal.close(db)
     durable.close(db, new)
     durable.sync(new)

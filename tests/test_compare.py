@@ -191,6 +191,7 @@ def test_runs_of_different_lengths_are_refused_unless_allowed(
     assert "not the same for all, and allowed: steps" in capsys.readouterr().out
 
 
+@pytest.mark.unverified("a database that is no journal")
 def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = runs / "fire/seed-0"
     assert "does not exist" in refusal(capsys, good, "nowhere")
@@ -293,6 +294,7 @@ def test_a_result_of_an_older_generation_does_not_count(runs: Path, tmp_path: Pa
         command.read_run(tmp_path / "again")
 
 
+@pytest.mark.unverified("empty files")
 def test_a_folder_of_runs_stands_for_them_in_order(tmp_path: Path) -> None:
     for seed in (10, 9, 1):
         (tmp_path / f"all/seed-{seed}").mkdir(parents=True)

@@ -118,7 +118,7 @@ def run_frail(run_dir: Path, deaths: Sequence[int]) -> dict[str, Any]:
     }))  # fmt: skip
     plain = loads(dumps(to_plain(config)))
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(run_dir, plain, promised, api.initial_state_of(config)) as store:
+    with Store.create(run_dir, plain, promised, api.initial_state_of(config), usual={"aside": []}) as store:
         spec = LearnerSpec(Quadratic, config.settings)
         return controller.Controller(config, Quadratic, store, Silent(), lambda alone: Frail(spec)).run()
 

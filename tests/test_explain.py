@@ -200,7 +200,7 @@ def big_run(run_dir: Path) -> Path:
     setup, rng = setup_of(config), np.random.default_rng(0)
     state = api.initial_state_of(config)
     levels = dict.fromkeys(range(22), 0.0)
-    with Store.create(run_dir, whole, promised, state) as store:
+    with Store.create(run_dir, whole, promised, state, usual={"aside": []}) as store:
         generation, points, best, begun = store.last(), list[Point](), None, set[int]()
         for index in range(1, 201):
             active = [w for w in state.workers if w.evaluation or not w.is_evaluator]

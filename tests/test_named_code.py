@@ -20,6 +20,7 @@ import pytest
 import firerl
 from firerl import named_code
 from firerl.errors import SettingError
+from firerl.storage import seal
 
 OWN = """
 from pathlib import Path
@@ -170,7 +171,8 @@ def says(run_dir: Path, change: Callable[[dict[str, Any]], None]) -> None:
             config = json.loads(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
             change(config)
             db.execute("UPDATE meta SET value = ? WHERE key = 'config'", (json.dumps(config, sort_keys=True),))
-            db.execute("DELETE FROM meta WHERE key IN ('seal', 'rows', 'results')")
+            seal.recount_rows(db)
+            seal.close(db)
 
 
 @pytest.fixture

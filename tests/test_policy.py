@@ -223,6 +223,7 @@ def test_a_learner_that_fails_costs_its_policy_not_the_run(tmp_path: Path) -> No
         firerl.load_policy(run_dir)
 
 
+@pytest.mark.unverified("an empty file")
 def test_files_that_are_none_are_one_line(tmp_path: Path, cartpole: Path) -> None:
     (tmp_path / "damaged.pt").write_bytes((cartpole / "best.pt").read_bytes()[:-100])
     (tmp_path / "foreign.pt").write_bytes(checkpoint.dumps({"weights": 1, "stream": None}))

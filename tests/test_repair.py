@@ -7,7 +7,6 @@ import importlib
 import os
 import shutil
 import signal
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from firerl.errors import RunFolderError
 from firerl.insight.health import examine
 from firerl.repair import repair
 from firerl.storage import durable, files
-from firerl.storage.journal_db import Journal
 from firerl.storage.run_folder import COPY
 from firerl.store import Store
 
@@ -180,17 +178,3 @@ def test_the_command(bench: Any, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert doctor.main([str(run_dir)]) == 0
     assert doctor.main([str(tmp_path)]) == 2
     assert "holds no run" in capsys.readouterr().err
-
-
-def test_a_run_of_an_earlier_version_is_whole_without_seal_or_copy(bench: Any, judge: Any, tmp_path: Path) -> None:
-    run_dir = copied(bench, "whole", tmp_path / "r")
-    (run_dir / COPY).unlink()
-    with sqlite3.connect(run_dir / "journal.sqlite") as db:
-        db.execute("DELETE FROM meta WHERE key IN ('seal', 'rows', 'results')")
-        db.execute("UPDATE generations SET state = NULL, best_ever = NULL WHERE number < 4")
-        db.execute("DELETE FROM checkpoints WHERE generation < 4")
-    bench.go_on(run_dir, steps=100)
-    assert examine(run_dir).whole
-    journal = Journal.open(run_dir)
-    assert journal.hashes()[-1][0] == 5
-    journal.close()

@@ -284,7 +284,7 @@ def test_watch_writes_at_every_ready_and_ends_with_the_run(
             return  # nothing new
         if len(seen) == 4:
             told = {"hash": store.last().hash, "stopped": "steps", "worker": 0, "steps": 40, "objective": None}
-            told |= {"hyperparameters": {}, "lineage": [], "evolution": {}}
+            told |= {"hyperparameters": {}, "lineage": [], "evolution": {}, "fresh": {}}
             files.write(tmp_path / "result.json", json.dumps(told).encode())
             return
         point = Point([Report(i, step, float(i)) for i in range(4)], [])

@@ -25,7 +25,7 @@ TABLES = ("meta", "generations", "reports", "decisions", "checkpoints", "timings
 def store(tmp_path: Path) -> Any:
     setup = Setup((2,), 0, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 10)
     state: State = initial_state(setup)
-    with Store.create(tmp_path / "r", {"seed": 3}, {"seed": 3}, state) as made:
+    with Store.create(tmp_path / "r", {"checkpoints": {"keep_history": 1}}, {"seed": 3}, state) as made:
         yield made
 
 

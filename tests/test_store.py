@@ -21,7 +21,7 @@ from firerl.store import Store
 pytestmark = pytest.mark.unverified("journals made by hand")
 
 SETUP = Setup((2,), 1, Space.parse({"lr": {"log_uniform": [1e-3, 1.0]}}), 3, 10, 20)
-CONFIG = {"seed": 3, "space": {"lr": {"log_uniform": (1e-3, 1.0)}}}
+CONFIG = {"seed": 3, "checkpoints": {"keep_history": 1}, "space": {"lr": {"log_uniform": (1e-3, 1.0)}}}
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_leftovers_of_a_run_whose_journal_was_removed_change_nothing(tmp_path: P
 def test_a_result_of_another_journal_is_no_result(tmp_path: Path, state: State) -> None:
     with make(tmp_path / "r", state) as store:
         told = {"hash": store.last().hash, "worker": 0, "steps": 0, "objective": None, "hyperparameters": {}}
-        told |= {"lineage": [], "evolution": {}}
+        told |= {"lineage": [], "evolution": {}, "stopped": "steps", "fresh": {}}
         store.write_results({"result.json": json.dumps(told).encode()})
         assert store.result() == told
         commit(store, state)

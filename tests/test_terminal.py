@@ -20,6 +20,7 @@ import firerl
 from firerl import terminal
 from firerl.errors import FirerlError, SettingError, unknown
 from firerl.main import main
+from firerl.storage import seal
 from firerl.terminal import Lasting, clean, clean_lines, lasting, say
 
 ROOT = Path(firerl.__file__).parents[1]
@@ -160,7 +161,8 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
             db.execute("update meta set value=? where key='config'", (json.dumps(config, sort_keys=True),))
             db.execute("update reports set metrics=?", (json.dumps({EVIL: 1.0}),))
             db.execute("update reports set failure=? where worker=1 and step=10", (EVIL.replace("\ud800", ""),))
-            db.execute("delete from meta where key in ('seal','rows','results')")
+            seal.recount_rows(db)
+            seal.close(db)
     return run_dir
 
 

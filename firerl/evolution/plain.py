@@ -149,7 +149,7 @@ def state_from_plain(plain: Mapping[str, Any]) -> State:
     for measured in (worker.evaluation for worker in workers):
         if measured and not (measured.parent < len(workers) and measured.child < len(workers)):
             raise ValueError("an evaluator measures a worker that is not there")
-    return made(State, {"workers": tuple(workers), "point": plain["point"], "memory": plain.get("memory", {})})
+    return made(State, {"workers": tuple(workers), "point": plain["point"], "memory": plain["memory"]})
 
 
 def decision_kind(decision: Decision) -> str:

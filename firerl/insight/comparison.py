@@ -178,7 +178,7 @@ def _notes_on_runs(runs: Sequence[Run], budget: int) -> list[str]:
     for run in runs:
         if run.result is None:
             notes.append(f"{run.name} is unfinished, at step {run.step:,} of {run.config.steps:,}")
-        elif run.result.get("stopped", "steps") != "steps":
+        elif run.result["stopped"] != "steps":
             notes.append(f"{run.name} ended early, at step {run.step:,}, by {run.result['stopped']}")
     longest = max(runs, key=lambda run: run.total)
     if longest.total > budget:

@@ -112,9 +112,9 @@ def verify(rows: Rows) -> Findings:
 def _settings(rows: Rows, found: Findings) -> tuple[dict[str, Any], dict[str, Any]]:
     """The promised settings as they lie there, and the settings to replay with: those that the first hash fits."""
     promised, config = dict(plain.loads(rows.meta["promised"])), dict(plain.loads(rows.meta["config"]))
-    usual = dict(plain.loads(rows.meta.get("usual", "{}")))
+    usual = dict(plain.loads(rows.meta["usual"]))
     own = {key: value for key, value in config.items() if key not in NOT_PROMISED}
-    own["settings"] = without(own["settings"], [str(name) for name in usual.pop("aside", ())])
+    own["settings"] = without(own["settings"], [str(name) for name in usual.pop("aside")])
     whole = together(promised, usual)
     for path, a, b in _differing(plain.encode(whole), plain.encode(own)):
         found.differences.append(f"settings: {path} is {_show(a)} as promised and {_show(b)} in the config")

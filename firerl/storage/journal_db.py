@@ -78,10 +78,10 @@ class Journal:
         with reading(self.run_dir):
             return dict(plain.loads(self._meta("config")))
 
-    def writer(self) -> str | None:
-        """The version of firerl that began the run; None: 0.1.0, before it said so."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'firerl'").fetchone()
-        return None if row is None else str(row[0])
+    def writer(self) -> str:
+        """The version of firerl that began the run. Raises RunFolderError where it is not told."""
+        with reading(self.run_dir):
+            return self._meta("firerl")
 
     def initial_state(self) -> State:
         """The population before its first step. Raises RunFolderError where it is damaged."""
@@ -149,9 +149,6 @@ class Journal:
         try:
             result = plain.decode(untrusted.read_json(path))
             _check_result(result)
-            fresh = result.get("fresh") or {}
-            if not all(isinstance(value, int | float) for value in fresh.values()):
-                raise ValueError("its fresh figures are no numbers")
             return result if result["hash"] == (digest or self.hashes()[-1][2]) else None
         except FileNotFoundError:
             return None
@@ -176,7 +173,7 @@ class Journal:
         return checkpoint.read(path)
 
     def damaged_results(self) -> list[str]:
-        """The files of a finished run that are not those that it wrote; of a run of an earlier version []."""
+        """The files of a finished run that are not those that it wrote."""
         digests = self.digests().items()
         return [name for name, sha256 in digests if sha256 is not None and not is_whole(self.run_dir / name, sha256)]
 
@@ -344,10 +341,12 @@ def _check_result(result: Any) -> None:
     if not isinstance(result, dict):
         raise ValueError("it is no mapping")
     kinds = {"hash": str, "worker": int, "steps": int, "hyperparameters": dict, "lineage": list, "evolution": dict}
+    kinds |= {"stopped": str, "fresh": dict}
     for name, kind in kinds.items():
         if type(result[name]) is not kind:
             raise ValueError(f"its {name} is {str(result[name])[:40]!r}")
-    if type(result["objective"]) not in (int, float, type(None)) or not isinstance(result.get("fresh") or {}, dict):
+    fresh = result["fresh"].values()
+    if type(result["objective"]) not in (int, float, type(None)) or not all(isinstance(x, int | float) for x in fresh):
         raise ValueError("its figures are no numbers")
     for part in result["lineage"]:
         if (

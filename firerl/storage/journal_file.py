@@ -13,8 +13,7 @@ from firerl.errors import RunFolderError
 from firerl.storage import durable, untrusted
 from firerl.storage.run_folder import COPY, check_files, check_rollback
 
-# Of the journal; raise it with every change that an earlier version of firerl would misread, and migrate the older one
-# in ``check_is_run`` or let it be refused. tests/old_runs keeps a run of each.
+# Of the journal; raise it with every change that another version of firerl would misread: each refuses all but its own.
 FORMAT = 1
 
 _PATIENCE = 100  # milliseconds for which a commit waits for somebody who reads the copy

@@ -13,8 +13,8 @@ KEY = "kept"
 def numbers(db: sqlite3.Connection) -> list[int]:
     """In order. Raises ValueError on a list that is none."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (KEY,)).fetchone()
-    if row is None:  # of an earlier version
-        return with_state(db)
+    if row is None:
+        raise ValueError("it has no list of kept generations")
     found = plain.parsed(row[0])
     if not isinstance(found, list) or not all(type(number) is int and 0 <= number < 2**63 for number in found):
         raise ValueError(f"its list of kept generations is {row[0]:.40}")

@@ -1,13 +1,13 @@
 """Digests inside the journal that tell whether it is as it was committed, to the bit.
 
 The hash chain of the generations covers what is promised. What a resume reads besides (the kept states, the rows of
-the checkpoints, the settings) has no hash, and SQLite itself does not notice a flipped bit in a number. So each commit
+the checkpoints, the settings) has no hash, and SQLite itself does not notice a flipped bit in a number. The journal's
+copy shows that one of the two is damaged, and not which; of an asynchronous run it lies behind. So each commit
 leaves two digests in ``meta``: ``rows``, a chain over the raw rows of reports and decisions, and ``seal``, over all the
-rest and ``rows``. A journal of an earlier version has none and passes.
+rest and ``rows``.
 
 A commit reads nothing of what was long before it: only the generations with a state (``firerl.storage.kept``) count in
-``seal``, and every generation's hash is in ``rows``. A journal of an earlier version, without such a list, has all
-generations in ``seal``.
+``seal``, and every generation's hash is in ``rows``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,8 @@ from typing import Any
 
 from firerl.storage import kept
 
-_HEAD = (
-    "SELECT key, value FROM meta WHERE key != 'seal' ORDER BY key",
-    "SELECT number, step, hash, state, best_ever FROM generations ORDER BY number",  # all, or the kept ones
-    "SELECT name, worker, generation, size, sha256 FROM checkpoints ORDER BY name",
-)
+_META = "SELECT key, value FROM meta WHERE key != 'seal' ORDER BY key"
+_CHECKPOINTS = "SELECT name, worker, generation, size, sha256 FROM checkpoints ORDER BY name"
 _KEPT = "SELECT number, step, hash, state, best_ever FROM generations WHERE number = ?"
 _GENERATION = "SELECT number, step, hash FROM generations WHERE number = ?"
 _ROWS = (
@@ -34,33 +31,26 @@ _ROWS = (
 
 def add_rows(db: sqlite3.Connection, number: int, first: int, last: int) -> None:
     """Take a generation and its evaluation points ``first`` to ``last``, just inserted, into the digest of the rows."""
-    before = _get(db, "rows")
-    if before is not None:  # else close counts all
-        _put(db, "rows", _chained(before, db, number, first, last))
+    _put(db, "rows", _chained(_get(db, "rows") or "", db, number, first, last))
 
 
 def recount_rows(db: sqlite3.Connection) -> None:
-    """The digest of the rows anew, after some went."""
+    """The digest of the rows anew: of a new journal, or after some went."""
     _put(db, "rows", _all_rows(db))
 
 
 def close(db: sqlite3.Connection) -> None:
     """Seal what the tables hold now; the last act of every transaction that changes them."""
-    if _get(db, "rows") is None:  # a new journal, or one of an earlier version
-        recount_rows(db)
     _put(db, "seal", _head(db))
 
 
 def broken(db: sqlite3.Connection) -> str:
     """What is not as it was committed; "" if all is. Raises sqlite3.Error where the file cannot be read."""
-    seal, rows = _get(db, "seal"), _get(db, "rows")
-    if seal is None and rows is None:
-        return ""
-    if _has_list(db) and kept.numbers(db) != kept.with_state(db):  # first: whoever made it up may have made it long
+    if kept.numbers(db) != kept.with_state(db):  # first: whoever made it up may have made it long
         return "its kept generations are not those that were committed"
-    if seal != _head(db):
+    if _get(db, "seal") != _head(db):
         return "its settings, states or list of checkpoints are not those that were committed"
-    if rows != _all_rows(db):
+    if _get(db, "rows") != _all_rows(db):
         return "its reports or decisions are not those that were committed"
     return ""
 
@@ -71,26 +61,19 @@ def _all_rows(db: sqlite3.Connection) -> str:
     query = "SELECT generation, min(point), max(point) FROM reports GROUP BY generation ORDER BY generation"
     points = {number: (first, last) for number, first, last in db.execute(query)}
     numbers = [row[0] for row in db.execute("SELECT number FROM generations WHERE number > 0")]
-    for number in sorted(points if not _has_list(db) else {*points, *numbers}):
+    for number in sorted({*points, *numbers}):
         digest = _chained(digest, db, number, *points.get(number, (1, 0)))
     return digest
 
 
 def _chained(previous: str, db: sqlite3.Connection, number: int, first: int, last: int) -> str:
     rows = [row for query in _ROWS for row in db.execute(query, (first, last))]
-    return _digest(previous, [*rows, *db.execute(_GENERATION, (number,))] if _has_list(db) else rows)
+    return _digest(previous, [*rows, *db.execute(_GENERATION, (number,))])
 
 
 def _head(db: sqlite3.Connection) -> str:
-    meta, generations, checkpoints = (db.execute(query) for query in _HEAD)
-    found: Iterable[tuple[Any, ...]] = generations
-    if _has_list(db):
-        found = (row for number in kept.numbers(db) for row in db.execute(_KEPT, (number,)))
-    return _digest("", (row for rows in (meta, found, checkpoints) for row in rows))
-
-
-def _has_list(db: sqlite3.Connection) -> bool:
-    return _get(db, kept.KEY) is not None
+    generations = (row for number in kept.numbers(db) for row in db.execute(_KEPT, (number,)))
+    return _digest("", (row for rows in (db.execute(_META), generations, db.execute(_CHECKPOINTS)) for row in rows))
 
 
 def _digest(previous: str, rows: Iterable[tuple[Any, ...]]) -> str:

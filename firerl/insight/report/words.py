@@ -34,7 +34,7 @@ def state(run: Run) -> str:
         return f"ended: {'P1' if EVALUATOR in run.groups else 'the population'} died at step {done}"
     if run.result is None:
         return f"unfinished: step {done} of {whole}" if run.history.points else "unfinished: no generation yet"
-    stopped = run.result.get("stopped", "steps")
+    stopped = run.result["stopped"]
     return f"finished at step {done}" + ("" if stopped == "steps" else f", ended by {stopped}")
 
 
