@@ -9,9 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
-from firerl.engine import ENGINES
-from firerl.engine.devices import check_names
-from firerl.engine.ray_cluster import RayOptions
+from firerl.engine_options import ENGINES, RayOptions, check_names
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution.population import Setup
 from firerl.learners import find_learner

@@ -59,15 +59,15 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from firerl import play
     from firerl.learners import completed, find_again, find_learner, is_homeless
     from firerl.named_code import check, import_env, learner_names, options_line
+    from firerl.network import load
     from firerl.policy import module_of
 
     onnx = arguments.onnx.absolute()  # a learner may change the current directory
     if arguments.env:
         import_env(arguments.env)
-    network = play.load(arguments.run_dir, arguments.best_ever)
+    network = load(arguments.run_dir, arguments.best_ever)
     command = f"python -m firerl.export {shlex.join(arguments.typed)}"
     names = learner_names(network.learner, network.settings)
     if arguments.learner or is_homeless(network.learner):

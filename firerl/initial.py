@@ -27,12 +27,12 @@ def read_initial(config: RunConfig, learner: type[Learner]) -> bytes | None:
     """
     if config.init is None:
         return None
-    from firerl import policy
+    from firerl import winner_file
     from firerl.storage import checkpoint
 
     where = f"init={show(config.init)}"
     try:
-        best = policy.read(policy.file_of(config.init))
+        best = winner_file.read(winner_file.file_of(config.init))
     except (RunFolderError, OSError, ValueError) as error:  # the operating system's: too long a name, a null byte
         why = reason(error) if isinstance(error, OSError) else error
         raise RunFolderError(f"{where}: must be a run folder or a best.pt: {why}") from error

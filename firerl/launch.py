@@ -17,7 +17,7 @@ from firerl.settings import show
 from firerl.terminal import say
 
 if TYPE_CHECKING:
-    from firerl.run_result import Result
+    from firerl.start import Ended
 
 AUTO = "resume=auto"
 OPTIONS = ("--help", "-h", "--version", "--cfg")
@@ -105,21 +105,22 @@ def _begun(config: RunConfig) -> bool:
 
 def _go_on(config: RunConfig) -> int:
     """Go on with the run that the same line has begun: resume=auto."""
-    from firerl import api
+    from firerl.start import go_on
 
-    return _interruptible(config.run_dir, config.local_dir, lambda: api.go_on(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: go_on(config, progress=True))
 
 
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
-    from firerl import api
+    from firerl.start import start
 
-    return _interruptible(config.run_dir, config.local_dir, lambda: api.start(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: start(config, progress=True))
 
 
 def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typed: Sequence[str]) -> int:
     """Go on to the end. The only place that resumes a run from the command line."""
-    from firerl import api, named_code
+    from firerl import named_code
+    from firerl.start import resume_run
 
     # Code that the run names, given again: no change, but what says that it may be run.
     given = {role: changes[role]["name"] for role in named_code.ROLES if "name" in (changes.get(role) or ())}
@@ -129,14 +130,14 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
             rest[role] = more
     line = named_code.settings_line(f"python -m firerl.launch {shlex.join(typed)}")
 
-    def act() -> Result:
-        return api.resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)
+    def act() -> Ended:
+        return resume_run(run_dir, rest, progress=True, given=given, line=line, local_dir=local_dir)
 
     again = shlex.join(["python", "-m", "firerl.launch", *typed])  # what it changes is kept with the next generation
     return _interruptible(run_dir, local_dir, act, again)
 
 
-def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Result], line: str = "") -> int:
+def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Ended], line: str = "") -> int:
     """Exit code 0, 1 where nobody was ranked, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
 
     def act() -> int:

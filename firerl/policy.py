@@ -18,9 +18,7 @@ from firerl.errors import FirerlError, RunFolderError
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import call_line, check, learner_names
-from firerl.storage import checkpoint
-
-HOLDS = ("task", "learner", "settings", "weights", "network_step", "objective")
+from firerl.winner_file import file_of, read
 
 
 class Policy:
@@ -97,19 +95,6 @@ def load_policy(
     return Policy(module, best, torch.Generator().manual_seed(int(seed)) if sample else None)
 
 
-def read(file: Path) -> dict[str, Any]:
-    """What a ``best.pt`` holds. Raises RunFolderError if it is missing, damaged or something else."""
-    best = checkpoint.read(file)
-    if not isinstance(best, dict) or any(name not in best for name in HOLDS):
-        raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run")
-    kinds = {"task": str, "learner": str, "settings": dict, "network_step": int, "facts": dict, "hyperparameters": dict}
-    wrong = [name for name, kind in kinds.items() if name in best and type(best[name]) is not kind]
-    wrong += [] if type(best["objective"]) in (float, int, type(None)) else ["objective"]
-    if wrong:
-        raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run: its {wrong[0]} is none")
-    return best
-
-
 def module_of(
     name: str, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any], learner: type[Learner] | None = None
 ) -> nn.Module:
@@ -127,16 +112,3 @@ def module_of(
     except Exception as error:  # anybody's code
         reason = " ".join(str(error).split())[:200]
         raise FirerlError(f"learner={name}: its network cannot be built: {type(error).__name__}: {reason}") from error
-
-
-def file_of(path: str | Path) -> Path:
-    """The file of a winner: ``path``, or the one in a run folder (also at an address). Raises RunFolderError if that
-    has not finished."""
-    from firerl.remote.reading import local
-
-    path = local(path, weights=True)
-    if not path.is_dir():
-        return path
-    if (path / "journal.sqlite").is_file() and not (path / "best.pt").is_file():
-        raise RunFolderError(f"the run in {path} has not finished: it has no best.pt yet")
-    return path / "best.pt"

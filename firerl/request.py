@@ -26,7 +26,7 @@ from firerl.config import (
     to_plain,
 )
 from firerl.configured_learner import check_stacked, learner_settings, merged, named, space_of, usual_values
-from firerl.engine.ray_cluster import RayOptions
+from firerl.engine_options import RayOptions
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 from firerl.evolution.schedule import USUAL, ScheduleSettings

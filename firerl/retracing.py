@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from firerl import api
 from firerl.config import MAX_SEED, USUAL_LOGGERS, AlgoConfig, RunConfig, config_of, setup_of, to_plain, window_of
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
@@ -24,14 +23,15 @@ from firerl.insight.names import ranked_by
 from firerl.learner import Learner
 from firerl.learners import completed, find_again, is_homeless
 from firerl.named_code import DOORS, call_line, check_run
+from firerl.network import weights_of
 from firerl.paths import expanded
-from firerl.play import weights_of
 from firerl.progress import Observer
 from firerl.remote.address import is_remote
 from firerl.remote.reading import local
 from firerl.request import changed
 from firerl.settings import build, convert
 from firerl.settings import plain as plain_settings
+from firerl.start import resume_run, start
 from firerl.storage import files, untrusted
 
 FILE = "replay.json"
@@ -116,9 +116,9 @@ def retrace(
     if (where / "journal.sqlite").exists():
         _check_same(where, config)
         changes = {"engine": plain_settings(config.engine)}
-        api.resume_run(where, changes, learner, progress=progress, observer=observer)
+        resume_run(where, changes, learner, progress=progress, observer=observer)
     else:
-        api.start(config, learner, progress=progress, observer=observer)
+        start(config, learner, progress=progress, observer=observer)
     best = _winner(folder) if schedule is None else None
     result = Retrace(where, own_seed, _networks(where, config, learner), best, ranked_by(window_of(config)))
     told = {"seed": own_seed, "steps": config.steps, "hash": _hash(where), "winner": result.winner}

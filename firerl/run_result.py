@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl.errors import RunFolderError, SettingError, reason
 from firerl.paths import expanded
+from firerl.start import Ended
 from firerl.storage import files, untrusted
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Result:
     @property
     def ranked(self) -> bool:
         """Whether anybody had an objective at a ready: else the winner is none, but the first of those who trained."""
-        return self.objective is not None or self.figures["best_ever"] is not None
+        return Ended(self.run_dir, self.figures).ranked
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -79,9 +80,9 @@ class Result:
 
     def weights(self) -> Any:
         """The winner's weights, for ``Learner.load(weights=...)``. Raises RunFolderError if the file is damaged."""
-        from firerl import policy
+        from firerl import winner_file
 
-        return policy.read(self.run_dir / "best.pt")["weights"]
+        return winner_file.read(self.run_dir / "best.pt")["weights"]
 
     @property
     def journal(self) -> list[dict[str, Any]]:

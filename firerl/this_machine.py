@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from firerl.config import EngineConfig, RunConfig
 from firerl.engine import devices as machine
-from firerl.engine.ray_cluster import RayOptions
+from firerl.engine_options import RayOptions
 from firerl.errors import SettingError
 from firerl.learner import Continuation, Learner
 from firerl.paths import anchored

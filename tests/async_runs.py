@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from firerl import api
+from firerl import start as starting
 from firerl.async_controller import AsyncController
 from firerl.config import RunConfig, config_of
 from firerl.engine.base import Done, Interval, LearnerSpec
@@ -94,7 +95,7 @@ def played_again(run_dir: Path, learner: type[Learner], again: Path) -> str:
     promised, usual = split(config, learner, find.algorithm(config.algo.name))
     count = Count()
     spec = LearnerSpec(learner, config.settings)
-    with Store.create(again, plain, promised, api.initial_state_of(config), usual=usual) as store:
+    with Store.create(again, plain, promised, starting.initial_state_of(config), usual=usual) as store:
         made = AsyncController(
             config, learner, store, count, lambda alone: Scripted(spec, order, lambda: count.reports)
         ).run()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import firerl
-from firerl import play
+from firerl import network as network_of_run
 
 SMALL = {"num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2, "learning_rate": 0.01}
 KINDS = [("vmpo", "CartPole"), ("ppo", "Hopper")]  # discrete; continuous, three actions
@@ -29,7 +29,7 @@ def tiny_run(run_dir: Path, learner: Any = "vmpo", env: str = "CartPole", **more
 
 def played(run_dir: Path, count: int = 1, seed: int = 3, mean: bool = True) -> tuple[Any, np.ndarray, np.ndarray]:
     """The learner that play builds, and the observations and actions of its episodes."""
-    learner = play.build(play.load(run_dir))
+    learner = network_of_run.build(network_of_run.load(run_dir))
     seen, act = [], learner.act  # type: ignore[attr-defined]
 
     def spy(observations: np.ndarray, *arguments: Any) -> np.ndarray:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from simulate import Simulation, make_setup
 
 from firerl import api
+from firerl import start as starting
 from firerl.compose import compose
 from firerl.evolution import find, plain
 from firerl.evolution.population import Report, Setup, Values
@@ -35,7 +36,7 @@ SMALL = ["population.sizes=[5,4]", "population.evaluators=2", "ready_interval=20
 def run(algo: str, run_dir: Path, *arguments: str) -> dict[str, Any]:
     """A run of the quadratic learner as typed; returns its result."""
     config = resolve(compose(["learner=quadratic", f"algo={algo}", f"run_dir={run_dir}", "seed=3", *SMALL, *arguments]))
-    return dict(api.start(config).figures)
+    return dict(starting.start(config).figures)
 
 
 def journal(run_dir: Path) -> str:

@@ -19,6 +19,7 @@ from conftest import Told
 
 import firerl
 from firerl import engine
+from firerl import start as starting
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.engine.base import Interval, LearnerSpec, MachineFailure
 from firerl.engine.inline import InlineEngine
@@ -47,7 +48,6 @@ class Uneven(Told):
 
 def simulated(run_dir: Path, algo: str = "fire", **more: Any) -> Any:
     """A run in virtual time, its result."""
-    from firerl import api
     from firerl.compose import compose
     from firerl.request import resolve
 
@@ -56,7 +56,7 @@ def simulated(run_dir: Path, algo: str = "fire", **more: Any) -> Any:
         "population": {"sizes": [4, 4], "evaluators": 3}, "steps": 40, "ready_interval": 20, "seed": 3, "sync": False,
         "logger": "none", "run_dir": str(run_dir), **more,
     }  # fmt: skip
-    return api.start(resolve(compose(settings=settings)))
+    return starting.start(resolve(compose(settings=settings)))
 
 
 class KillsAt(Silent):

@@ -13,7 +13,8 @@ from learners_for_tests import Walk
 from runs_for_tests import tiny_run
 
 import firerl
-from firerl import api, check
+from firerl import check
+from firerl import start as starting
 from firerl.compose import compose
 from firerl.engine.balance import Balance
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, Outcome
@@ -82,7 +83,7 @@ def test_learners_that_wait_would_begin_new_episodes_again_and_again(tmp_path: P
     def waiting(env: str, run_dir: Path, *settings: str) -> None:
         line = [*TINY, "learner=ppo", f"env={env}", "population.sizes=[2]", "population.evaluators=0", "algo=pbt"]
         line += ["steps=160", "ready_interval=80", "engine=inline", "engine.workers_per_device=1", "logger=none"]
-        api.start(resolve(compose([*line, f"run_dir={run_dir}", *settings])))
+        starting.start(resolve(compose([*line, f"run_dir={run_dir}", *settings])))
 
     waiting("FirerlZooOdd", tmp_path / "odd")
     with pytest.raises(SettingError, match=r"engine.workers_per_device=1: must be null, since the state of Firerl"):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import api, controller
+from firerl import controller
+from firerl import start as starting
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import to_plain
@@ -118,7 +119,7 @@ def run_frail(run_dir: Path, deaths: Sequence[int]) -> dict[str, Any]:
     }))  # fmt: skip
     plain = loads(dumps(to_plain(config)))
     promised = {key: value for key, value in plain.items() if key not in NOT_PROMISED}
-    with Store.create(run_dir, plain, promised, api.initial_state_of(config), usual={"aside": []}) as store:
+    with Store.create(run_dir, plain, promised, starting.initial_state_of(config), usual={"aside": []}) as store:
         spec = LearnerSpec(Quadratic, config.settings)
         return controller.Controller(config, Quadratic, store, Silent(), lambda alone: Frail(spec)).run()
 
@@ -207,7 +208,7 @@ def test_stop_objective_ends_at_the_next_ready_and_can_be_lifted(tmp_path: Path)
         "learner": "quadratic", "engine": "inline", "steps": 480, "seed": 5, "run_dir": str(tmp_path / "r"),
         "population": {"sizes": [4, 4], "evaluators": 2}, "stop": {"objective": 0.3},
     }))  # fmt: skip
-    stopped = api.start(config)
+    stopped = starting.start(config)
     assert stopped.figures["stopped"] == "stop.objective"
     assert stopped.figures["steps"] < 480
     assert stopped.figures["steps"] % 60 == 0

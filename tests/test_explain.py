@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from test_journal import config_for, fire_points, make_run
 
-from firerl import api, explain, report
+from firerl import explain, report
+from firerl import start as starting
 from firerl.config import AlgoConfig, from_plain, setup_of, to_plain
 from firerl.evolution import fire
 from firerl.evolution.plain import dumps, loads
@@ -198,7 +199,7 @@ def big_run(run_dir: Path) -> Path:
     config = from_plain(whole)
     promised = {key: value for key, value in whole.items() if key not in NOT_PROMISED}
     setup, rng = setup_of(config), np.random.default_rng(0)
-    state = api.initial_state_of(config)
+    state = starting.initial_state_of(config)
     levels = dict.fromkeys(range(22), 0.0)
     with Store.create(run_dir, whole, promised, state, usual={"aside": []}) as store:
         generation, points, best, begun = store.last(), list[Point](), None, set[int]()

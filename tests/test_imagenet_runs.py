@@ -23,7 +23,8 @@ import pytest
 import torch
 from test_promises import files, group_members, journal, launch
 
-from firerl import api, compose, request
+from firerl import compose, request
+from firerl import start as starting
 from firerl.agents.classifier import Classifier
 from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
 from firerl.engine.host import Host
@@ -132,7 +133,7 @@ def started_here(run_dir: Path, given: list[str]) -> tuple[dict[str, Any], list[
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Readers, "read", spy)
         made = request.resolve(compose.compose([*given, "engine=inline", f"run_dir={run_dir}"]))
-        api.start(made, observer=Ends())
+        starting.start(made, observer=Ends())
     root = made.settings["data"]["root"]
     below = [path.removeprefix(f"{root}/") for path in read]
     return dict(made.settings), below[: ends[-1]], below[ends[-1] :]

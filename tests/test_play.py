@@ -16,6 +16,7 @@ from test_journal import config_for, members_of
 
 import firerl
 from firerl import film, play
+from firerl import network as network_of_run
 from firerl.config import RunConfig, to_plain
 from firerl.evolution.population import Report, State
 from firerl.learner import Learner
@@ -146,16 +147,16 @@ def test_the_winner_plays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_best_ever_plays(tmp_path: Path) -> None:
     finished(walker_config(tmp_path / "r"))
-    network = play.load(tmp_path / "r", best_ever=True)
+    network = network_of_run.load(tmp_path / "r", best_ever=True)
     assert (network.weights, network.objective, network.hyperparameters) == (3.0, 9.0, {"lr": 0.1})
 
 
 def test_an_unfinished_run_plays_its_best_member_beside_the_one_that_runs_it(tmp_path: Path) -> None:
     unfinished(walker_config(tmp_path / "r"))
     running = Store.open(tmp_path / "r")  # holds the lock
-    network = play.load(tmp_path / "r")
+    network = network_of_run.load(tmp_path / "r")
     assert (network.weights, network.objective, network.hyperparameters) == (1.0, 2.0, {"lr": 0.2})
-    assert play.load(tmp_path / "r", best_ever=True).weights == 0.5
+    assert network_of_run.load(tmp_path / "r", best_ever=True).weights == 0.5
     running.close()
 
 
@@ -267,6 +268,6 @@ def test_no_file_opens_a_window(tmp_path: Path) -> None:
     firerl.resume(run, steps=160, progress=False)
     assert play.main([str(run), "--episodes", "1"]) == 0
     firerl.load_policy(run)
-    learner = play.build(play.load(run))
+    learner = network_of_run.build(network_of_run.load(run))
     assert learner.config["env"]["kwargs"] == {"broken": False}  # type: ignore[attr-defined]
     assert Screen.windows == []

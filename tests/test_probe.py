@@ -82,8 +82,8 @@ def test_a_probe_measures_the_real_learner(measured: Probe) -> None:
 
 
 def test_members_are_the_first_of_the_run(measured: Probe) -> None:
-    from firerl.api import initial_state_of
     from firerl.seeding import Purpose, integer_seed
+    from firerl.start import initial_state_of
 
     config = config_of()
     first = initial_state_of(config).workers[0]

@@ -21,6 +21,7 @@ import pytest
 
 import firerl
 from firerl import compare, doctor, explain, journal, launch, play, report
+from firerl import network as network_of_run
 from firerl.errors import FirerlError, RunFolderError, SettingError
 from firerl.progress import Silent
 from firerl.remote import address as remote
@@ -451,7 +452,7 @@ def test_commands_that_read_take_what_they_need(
     got: list[str] = []
     get = Folder.get
     monkeypatch.setattr(Folder, "get", lambda self, name, most: got.append(name) or get(self, name, most))
-    assert play.load(share).objective is not None  # of a run that goes on: one checkpoint
+    assert network_of_run.load(share).objective is not None  # of a run that goes on: one checkpoint
     assert sum(name.startswith("checkpoints/") for name in got) == 1
     go_on(share, tmp_path / "work")
     (tmp_path / "here").mkdir()

@@ -28,7 +28,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A finished run, and the same killed while it saved its third generation, with a write-ahead log beside it."""
     scenarios = importlib.import_module("crash_scenarios")
     bench = scenarios.Bench(tmp_path_factory.mktemp("bench"), 80)
-    scenarios.api.start(scenarios.config_of(bench.folder / "before", 20), scenarios.Shaky)
+    scenarios.starting.start(scenarios.config_of(bench.folder / "before", 20), scenarios.Shaky)
     bench.begin(bench.folder / "whole")
     if (pid := os.fork()) == 0:
         durable.watcher = lambda moment, action, path: (

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from firerl import api, store
+from firerl import start as starting
+from firerl import store
 from firerl.compose import compose
 from firerl.insight.forecast import most_states
 from firerl.request import resolve
@@ -38,7 +39,7 @@ def test_checkpoints_stay_within_the_promise_at_every_moment(
         "checkpoints": {"keep_history": keep},
     }  # fmt: skip
     config = resolve(compose(settings=wanted), measure.Heavy)
-    api.start(config, measure.Heavy)
+    starting.start(config, measure.Heavy)
     monkeypatch.setattr(durable, "watcher", None)
     with closing(Journal.open(tmp_path / "r")) as journal:
         files = journal.last().files

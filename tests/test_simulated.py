@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from firerl import api
+from firerl import start as starting
 from firerl.agents.modelled.learner import Modelled, distance, pace_of
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
@@ -52,7 +53,7 @@ def made(*arguments: str) -> RunConfig:
 
 def started(run_dir: Path, *arguments: str) -> list[Round]:
     told = Told()
-    api.start(made(*arguments, f"run_dir={run_dir}"), observer=told)
+    starting.start(made(*arguments, f"run_dir={run_dir}"), observer=told)
     return told.rounds
 
 

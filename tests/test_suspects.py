@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from deadly_learners import Deadly, Killed
 
-from firerl import api, engine
+from firerl import engine
+from firerl import start as starting
 from firerl.compose import compose
 from firerl.config import EngineConfig, RunConfig
 from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
@@ -132,7 +133,7 @@ def run(folder: Path, to: str, victims: Sequence[Any], **more: Any) -> Heard:
     own = {**plain_config().settings, "folder": str(folder), "victims": [list(victim) for victim in victims]}
     settings = EngineConfig(**{"devices": ("cpu",), **more})
     config = replace(plain_config(), run_dir=str(folder / to), settings=own, engine=settings, logger=())
-    api.start(config, Deadly, observer=heard)
+    starting.start(config, Deadly, observer=heard)
     return heard
 
 
@@ -202,7 +203,7 @@ def test_a_machine_never_ends_a_run_for_good(tmp_path: Path, monkeypatch: pytest
             run(tmp_path, "r", victims)
     assert failed(tmp_path / "r") == []
     monkeypatch.setattr(Deadly, "strike", lambda self, where: None)
-    assert api.resume_run(tmp_path / "r", {"engine": "inline"}, Deadly).figures["steps"] == 60
+    assert starting.resume_run(tmp_path / "r", {"engine": "inline"}, Deadly).figures["steps"] == 60
 
 
 def death(worker: int, process: int = 0, call: str = "advance", alone: bool = False) -> MachineFailure:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.api import initial_state_of
 from firerl.compose import compose
 from firerl.config import RunConfig, setup_of, window_of
 from firerl.controller import transfers
@@ -29,6 +28,7 @@ from firerl.evolution.winner import winner
 from firerl.request import resolve
 from firerl.seeding import Purpose, integer_seed
 from firerl.settings import build
+from firerl.start import initial_state_of
 
 PROBLEMS = {
     "kappa 1": {"kappa": 1.0, "dimensions": 100, "noise": 0.3},

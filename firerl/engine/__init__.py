@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from firerl.cores import usable_cores
 from firerl.engine.base import Costs, Engine, LearnerSpec
 from firerl.engine.placement import group_count, usual_processes
-from firerl.engine.ray_cluster import RayOptions
+from firerl.engine_options import ENGINES, RayOptions
 from firerl.errors import SettingError, unknown
-
-ENGINES = ("inline", "local", "ray", "simulated")
 
 
 def make_engine(

@@ -6,12 +6,11 @@ Whatever asks torch is a small function that tests put another in place of: no m
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from firerl.engine_options import as_typed, full_name, type_of
 from firerl.errors import SettingError
-from firerl.settings import show
 
 if TYPE_CHECKING:
     from firerl.config import RunConfig
@@ -19,19 +18,6 @@ if TYPE_CHECKING:
 
 CPU = ("cpu",)
 NOT_DETERMINISTIC = "not deterministic"
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Raise SettingError on names that are none, or that do not go together. Whether they are there is asked later."""
-    given = _as_typed(names)
-    allowed = r"cpu(:\d+)?|mps|cuda(:\d+)?" + ("" if len(names) > 1 else "|auto")
-    if not all(re.fullmatch(allowed, name) for name in names):
-        raise SettingError(f"{given}: must be auto, cpu, mps, cuda, or a list such as [cuda:0,cuda:1]")
-    full = [full_name(name) for name in names]
-    if twice := [name for name in full if full.count(name) > 1]:
-        raise SettingError(f"{given}: {twice[0]} is there twice; engine.processes puts several processes on a device")
-    if len({type_of(name) for name in names}) > 1:
-        raise SettingError(f"{given}: devices of one kind only, since a run's numbers depend on the kind")
 
 
 def available() -> list[str]:
@@ -56,22 +42,8 @@ def chosen(wanted: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in there if name.startswith("cuda")) or CPU
     for name in wanted:
         if full_name(name) not in there and type_of(name) != "cpu":
-            raise SettingError(f"{_as_typed(wanted)}: there is no {name} here, there is {', '.join(there)}{_why(name)}")
+            raise SettingError(f"{as_typed(wanted)}: there is no {name} here, there is {', '.join(there)}{_why(name)}")
     return tuple(full_name(name) for name in wanted)
-
-
-def _as_typed(names: Sequence[str]) -> str:
-    return f"engine.devices={show(names if len(names) > 1 else names[0])}"
-
-
-def full_name(name: str) -> str:
-    """cuda is the first of its kind."""
-    return "cuda:0" if name == "cuda" else name
-
-
-def type_of(name: str) -> str:
-    """cpu, cuda or mps."""
-    return name.partition(":")[0]
 
 
 def _why(name: str) -> str:

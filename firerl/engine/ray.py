@@ -35,9 +35,9 @@ from firerl.engine.host import NEXT
 from firerl.engine.parcels import unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.ray_actor import Node, Workers
-from firerl.engine.ray_cluster import RayOptions
 from firerl.engine.sending import packed
 from firerl.engine.transfers import independent
+from firerl.engine_options import RayOptions
 from firerl.errors import FirerlError, SettingError
 from firerl.storage import checkpoint, durable, files
 

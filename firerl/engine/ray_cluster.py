@@ -8,26 +8,15 @@ import os
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from firerl.cores import usable_cores
+from firerl.engine_options import RayOptions
 from firerl.errors import SettingError
 from firerl.storage import durable
 
 _CONNECT_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """Which cluster, and what an actor asks of it. See ``config.EngineConfig`` for the settings' texts."""
-
-    address: str | None = None
-    workers_per_actor: int | None = None
-    cpus_per_actor: float = 1.0
-    gpus_per_actor: float = 0.0
-    wait_for_resources: bool = False
 
 
 def ray_module(alone: bool = False) -> Any:

@@ -93,10 +93,10 @@ def measure(config: RunConfig) -> Speeds:
 
 def _network(config: RunConfig) -> tuple[float, float]:
     """Seconds an image of training and of evaluating, by one worker of the engine alone."""
-    from firerl.api import initial_state_of
     from firerl.engine import make_engine
     from firerl.envs.images import speed
     from firerl.envs.images.listing import scan
+    from firerl.start import initial_state_of
 
     settings, data = config.settings, config.settings["data"]
     part = settings["micro_batch"] or settings["batch_size"]

@@ -108,13 +108,13 @@ def _play(
     config: RunConfig, measured: Probe, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], list[dict[str, float]], int]:
     """Play it in a folder of its own: what evolution did, the timings, the bytes of all but checkpoints."""
-    from firerl import api
+    from firerl.start import start
     from firerl.storage.journal_db import Journal
 
     with TemporaryDirectory(prefix="firerl-plan-") as folder:
         run_dir = Path(folder) / "run"
         played = replace(config, run_dir=str(run_dir))
-        result = api.start(played, _stand_in(measured.metrics), observer=_Progress(played.steps, say))
+        result = start(played, _stand_in(measured.metrics), observer=_Progress(played.steps, say))
         with closing(Journal.open(run_dir)) as journal:
             timings = journal.timings()
         other = sum(path.stat().st_size for path in run_dir.rglob("*") if path.is_file() and path.suffix != ".pt")

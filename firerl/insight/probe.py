@@ -110,11 +110,11 @@ def probe(
 
     Raises SettingError on a learner that cannot be sent or saved, FirerlError where all members fail.
     """
-    from firerl.api import initial_state_of
     from firerl.engine import make_engine
     from firerl.engine.base import Create, LearnerSpec
     from firerl.engine.placement import group_count
     from firerl.seeding import Purpose, integer_seed
+    from firerl.start import initial_state_of
 
     stacked = learner.stacked_of(config.settings)
     spec = LearnerSpec(

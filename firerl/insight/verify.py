@@ -25,7 +25,6 @@ from types import ModuleType
 from typing import Any
 
 from firerl import named_code, origins, results
-from firerl.api import initial_state_of
 from firerl.config import RunConfig, from_plain, setup_of
 from firerl.errors import SettingError
 from firerl.evolution import find, plain
@@ -33,6 +32,7 @@ from firerl.evolution.population import Decision, extinct
 from firerl.insight.chain import chain, points_of
 from firerl.promised import NOT_PROMISED, together, without
 from firerl.settings import build
+from firerl.start import initial_state_of
 from firerl.storage import untrusted
 from firerl.storage.generation import BestEver, Generation, Point, better, first_hash, holders
 from firerl.storage.journal_db import Journal, Rows, check_name, is_whole, reading, spare

@@ -212,14 +212,14 @@ def prepare(bench: Bench) -> dict[str, Any]:
     """The folders that scenarios begin with, and the undisturbed run's outcome."""
     from crash_scenarios import Shaky, config_of
 
-    from firerl import api
-
     def made(work: Callable[[], object]) -> None:
         status, answer = child(lambda: work() and None)
         if status or answer is not None:
             raise RuntimeError(str(answer))
 
-    made(lambda: api.start(config_of(bench.folder / "before", 20), Shaky))
+    from firerl.start import start
+
+    made(lambda: start(config_of(bench.folder / "before", 20), Shaky))
     made(lambda: bench.begin(bench.folder / "whole"))
     made(lambda: bench.begin(bench.folder / "short", bench.steps - 20))
     scenario = bench.scenarios()[0]

@@ -16,7 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firerl import api, store
+from firerl import start as starting
+from firerl import store
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.compose import compose
 from firerl.config import RunConfig
@@ -81,12 +82,12 @@ class Bench:
 
     def begin(self, run_dir: Path, steps: int | None = None) -> None:
         """Start the run."""
-        api.start(config_of(run_dir, steps or self.steps, init=self.init, sync=self.sync), Shaky)
+        starting.start(config_of(run_dir, steps or self.steps, init=self.init, sync=self.sync), Shaky)
 
     def go_on(self, run_dir: Path, **changes: Any) -> None:
         """What a person types after a crash: the first line again, or resume."""
         if (run_dir / "journal.sqlite").exists():
-            api.resume_run(run_dir, changes, Shaky)
+            starting.resume_run(run_dir, changes, Shaky)
         else:
             self.begin(run_dir)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import firerl
-from firerl import api, compare, explain, initial, journal, play, policy, report, retracing, store
+from firerl import compare, explain, initial, journal, play, report, retracing, store, winner_file
+from firerl import start as starting
 from firerl.compose import compose
 from firerl.config import config_of
 from firerl.envs.images import cache
@@ -119,11 +120,11 @@ def _store(run: Path) -> None:
 
 
 def _resume(run: Path) -> None:
-    api.resume_run(run, {"engine": {"name": "inline"}})
+    starting.resume_run(run, {"engine": {"name": "inline"}})
 
 
 def _extend(run: Path) -> None:
-    api.resume_run(run, {"engine": {"name": "inline"}, "steps": 80})
+    starting.resume_run(run, {"engine": {"name": "inline"}, "steps": 80})
 
 
 def _retrace(run: Path) -> None:
@@ -176,7 +177,7 @@ def _cache(folder: Path) -> None:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "checkpoint": lambda run: checkpoint.read(run / "best.pt"),
-    "best": lambda run: policy.read(run / "best.pt"),
+    "best": lambda run: winner_file.read(run / "best.pt"),
     "result": _result, "init": _init, "play": _play, "policy": _policy, "journal": _journal, "history": _history,
     "explain": _explain, "verify": verify.verify_folder, "report": _report,
     "compare": _compare, "held": refuse_if_held, "examine": health.examine, "repair": repair, "store": _store,
