@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firerl import api
 from firerl import start as starting
 from firerl.async_controller import AsyncController
-from firerl.config import RunConfig, config_of
+from firerl.config import RunConfig, config_of, to_plain
 from firerl.engine.base import Done, Interval, LearnerSpec
 from firerl.engine.inline import InlineEngine
 from firerl.evolution import find
@@ -91,7 +90,7 @@ def played_again(run_dir: Path, learner: type[Learner], again: Path) -> str:
     journal = Journal.open(run_dir)
     config: RunConfig = replace(config_of(journal), run_dir=str(again))
     journal.close()
-    plain = loads(dumps(api.to_plain(config)))
+    plain = loads(dumps(to_plain(config)))
     promised, usual = split(config, learner, find.algorithm(config.algo.name))
     count = Count()
     spec = LearnerSpec(learner, config.settings)

@@ -22,9 +22,9 @@ from torch.utils import backend_registration
 from firerl.agents.classifier import Classifier
 from firerl.agents.classifier import networks as classifier_networks
 from firerl.agents.ppo import PPO
-from firerl.agents.ppo.update import Update as PPOUpdate
+from firerl.agents.ppo.learner import Update as PPOUpdate
 from firerl.agents.vmpo import VMPO
-from firerl.agents.vmpo.update import Update as VMPOUpdate
+from firerl.agents.vmpo.learner import Update as VMPOUpdate
 
 MODE = FakeTensorMode()
 MODE.may_turn_const = lambda tensor: False  # type: ignore[method-assign]  # it would move real numbers along

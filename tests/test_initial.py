@@ -10,9 +10,10 @@ import pytest
 from runs_for_tests import SMALL, tiny_run
 
 import firerl
-from firerl import api, launch
+from firerl import launch
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import FirerlError, RunFolderError, SettingError
+from firerl.evolution.plain import loads
 from firerl.progress import Silent
 from firerl.storage import checkpoint
 from firerl.storage.journal_db import Journal
@@ -142,7 +143,7 @@ def test_an_agent_goes_on_with_other_settings_that_fit(tmp_path: Path) -> None:
 def test_the_promise_holds_the_digest_and_not_the_path(donor: Path, tmp_path: Path) -> None:
     found = Journal.open(quadratic(tmp_path / "r", init=donor))
     try:
-        promised = api.loads(found.rows().meta["promised"])
+        promised = loads(found.rows().meta["promised"])
     finally:
         found.close()
     assert "init" not in promised

@@ -14,6 +14,7 @@ import pytest
 
 import firerl.main
 from firerl import api
+from firerl import start as starting
 from firerl.config import RunConfig, from_plain
 from firerl.errors import PopulationDied
 from firerl.launch import main
@@ -89,9 +90,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What would be started or resumed, in order."""
     made: list[Any] = []
-    monkeypatch.setattr(api, "start", lambda config, *_, **__: made.append(config) or RANKED)
+    monkeypatch.setattr(starting, "start", lambda config, *_, **__: made.append(config) or RANKED)
     monkeypatch.setattr(
-        api, "resume_run", lambda run_dir, changes, *_, **__: made.append((str(run_dir), changes)) or RANKED
+        starting, "resume_run", lambda run_dir, changes, *_, **__: made.append((str(run_dir), changes)) or RANKED
     )
     return made
 
@@ -198,7 +199,7 @@ def test_a_died_population_exits_1_and_lets_other_seeds_run(
             raise PopulationDied("no healthy member is left in P1")
         return RANKED
 
-    monkeypatch.setattr(api, "start", start)
+    monkeypatch.setattr(starting, "start", start)
     assert main([QUADRATIC, "seed=[1,2]"]) == 1
     assert seen == [1, 2]
     assert capsys.readouterr().err == "firerl: no healthy member is left in P1\n"
@@ -224,7 +225,7 @@ def test_ctrl_c_prints_the_line_to_resume(
             (Path(config.run_dir) / "journal.sqlite").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "start", start)
+    monkeypatch.setattr(starting, "start", start)
     assert main([QUADRATIC, "run_dir=my run"]) == 130
     assert ("python -m firerl.launch resume='my run'" in capsys.readouterr().err) == begun
 
@@ -282,7 +283,7 @@ def test_one_line_for_several_seeds_starts_and_goes_on_with_each(
 ) -> None:
     Path("many/seed-2").mkdir(parents=True)
     Path("many/seed-2/journal.sqlite").touch()
-    monkeypatch.setattr(api, "go_on", lambda config, **_: calls.append(("on", config.seed)) or RANKED)
+    monkeypatch.setattr(starting, "go_on", lambda config, **_: calls.append(("on", config.seed)) or RANKED)
     assert main([QUADRATIC, "resume=auto", "run_dir=many", "seed=[1,2,3]"]) == 0
     assert [call if isinstance(call, tuple) else call.run_dir for call in calls] == [
         "many/seed-1", ("on", 2), "many/seed-3"
