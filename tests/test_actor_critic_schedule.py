@@ -37,31 +37,6 @@ def test_a_linear_rate_falls_to_a_hundredth_over_its_steps():
     assert factors == pytest.approx([0.6, 0.2, 0.01, 0.01])
 
 
-def test_the_horizon_of_the_discount_grows_evenly():
-    schedule, settings = (
-        Schedule(),
-        {"schedule": "fixed", "discount": 0.98, "final_discount": 0.995, "schedule_steps": 90},
-    )
-    horizons = []
-    for _ in range(5):
-        horizons.append(1 / (1 - schedule.discount(settings)))
-        schedule.move(settings, 30, kl=0.0)
-    assert horizons == pytest.approx([50, 100, 150, 200, 200])
-    assert schedule.discount({**settings, "final_discount": None}) == 0.98
-    assert schedule.discount({**settings, "discount": 1.0}) == 1.0
-
-
-@pytest.mark.parametrize("kind", AGENTS.values())
-def test_a_growing_discount_acts_on_the_returns(kind: type[ActorCritic]):
-    one, other = (learner(kind, "Hopper", final_discount=final, schedule_steps=4 * UNIT) for final in (None, 0.999))
-    one.train(UNIT)
-    other.train(UNIT)
-    assert bits(one.state()["weights"]) == bits(other.state()["weights"])
-    one.train(UNIT)
-    other.train(UNIT)
-    assert bits(one.state()["weights"]) != bits(other.state()["weights"])
-
-
 @pytest.mark.parametrize("kind", AGENTS.values())
 @pytest.mark.parametrize("settings", [{**KL, "target_kl": 1e-6}, {"schedule": "linear", "schedule_steps": 4 * UNIT}])
 def test_the_schedule_sets_the_rate_and_is_copied_with_the_weights(kind: type[ActorCritic], settings: dict):

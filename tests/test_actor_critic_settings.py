@@ -32,7 +32,6 @@ from firerl.errors import SettingError
         ({"schedule": "cosine"}, "learner.schedule"),
         ({"schedule": ["kl"]}, "learner.schedule"),
         ({"schedule": "linear"}, "learner.schedule=linear needs learner.schedule_steps"),
-        ({"final_discount": 0.999}, "learner.final_discount=0.999 needs learner.schedule_steps"),
         ({"schedule": "linear", "schedule_steps": 0}, "learner.schedule_steps=0: must be an integer >= 1 or null"),
         ({"target_kl": 0}, "learner.target_kl=0: must be a finite number > 0"),
         ({"minibatches": 3}, "learner.minibatches=3 does not divide"),

@@ -1,4 +1,4 @@
-"""How the learning rate and the discount go on while an agent trains, by what its weights have learned from."""
+"""How the learning rate goes on while an agent trains: a factor on ``learning_rate``, copied with the weights."""
 
 from __future__ import annotations
 
@@ -30,14 +30,6 @@ class Schedule:
                 self.factor = max(self.factor / _STEP, _LOWEST)
             elif kl < 0.5 * settings["target_kl"]:
                 self.factor = min(self.factor * _STEP, _HIGHEST)
-
-    def discount(self, settings: Mapping[str, Any]) -> float:
-        """Of the next unroll: the horizon 1 / (1 - discount) grows evenly to that of ``final_discount``."""
-        first, final = settings["discount"], settings["final_discount"]
-        if final is None or first == 1.0:
-            return float(first)
-        share = min(self.steps / settings["schedule_steps"], 1.0)
-        return 1.0 - 1.0 / ((1.0 - share) / (1.0 - first) + share / (1.0 - final))
 
     def state(self) -> dict[str, float]:
         return {"factor": self.factor, "steps": self.steps}

@@ -48,10 +48,6 @@ class Settings:
         4, "parts of an unroll, each of which gives one gradient step", "parts", minimum=1, maximum=MOST
     )
     discount: float = setting(0.99, "discount factor of one step", minimum=0, maximum=1, tunable=True)
-    final_discount: float | None = setting(
-        None, "discount after schedule_steps, to which its horizon grows evenly; null: the same all along",
-        minimum=0, below=1,
-    )  # fmt: skip
     gae_lambda: float = setting(0.95, "lambda of the returns and advantages", minimum=0, maximum=1, tunable=True)
     learning_rate: float = setting(
         1e-3, "Adam's rate for the networks, at which schedule begins", minimum=0, maximum=1, tunable=True
@@ -62,10 +58,7 @@ class Settings:
         choices=SCHEDULES,
     )
     schedule_steps: int | None = setting(
-        None,
-        "environment steps until schedule=linear is at its lowest rate, and the discount final",
-        "steps",
-        minimum=1,
+        None, "with schedule=linear: environment steps until the rate is at its lowest", "steps", minimum=1
     )
     target_kl: float = setting(
         0.01, "with schedule=kl: how far an unroll shall move the policy", "nats", above=0, maximum=100, tunable=True
@@ -160,14 +153,7 @@ def _check_relations(settings: Mapping[str, Any]) -> None:
         raise SettingError(
             f"learner.min_scale={settings['min_scale']} must be below learner.init_scale={settings['init_scale']}"
         )
-    if settings["schedule_steps"] is None:
-        if settings["schedule"] == "linear":
-            raise SettingError(
-                "learner.schedule=linear needs learner.schedule_steps: the steps that the rate falls over"
-            )
-        if (final := settings["final_discount"]) is not None:
-            raise SettingError(
-                f"learner.final_discount={final} needs learner.schedule_steps: the steps until it is reached"
-            )
+    if settings["schedule"] == "linear" and settings["schedule_steps"] is None:
+        raise SettingError("learner.schedule=linear needs learner.schedule_steps, the steps that the rate falls over")
     if settings["eval_interval"] is not None:
         check_multiple("learner.eval_interval", settings["eval_interval"], batch, "num_envs x unroll")

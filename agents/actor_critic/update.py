@@ -114,9 +114,8 @@ class Update:
             t, i = [t for t, _, _ in unroll.ends], [i for _, i, _ in unroll.ends]
             next_values[t, i] = self._values(nets.normaliser(final))
         returns = lambda_returns(
-            rewards, values, next_values, terminated, truncated, self.schedule.discount(self.settings),
-            self.settings["gae_lambda"],
-        )  # fmt: skip
+            rewards, values, next_values, terminated, truncated, self.settings["discount"], self.settings["gae_lambda"]
+        )
         self.explained = 1.0 - (returns - values).var() / returns.var().clamp_min(1e-12)
         nets.popart.update(returns, nets.value.last)
         return (returns - values).flatten(), nets.popart.normalise(returns).flatten()
