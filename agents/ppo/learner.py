@@ -31,9 +31,9 @@ class Settings(settings.Settings):
     max_grad_norm: float = with_default(settings.Settings, "max_grad_norm", 0.5)
 
 
-# Humanoid, Ant, Hopper and Walker2d are what a study over millions of steps found (docs/ppo.md says how). The others are
-# as people run PPO, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last 1,000 steps whatever
-# happens, an evaluation every 8,000 finds some that ended.
+# Humanoid, Ant, Hopper and Walker2d are what a study over millions of steps found (docs/ppo.md says how). The others
+# are as people run PPO, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last 1,000 steps
+# whatever happens, an evaluation every 8,000 finds some that ended.
 _LONG: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4, "eval_interval": 8000,
 }  # fmt: skip
