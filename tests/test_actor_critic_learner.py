@@ -218,7 +218,7 @@ def test_actions_reach_the_bounds_and_are_clipped_only_when_applied(kind: type[A
     one = learner(kind, "InvertedPendulum", init_scale=5.0)
     unroll = collect(one)
     assert unroll.actions.abs().max() > 1.5
-    first = learner(kind, "Ant").update.nets.policy(torch.zeros(1, 105))
+    first = learner(kind, "Ant", init_scale=0.3).update.nets.policy(torch.zeros(1, 105))
     assert first[1].detach().numpy() == pytest.approx(0.3)  # of the half width, whatever the bounds are
     assert learner(kind, "CartPole-v1").act(np.zeros((3, 4))).tolist() in ([0, 0, 0], [1, 1, 1])
 

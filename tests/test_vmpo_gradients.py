@@ -14,7 +14,7 @@ from firerl.agents.vmpo.gradients import kl_names
 
 
 def learner(env: str, **settings: Any) -> VMPO:
-    small = {"num_envs": 4, "unroll": 20, "hidden": [16, 12], "epochs": 1, "minibatches": 1}
+    small = {"num_envs": 4, "unroll": 20, "hidden": [16, 12], "epochs": 1, "minibatches": 1, "one_scale": False}
     return VMPO(VMPO.resolve({"env": env, **small, **settings}), {}, 0, "cpu")
 
 

@@ -54,9 +54,9 @@ class Settings(settings.Settings):
     control_variate: bool = setting(True, "takes noise out of the policy's gradient, see docs/vmpo.md")
 
 
-# All but HumanoidStandup are what a study over millions of steps found (docs/vmpo.md says how). Where episodes last 1,000
-# steps whatever happens, few environments and an evaluation every 8,000 steps see to it that episodes end in every
-# interval.
+# All but HumanoidStandup are what a study over millions of steps found (docs/vmpo.md says how). Where episodes last
+# 1,000 steps whatever happens, few environments and an evaluation every 8,000 steps see to it that episodes end in
+# every interval.
 _FALLING: dict[str, Any] = {"schedule": "linear", "schedule_steps": 4_000_000}  # the rate
 _LONG: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "hidden": (256, 128), "epochs": 8, "minibatches": 8, "learning_rate": 1e-3,

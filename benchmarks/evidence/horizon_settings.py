@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-PLAIN: dict[str, Any] = {
-    "schedule": "fixed",
-    "schedule_steps": None,
-    "one_scale": False,
-    "activation": "tanh",
-    "final_discount": None,
-}
+PLAIN: dict[str, Any] = {"schedule": "fixed", "schedule_steps": None, "one_scale": False, "activation": "tanh"}
 WALKS: dict[str, Any] = {  # the first that walked: what each factor is changed from
     **PLAIN,
     "num_envs": 64, "unroll": 64, "hidden": [256, 128], "epochs": 5, "minibatches": 4, "learning_rate": 3e-4,
