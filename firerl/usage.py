@@ -14,6 +14,7 @@ from firerl.learner import Learner
 from firerl.learners import find_learner
 from firerl.request import Request
 from firerl.settings import Line, describe, show
+from firerl.terminal import say
 
 GROUPS = {
     "env": "any Gymnasium id, as CartPole-v1 or my_pkg:MyEnv-v0; its arguments are env.kwargs.<name>=",
@@ -173,4 +174,4 @@ def _rows(heads: list[str], rows: list[list[str]]) -> str:
 
 
 if __name__ == "__main__":
-    print(reference())
+    say(*reference().split("\n"))

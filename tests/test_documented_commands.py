@@ -57,8 +57,6 @@ ELSEWHERE = (
     ("/data/imagenet", "ImageNet: tests/test_imagenet_runs.py"),
     ("learner.model=resnet18", "torchvision: tests/test_classifier_runs.py"),
     ("--watch", "it waits for Ctrl-C: tests/test_report.py"),
-    ("benchmarks/", "a study of hours"),
-    ("tests/stress/", "a study of hours"),
     ("preset=paper22 engine.processes=64", "64 processes: tests/test_plan.py"),
 )
 

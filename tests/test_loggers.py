@@ -97,6 +97,7 @@ def test_a_run_folder_names_no_class_of_the_working_folder(tmp_path: Path, monke
     monkeypatch.delitem(sys.modules, "own_logger")
 
 
+@pytest.mark.unverified("a link in the folder, on purpose")
 @pytest.mark.parametrize("name", ["wandb", "loggers", "loggers/own.Own"])
 def test_no_logger_writes_where_a_link_leads(name: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "r"

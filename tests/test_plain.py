@@ -156,12 +156,6 @@ def test_the_kinds_have_names() -> None:
     assert set(plain.KINDS) == {"copy", "fail", "start_evaluator", "stop_evaluator", "promote", "set"}
 
 
-def test_a_state_from_before_there_was_a_memory_has_none() -> None:
-    state = State((Worker(0, 1, False),), 3)
-    old = {name: value for name, value in plain.encode(state).items() if name != "memory"}
-    assert plain.state_from_plain(old) == state
-
-
 @given(scenarios())
 @hypothesis_settings(max_examples=15, deadline=None, database=None, derandomize=True)
 def test_a_run_goes_on_alike_from_its_text(scenario: Scenario) -> None:
