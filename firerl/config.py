@@ -57,7 +57,10 @@ class EngineConfig:
         0.0, "simulated: fastest minus slowest worker, in mean speeds: 0.2 is 20 %", "share", minimum=0, below=2
     )
     seconds_per_step: float | None = setting(
-        None, "simulated: of training at mean speed; this and the next three null: what it takes here", "s", minimum=0
+        None,
+        "simulated: a training step at mean speed; null: measured here, like the next three",
+        "s",
+        minimum=0,
     )
     seconds_per_evaluation: float | None = setting(None, "simulated: of one worker at mean speed", "s", minimum=0)
     seconds_per_copy: float | None = setting(None, "simulated: of one worker's weights", "s", minimum=0)

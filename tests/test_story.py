@@ -167,7 +167,7 @@ def test_ties_are_said() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("no-improvement", "it gives up, p is above its patience by then, 0.343"),
+        ("no-improvement", "it gives up: p is above its patience, which is 0.343 by then"),
         ("no-overlap", "it gives up, its 90,000 steps are over"),
         ("timeout", "without a success"),
         ("no-promotion", "algo.promotion=off"),

@@ -116,7 +116,7 @@ def outcome(m: Measurement, settings: EvaluatorSettings) -> str:
     said = {
         PROMOTION: f"member {m.child} takes its weights",
         RUNNING: "it goes on",
-        "no-improvement": f"it gives up, p is above {_patience(m, settings)}",
+        "no-improvement": f"it gives up: p is above its patience, which is {_patience(m, settings)} by then",
         "no-overlap": f"it gives up, its {settings.max_eval_steps:,} steps are over",
         "timeout": f"it gives up, its {settings.max_eval_steps:,} steps are over, without a success",
         "no-promotion": "a success, but with algo.promotion=off nobody takes its weights",
@@ -128,4 +128,4 @@ def outcome(m: Measurement, settings: EvaluatorSettings) -> str:
 
 def _patience(m: Measurement, settings: EvaluatorSettings) -> str:
     left = patience(settings, (m.end or m.start) - m.start)
-    return f"its patience by then, {apart(left, m.p_value if m.p_value is not None else left)[0]}"
+    return apart(left, m.p_value if m.p_value is not None else left)[0]
