@@ -58,12 +58,22 @@ def cases() -> dict[str, list[str]]:
 
 
 def machine() -> str:
-    """What decides the last bit of a float."""
+    """What decides the last bit of a float: the processor with its instructions, the versions of what computes.
+
+    A name alone will not do: virtual machines give one name to processors of several generations.
+    """
     versions = " ".join(f"{name} {metadata.version(name)}" for name in ("torch", "mujoco", "numpy", "scipy"))
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return f"{(names or [platform.processor()])[0]}, {versions}"
+    return f"{_processor()}, {versions}"
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")  # Linux
+    if not listed.exists():
+        return f"{platform.system()} {platform.machine()} {platform.processor()}"
+    pairs = (line.split(":", 1) for line in listed.read_text().split("\n\n")[0].splitlines() if ":" in line)
+    known = {name.strip(): value.strip() for name, value in pairs}
+    shown = " ".join(known.get(name, "") for name in ("model name", "cpu family", "model"))
+    return f"{shown} {hashlib.sha256(' '.join(sorted(known.get('flags', '').split())).encode()).hexdigest()[:8]}"
 
 
 def hashes(case: list[str], folder: Path) -> dict[str, str]:

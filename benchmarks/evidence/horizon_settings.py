@@ -18,7 +18,7 @@ BEFORE: dict[str, Any] = {  # V-MPO's settings of Humanoid until then, complete,
     "discount": 0.99,
 }  # fmt: skip
 KL_RATE = {"schedule": "kl", "target_kl": 0.01}
-SHORT: dict[str, Any] = {**WALKS, "gae_lambda": 0.8, "eps_eta": 0.01}  # see horizon_updates.py
+SHORT: dict[str, Any] = {**WALKS, "gae_lambda": 0.8, "eps_eta": 0.01}  # see docs/lab/humanoid-updates.md
 FACTORS: dict[str, dict[str, Any]] = {  # over WALKS
     "walks": {},
     "lambda .9, flat eta": {"gae_lambda": 0.9, "eps_eta": 0.01},
