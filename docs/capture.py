@@ -11,11 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from firerl.config import from_plain
-from firerl.progress import Round
+from firerl.config.run_config import from_plain
+from firerl.session.watching.progress import Round
+from firerl.session.watching.view import TableView, closing, opening
 from firerl.storage.generation import Point
-from firerl.storage.journal_db import Journal
-from firerl.view import TableView, closing, opening
+from firerl.storage.journal.journal_db import Journal
 
 SHOWN = Path("runs/humanoid")  # the run folder in the picture
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from firerl import report
+from firerl.commands import report
 
 
 def main() -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from firerl.envs.check import EnvSpec, action_map, check
+from firerl.envs.spec import EnvSpec, action_map, check
 from firerl.envs.ends import check_ends
-from firerl.envs.state import get_state, set_state
+from firerl.envs.state.saved_state import get_state, set_state
 from firerl.envs.vector import LONGEST_EPISODE, base_name, env_seeds, make, resolve, single
 
 if TYPE_CHECKING:
-    from firerl.envs.trial import Verdict
+    from firerl.envs.state.trial import Verdict
 
 __all__ = [
     "LONGEST_EPISODE",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def tried(name: str, kwargs: Mapping[str, Any], info_key: str | None = None) -> "Verdict":
-    """See ``firerl.envs.trial``, which imports Gymnasium."""
-    from firerl.envs import trial
+    """See ``firerl.envs.state.trial``, which imports Gymnasium."""
+    from firerl.envs.state import trial
 
     return trial.tried(name, kwargs, info_key)

@@ -16,8 +16,8 @@ from collections import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from firerl.base.settings import show
 from firerl.errors import SettingError, unknown
-from firerl.settings import show
 
 LISTS = (list, tuple, set, frozenset, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection, abc.Set)
 GROUPS = (dict, abc.Mapping, abc.MutableMapping)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from firerl.envs.check import asked, check, random_action
-from firerl.envs.global_generators import untouched
+from firerl.envs.spec import asked, check, random_action
+from firerl.envs.state.global_draws import untouched
 from firerl.envs.vector import env_seeds, quiet_mujoco, single
 from firerl.errors import SettingError
 

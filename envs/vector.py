@@ -87,7 +87,7 @@ def make(name: str, num_envs: int, seed: int, /, **kwargs: Any) -> VectorEnv:
         vector: Any = _fast_form(env_id, num_envs, kwargs)
         if vector is None:
             from firerl.envs.door_vector import DoorVectorEnv
-            from firerl.envs.kept import Kept
+            from firerl.envs.state.remembering import Kept
 
             vector = DoorVectorEnv([lambda: Kept(single(name, kwargs))] * num_envs)
     vector.reset(seed=env_seeds(seed, num_envs))

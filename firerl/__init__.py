@@ -10,19 +10,20 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from firerl.base.settings import setting
 from firerl.learner import Learner
 
 if TYPE_CHECKING:
     from firerl.api import resume, run
-    from firerl.policy import load_policy
-    from firerl.retracing import Retrace, retrace
     from firerl.run_result import Result
+    from firerl.winner.policy import load_policy
+    from firerl.winner.retracing import Retrace, retrace
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "Retrace", "__version__", "load_policy", "resume", "retrace", "run"]
+__all__ = ["Learner", "Result", "Retrace", "__version__", "load_policy", "resume", "retrace", "run", "setting"]
 _HOMES = {
-    "run": "api", "resume": "api", "retrace": "retracing", "Retrace": "retracing", "Result": "run_result",
-    "load_policy": "policy",
+    "run": "api", "resume": "api", "retrace": "winner.retracing", "Retrace": "winner.retracing", "Result": "run_result",
+    "load_policy": "winner.policy",
 }  # fmt: skip
 
 

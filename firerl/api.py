@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from firerl.compose import compose
-from firerl.config import USUAL_LOGGERS
+from firerl.config.compose import compose
+from firerl.config.learners import warn_of_main
+from firerl.config.request import resolve
+from firerl.config.run_config import USUAL_LOGGERS
 from firerl.learner import Learner
-from firerl.learners import warn_of_main
-from firerl.progress import Observer
-from firerl.remote.address import is_remote
-from firerl.request import resolve
 from firerl.run_result import Result
-from firerl.start import resume_run, start
+from firerl.session.start import resume_run, start
+from firerl.session.watching.progress import Observer
+from firerl.storage.remote.address import is_remote
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from firerl.terminal import clean_lines
+from firerl.base.terminal import clean_lines
 
 
 class FirerlError(Exception):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from firerl.base.settings import build, convert_field, defaults, plain
 from firerl.errors import FirerlError, SettingError, unknown
-from firerl.settings import build, convert_field, defaults, plain
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +46,7 @@ class Learner:
 
     Bit for bit, for steps that are multiples of ``granularity``: ``train(a); train(b)`` equals ``train(a + b)``,
     and equals ``train(a)``, ``state()``, ``load()`` in a new process, ``train(b)``. Global random generators are kept
-    for each worker (``firerl.engine.global_generators``); generators of its own are better.
+    for each worker (``firerl.engine.host.global_generators``); generators of its own are better.
 
     The state has two halves. *weights* are what exploit copies to another worker: networks, optimisers,
     normalisers, everything that makes the network go on as its donor would. *stream* stays with the worker:
@@ -55,8 +55,8 @@ class Learner:
 
     space: ClassVar[Mapping[str, Any]] = {}  # default search space, e.g. {"lr": {"log_uniform": [1e-4, 1.0]}}
     settings: ClassVar[Mapping[str, Any]] = {}  # the workload's fixed settings and their defaults
-    # The same with help, units and limits, for whoever wants them: a dataclass of ``firerl.settings.setting`` fields,
-    # which gives ``settings`` and ``tunable``, what of them a search space may hold.
+    # The same with help, units and limits, for whoever wants them: a dataclass of ``firerl.base.settings.setting``
+    # fields, which gives ``settings`` and ``tunable``, what of them a search space may hold.
     Settings: ClassVar[type | None] = None
     tunable: ClassVar[tuple[str, ...]] = ()  # (), and no Settings: all of them may be tuned
     granularity: ClassVar[int] = 1  # train() takes multiples of it, in steps

@@ -1,7 +1,7 @@
 """The Logger interface: who is told of a run besides the person at the terminal. See ``docs/loggers.md``.
 
-A logger is one small class. It works in a thread of its own (``firerl.loggers.guarded``), so whatever it does, fail or
-hang, never stops a run, and nothing it does changes a run's result.
+A logger is one small class. It works in a thread of its own (``firerl.session.watching.guarded_logger``), so whatever
+it does, fail or hang, never stops a run, and nothing it does changes a run's result.
 """
 
 from __future__ import annotations

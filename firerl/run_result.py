@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl.base.disk import files, untrusted
+from firerl.base.paths import expanded
 from firerl.errors import RunFolderError, SettingError, reason
-from firerl.paths import expanded
-from firerl.start import Ended
-from firerl.storage import files, untrusted
+from firerl.session.start import Ended
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,7 +80,7 @@ class Result:
 
     def weights(self) -> Any:
         """The winner's weights, for ``Learner.load(weights=...)``. Raises RunFolderError if the file is damaged."""
-        from firerl import winner_file
+        from firerl.storage import winner_file
 
         return winner_file.read(self.run_dir / "best.pt")["weights"]
 
@@ -92,7 +92,7 @@ class Result:
         of ``firerl.evolution.population``. Raises RunFolderError if the folder is gone or damaged.
         """
         from firerl.evolution.plain import decision_kind
-        from firerl.storage.journal_db import Journal
+        from firerl.storage.journal.journal_db import Journal
 
         rows = []
         with closing(Journal.open(self.run_dir)) as journal:
@@ -107,18 +107,18 @@ class Result:
         A matplotlib figure, which a notebook shows; ``path`` (``.png``, ``.svg``, ``.pdf``) saves it, too. Raises
         SettingError on an ending that cannot be written.
         """
-        from firerl.config import window_of
-        from firerl.insight import history, names, winner
-        from firerl.insight.winner_plot import draw
-        from firerl.space import Space
-        from firerl.storage.journal_db import Journal
+        from firerl.config.run_config import window_of
+        from firerl.evolution.space import Space
+        from firerl.insight.explain.winner_plot import draw
+        from firerl.insight.history import history, winner_curve
+        from firerl.storage.journal.journal_db import Journal
+        from firerl.summary import figure_names
 
         with closing(Journal.open(self.run_dir)) as journal:
             config, life = history.read(journal)
-        curve = winner.stitched(life, self.best.worker)
-        told = (
-            "no evaluation" if self.objective is None else f"{names.ranked_by(window_of(config))} {self.objective:.6g}"
-        )
+        curve = winner_curve.stitched(life, self.best.worker)
+        measure = figure_names.ranked_by(window_of(config))
+        told = "no evaluation" if self.objective is None else f"{measure} {self.objective:.6g}"
         title = f"{config.task}, {config.algo.name}: the winner, {told}"
         figure = draw(title, curve, self.schedule, Space.parse(config.space))
         if path is not None:

@@ -7,19 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firerl import start as starting
-from firerl.async_controller import AsyncController
-from firerl.config import RunConfig, config_of, to_plain
-from firerl.engine.base import Done, Interval, LearnerSpec
+from firerl.config.promised import split
+from firerl.config.run_config import RunConfig, to_plain
 from firerl.engine.inline import InlineEngine
+from firerl.engine.interface import Done, Interval, LearnerSpec
 from firerl.evolution import find
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, StartEvaluator
 from firerl.learner import Learner
-from firerl.progress import Round, Silent
-from firerl.promised import split
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.session import start as starting
+from firerl.session.async_controller import AsyncController
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.journal.recorded_config import config_of
+from firerl.storage.store import Store
 
 SMALL: dict[str, Any] = {
     "population": [4, 4], "evaluators": 3, "steps": 120, "ready_interval": 20, "seed": 2, "sync": False,

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import pytest
 
 import firerl
-from firerl import named_code
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.config import config_of
+from firerl.config import named_code
 from firerl.engine.threads import one_thread
-from firerl.insight.verify import verify_folder
-from firerl.storage.journal_db import Journal
+from firerl.insight.health.verify import verify_folder
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.journal.recorded_config import config_of
 
 # The longest files begin first: a process that takes one of them last is alone for minutes.
 _LONGEST = (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from firerl.engine.balance import Balance
-from firerl.engine.base import Advance, Outcome
-from firerl.engine.placement import Placement
+from firerl.engine.balance.balance import Balance
+from firerl.engine.interface import Advance, Outcome
+from firerl.engine.ray.placement import Placement
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import firerl
-from firerl import network as network_of_run
+from firerl.winner import network as network_of_run
 
 SMALL = {"num_envs": 4, "unroll": 10, "hidden": [16, 16], "epochs": 2, "minibatches": 2, "learning_rate": 0.01}
 KINDS = [("vmpo", "CartPole"), ("ppo", "Hopper")]  # discrete; continuous, three actions

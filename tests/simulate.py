@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from firerl.evolution import fire
+from firerl.evolution.algorithms import fire
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -28,7 +28,7 @@ from firerl.evolution.population import (
     Worker,
     initial_state,
 )
-from firerl.space import Space
+from firerl.evolution.space import Space
 
 LR = {"lr": {"log_uniform": [1e-4, 1.0]}}
 ALL_KINDS = {

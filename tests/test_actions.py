@@ -87,6 +87,6 @@ def test_the_same_actions_everywhere(kwargs: dict[str, Any], tmp_path: Path) -> 
     if kwargs is not SPACES[3]:
         return
     pytest.importorskip("onnxruntime")
-    from firerl import export
+    from firerl.commands import export
 
     assert export.main([str(run), "--onnx", str(tmp_path / "out.onnx")]) == 0

@@ -6,7 +6,7 @@ import pytest
 from agents_for_tests import AGENTS, UNIT, bits, learner
 
 from firerl.agents.actor_critic.learner import ActorCritic
-from firerl.agents.actor_critic.schedule import Schedule
+from firerl.agents.actor_critic.rate import Schedule
 
 KL = {"schedule": "kl", "target_kl": 0.01}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.search import around
-from firerl.space import Space
+from firerl.evolution.space import Space
 
 
 def test_first_values_lie_within_a_factor_of_three() -> None:

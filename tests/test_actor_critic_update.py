@@ -12,7 +12,7 @@ from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import Unroll
 from firerl.agents.actor_critic.settings import Settings
 from firerl.agents.actor_critic.update import Update
-from firerl.settings import with_default
+from firerl.base.settings import with_default
 
 
 class PolicyGradient(Update):

@@ -1,4 +1,4 @@
-"""What every algorithm of firerl/evolution/ must keep, found by name: a new file is tested here without a word."""
+"""What every algorithm must keep; a new file of ``firerl/evolution/algorithms`` is tested here without a word."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from simulate import Simulation, make_setup
 
 from firerl import api
-from firerl import start as starting
-from firerl.compose import compose
+from firerl.config.compose import compose
+from firerl.config.request import resolve
 from firerl.evolution import find, plain
 from firerl.evolution.population import Report, Setup, Values
-from firerl.request import resolve
+from firerl.session import start as starting
 
 ALGORITHMS = find.names()
 NUMBERS = {

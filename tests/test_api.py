@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import launch, play, replay
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.commands import launch, play, replay
+from firerl.commands.journal import lines
+from firerl.config.learners import find_again, name_of
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import lineage
-from firerl.insight import history, winner
-from firerl.journal import lines
-from firerl.learners import find_again, name_of
-from firerl.storage.journal_db import Journal
+from firerl.insight.history import history, winner_curve
+from firerl.storage.journal.journal_db import Journal
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 3, "steps": 400, "ready_interval": 40, "progress": False}
 
@@ -56,7 +56,7 @@ def test_the_journal_as_rows(result: firerl.Result) -> None:
 def test_the_winners_curve_is_stitched_from_those_who_trained_its_network(result: firerl.Result) -> None:
     journal = Journal.open(result.run_dir)
     _, life = history.read(journal)
-    curve = winner.stitched(life, result.best.worker)
+    curve = winner_curve.stitched(life, result.best.worker)
     assert [point.step for point in curve] == list(range(10, 401, 10))
     # Independently: who trained it is in the lineage of result.json; in lockstep its steps are the run's.
     objective = {(row["worker"], row["step"]): row["objective"] for row in result.journal if row["event"] == "report"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firerl import arithmetic
+from firerl.base import arithmetic
 
 
 @pytest.mark.parametrize("x", [np.linspace(-600, 600, 999), np.array([0.0, -0.0, 1e-300])], ids=["grid", "small"])

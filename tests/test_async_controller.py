@@ -19,16 +19,16 @@ from conftest import Told
 
 import firerl
 from firerl import engine
-from firerl import start as starting
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.engine.base import Interval, LearnerSpec, MachineFailure
+from firerl.base.seeding import Purpose, integer_seed
 from firerl.engine.inline import InlineEngine
+from firerl.engine.interface import Interval, LearnerSpec, MachineFailure
 from firerl.errors import PopulationDied, SettingError
 from firerl.evolution import find
 from firerl.evolution.population import Copy, Fail, Promote, StartEvaluator, StopEvaluator
-from firerl.progress import Round, Silent
-from firerl.seeding import Purpose, integer_seed
-from firerl.storage.journal_db import Journal
+from firerl.session import start as starting
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
 
 COSTS = {"speed_spread": 1.0, "seconds_per_step": 0.1, "seconds_per_evaluation": 0.5, "seconds_per_copy": 0.1,
          "seconds_per_save": 0.1}  # fmt: skip
@@ -48,8 +48,8 @@ class Uneven(Told):
 
 def simulated(run_dir: Path, algo: str = "fire", **more: Any) -> Any:
     """A run in virtual time, its result."""
-    from firerl.compose import compose
-    from firerl.request import resolve
+    from firerl.config.compose import compose
+    from firerl.config.request import resolve
 
     settings = {
         "learner": "quadratic", "algo": algo, "engine": {"name": "simulated", "processes": 11, **COSTS},

@@ -16,10 +16,10 @@ from conftest import Told
 from test_controller import StopAt
 
 import firerl
-from firerl.insight.health import examine
-from firerl.remote.run import folder_of
-from firerl.repair import repair
-from firerl.storage.journal_db import Journal
+from firerl.insight.health.health import examine
+from firerl.insight.health.repair import repair
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.remote.home import folder_of
 
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")
 

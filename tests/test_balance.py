@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import firerl
-from firerl.engine.balance import MOVE_SECONDS, Balance, moves
-from firerl.engine.base import MachineFailure, Outcome
+from firerl.engine.balance.balance import MOVE_SECONDS, Balance, moves
 from firerl.engine.inline import InlineEngine
-from firerl.engine.placement import Placement, trips
-from firerl.engine.sharing import LEAST_GAIN
-from firerl.storage.journal_db import Journal
+from firerl.engine.interface import MachineFailure, Outcome
+from firerl.engine.local.sharing import LEAST_GAIN
+from firerl.engine.ray.placement import Placement, trips
+from firerl.storage.journal.journal_db import Journal
 
 
 def settled(cost: list[float], slowness: list[float], readies: int = 6) -> tuple[Placement, int]:

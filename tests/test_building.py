@@ -11,11 +11,11 @@ import pytest
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
-from firerl.engine.host import Host
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure
 from firerl.errors import FirerlError, PopulationDied, SettingError
-from firerl.progress import Round, Silent
-from firerl.storage.journal_db import Journal
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
 
 
 class Reads(Quadratic):

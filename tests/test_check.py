@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from firerl import check
-from firerl.compose import compose
-from firerl.insight.contract import CHECKS, Finding, Subject, examine
-from firerl.insight.states import place, spoilt
-from firerl.learners import find_learner
-from firerl.request import resolve
-from firerl.space import Space
+from firerl.commands import check
+from firerl.config.compose import compose
+from firerl.config.learners import find_learner
+from firerl.config.request import resolve
+from firerl.evolution.space import Space
+from firerl.insight.check.contract import CHECKS, Finding, Subject, examine
+from firerl.insight.check.states import place, spoilt
 
 
 def findings(name: str, engine: str = "inline") -> dict[str, Finding]:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learners_for_tests import Roped, Walk
 
-from firerl.engine.base import Advance, Create, LearnerSpec, Outcome
-from firerl.engine.chunks import averaged, sizes
-from firerl.engine.host import Host
+from firerl.engine.balance.chunks import averaged, sizes
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, Outcome
 
 
 @given(st.integers(1, 500), st.none() | st.integers(1, 500))

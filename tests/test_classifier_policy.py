@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import export, play
 from firerl.agents.classifier import Classifier
+from firerl.commands import export, play
 from firerl.envs import images
 from firerl.envs.images import digits
 
@@ -58,7 +58,9 @@ def test_it_normalises_as_the_learner_does() -> None:
     learner.network.eval()
     _, report = digits.halves(digits.source()[1])
     wanted = learner.network(learner._pixels(batch)).detach().numpy()
-    found = firerl.policy.Policy(module, {"task": "t", "network_step": 3, "objective": None})(report.images[:, None])
+    found = firerl.winner.policy.Policy(module, {"task": "t", "network_step": 3, "objective": None})(
+        report.images[:, None]
+    )
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from firerl import compose, request
 from firerl.agents.classifier import Classifier, networks
-from firerl.config import RunConfig
+from firerl.config import compose, request
+from firerl.config.run_config import RunConfig
 from firerl.envs.images import Shape
 from firerl.errors import SettingError
 

@@ -20,13 +20,13 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import compare as command
-from firerl import launch
+from firerl.base.disk import files
+from firerl.commands import compare as command
+from firerl.commands import launch
 from firerl.errors import RunFolderError
 from firerl.evolution.winner import winner
-from firerl.storage import files
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.store import Store
 
 SEEDS = (0, 1, 2)
 

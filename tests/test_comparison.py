@@ -16,10 +16,10 @@ from test_journal import config_for
 
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution.population import Copy, Decision, Fail, StopEvaluator
-from firerl.insight.comparison import Comparison, Run, compare
-from firerl.insight.comparison_plot import picture
-from firerl.insight.comparison_text import as_csv, as_json, text
-from firerl.insight.trajectory import Trajectory
+from firerl.insight.compare.comparison import Comparison, Run, compare
+from firerl.insight.compare.comparison_plot import picture
+from firerl.insight.compare.comparison_text import as_csv, as_json, text
+from firerl.insight.history.trajectory import Trajectory
 
 COPY = Copy(0, 1, 20, 20, {"lr": 0.1}, {"lr": 0.2}, 0.0, 1.0)
 STOP = StopEvaluator(4, 2, 0, 20, "timeout", 3, None, None)

@@ -15,14 +15,13 @@ import pytest
 from test_controller import StopAt
 
 import firerl
-from firerl import smoothing
 from firerl.errors import SettingError
-from firerl.evolution import evaluators
+from firerl.evolution import evaluators, smoothing
 from firerl.evolution.population import Copy, Decision, Fail, Promote, Report, Set, StartEvaluator
-from firerl.insight.health import examine
+from firerl.insight.health.health import examine
 from firerl.learner import Learner
-from firerl.progress import Round, Silent
-from firerl.storage.journal_db import Journal
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
 
 INTERVAL, READY = 10, 30
 BOUNDS = (0.05, 0.3)

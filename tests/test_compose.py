@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firerl.compose import compose
-from firerl.config import to_plain
+from firerl.config.compose import compose
+from firerl.config.request import changed, resolve
+from firerl.config.run_config import to_plain
 from firerl.errors import SettingError
-from firerl.request import changed, resolve
 
 
 @pytest.mark.parametrize(

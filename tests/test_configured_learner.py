@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from test_request import BLOCKY, Blocky, made, refusal
 
-from firerl.compose import compose
-from firerl.configured_learner import fixed_line
-from firerl.learners import find_learner
-from firerl.request import resolve
+from firerl.config.compose import compose
+from firerl.config.configured_learner import fixed_line
+from firerl.config.learners import find_learner
+from firerl.config.request import resolve
 
 
 def test_a_typed_value_fixes_what_would_be_searched() -> None:

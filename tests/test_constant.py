@@ -9,7 +9,7 @@ import pytest
 from simulate import ALL_KINDS, Simulation, make_setup
 
 from firerl.errors import SettingError
-from firerl.evolution import constant, pbt
+from firerl.evolution.algorithms import constant, pbt
 from firerl.evolution.population import Fail, Values
 
 VALUES = {

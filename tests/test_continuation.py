@@ -13,18 +13,18 @@ from learners_for_tests import Walk
 from runs_for_tests import tiny_run
 
 import firerl
-from firerl import check
-from firerl import start as starting
-from firerl.compose import compose
-from firerl.engine.balance import Balance
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, Outcome
-from firerl.engine.host import Host
-from firerl.engine.placement import Placement
+from firerl.commands import check
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.engine.balance.balance import Balance
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, Load, Outcome
+from firerl.engine.ray.placement import Placement
 from firerl.errors import SettingError
 from firerl.learner import Continuation
-from firerl.progress import Silent
-from firerl.request import resolve
-from firerl.storage.journal_db import Journal
+from firerl.session import start as starting
+from firerl.session.watching.progress import Silent
+from firerl.storage.journal.journal_db import Journal
 
 assert envs_for_tests
 TINY = ["learner.num_envs=2", "learner.unroll=20", "learner.hidden=[8]", "learner.minibatches=2", "eval_interval=80"]

@@ -11,21 +11,21 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import controller
-from firerl import start as starting
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.compose import compose
-from firerl.config import to_plain
-from firerl.engine.base import Advance, LearnerSpec, MachineFailure, Outcome
+from firerl.config.compose import compose
+from firerl.config.promised import NOT_PROMISED
+from firerl.config.request import resolve
+from firerl.config.run_config import to_plain
 from firerl.engine.inline import InlineEngine
+from firerl.engine.interface import Advance, LearnerSpec, MachineFailure, Outcome
 from firerl.errors import FirerlError, PopulationDied, SettingError
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Copy, Fail, Promote, Set, StartEvaluator, StopEvaluator
-from firerl.progress import Round, Silent
-from firerl.promised import NOT_PROMISED
-from firerl.request import resolve
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.session import controller
+from firerl.session import start as starting
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.store import Store
 
 SMALL: dict[str, Any] = {"population": [4, 4], "evaluators": 2, "steps": 480, "engine": "inline", "seed": 5}
 
@@ -225,7 +225,7 @@ def test_stop_objective_ends_at_the_next_ready_and_can_be_lifted(tmp_path: Path)
 
 def test_decisions_become_transfers_in_their_order() -> None:
     from firerl.evolution.population import Setup, initial_state
-    from firerl.space import Space
+    from firerl.evolution.space import Space
 
     setup = Setup((2, 2), 2, Space.parse({"lr": {"uniform": [0, 1]}}), 0, 1, 2)
     state = initial_state(setup)

@@ -10,7 +10,8 @@ import pytest
 from simulate import INTERVAL, LR, Simulation, make_setup
 
 from firerl.errors import SettingError
-from firerl.evolution import constant, cosine, lineage, schedule
+from firerl.evolution import lineage, schedule
+from firerl.evolution.algorithms import constant, cosine
 from firerl.evolution.population import Fail, Report, Set, Values
 
 SPEC = {"decay": {"uniform": [0.0, 1.0]}, "lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-4, 1.0]}}

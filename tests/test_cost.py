@@ -8,10 +8,10 @@ from typing import Any
 import imagenet_for_tests
 import pytest
 
-from firerl import compose, request
-from firerl.config import RunConfig
-from firerl.insight import cost
-from firerl.insight.cost import Images, Speeds
+from firerl.config import compose, request
+from firerl.config.run_config import RunConfig
+from firerl.insight.plan import cost
+from firerl.insight.plan.cost import Images, Speeds
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from firerl.storage import durable, files
-from firerl.store import Store
+from firerl.base.disk import durable, files
+from firerl.storage.store import Store
 
 
 @pytest.fixture(scope="module")

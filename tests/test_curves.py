@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from test_smoothing import rising
 
-from firerl import curves
-from firerl.curves import Overlap, best_score_diff, best_score_diffs, binom_test, overlap, smooth
+from firerl.evolution import curves
+from firerl.evolution.curves import Overlap, best_score_diff, best_score_diffs, binom_test, overlap, smooth
 
 levels = st.lists(st.integers(-6, 6), min_size=1, max_size=7).map(lambda ys: np.array(ys, dtype=float))
 finite = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from learners_for_tests import Walk
 
-from firerl.engine import descendants, make_engine
-from firerl.engine.base import Advance, Create, LearnerSpec
+from firerl.engine import make_engine
+from firerl.engine.host import descendants
+from firerl.engine.interface import Advance, Create, LearnerSpec
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
@@ -74,7 +75,7 @@ from pathlib import Path
 from learners_for_tests import Walk
 from test_descendants import STARTS, Starts
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, Create, LearnerSpec
+from firerl.engine.interface import Advance, Create, LearnerSpec
 
 if __name__ == "__main__":
     engine = make_engine("local", LearnerSpec(Starts, Walk.settings), 1)

@@ -14,17 +14,17 @@ import firerl
 from firerl.agents.classifier import Classifier
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.agents.vmpo import VMPO
-from firerl.compose import compose
-from firerl.config import from_plain, to_plain
+from firerl.commands.launch import main
+from firerl.config.compose import compose
+from firerl.config.request import changed, resolve
+from firerl.config.run_config import from_plain, to_plain
 from firerl.engine import devices
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Transfer
-from firerl.engine.host import Host
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure, Transfer
 from firerl.errors import SettingError
-from firerl.launch import main
 from firerl.learner import Learner
-from firerl.request import changed, resolve
-from firerl.storage.journal_db import Journal
-from firerl.view import opening
+from firerl.session.watching.view import opening
+from firerl.storage.journal.journal_db import Journal
 
 THERE = ["cpu", "cuda:0", "cuda:1"]
 GPU = "cuda:0"
@@ -155,7 +155,9 @@ def test_a_resume_on_another_kind_of_device_goes_on_with_a_line(
     firerl.run("quadratic", run_dir="b", **{**settings, "steps": 60})
     monkeypatch.setattr(devices, "kind", lambda names, deterministic: "NVIDIA H100")
     heard: list[str] = []
-    observer = type("Ear", (firerl.progress.Silent,), {"note": lambda self, text: heard.append(text)})()
+    observer = type(
+        "Ear", (firerl.session.watching.progress.Silent,), {"note": lambda self, text: heard.append(text)}
+    )()
     firerl.resume("b", steps=120, progress=False, observer=observer)
     assert heard == [
         "computed on cpu so far, from here on NVIDIA H100: the journal may differ from an undisturbed run's"

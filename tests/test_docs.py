@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from firerl.base.settings import describe
 from firerl.engine.inline import InlineEngine
-from firerl.evolution import fire
+from firerl.evolution.algorithms import fire
 from firerl.run_result import Result
-from firerl.settings import describe
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     # Processes cost seconds to start and change no result; run.py has real ones.
-    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
+    monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
     for module in ("digits", "wrapped"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
@@ -98,7 +98,7 @@ def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(names["again"].networks) == 2
     assert names["figure"].axes
     # The command line is a thin layer over it: the same run, the same journal.
-    from firerl import journal, launch
+    from firerl.commands import journal, launch
 
     same = "learner=digits.Digits learner.batch=16 space.lr={log_uniform:[1e-2,10.0]} population.sizes=[4,4] "
     same += "population.evaluators=2 steps=640 eval_interval=20 ready_interval=80 algo=fire algo.fitness_window=3 "

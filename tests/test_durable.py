@@ -1,4 +1,4 @@
-"""Nothing durable happens around ``firerl.storage.durable``: read from the code, and watched in a run."""
+"""Nothing durable happens around ``firerl.base.disk.durable``: read from the code, and watched in a run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl.storage import durable
+from firerl.base.disk import durable
 
 ROOT = Path(__file__).parents[1]
-SEAM = "firerl/storage/durable.py"
+SEAM = "firerl/base/disk/durable.py"
 MOVES = {"rename", "replace", "unlink", "remove", "mkdir", "makedirs", "rmdir", "removedirs", "renames", "truncate"}
 MOVES |= {"link", "symlink", "fsync", "rmtree", "copy", "copy2", "copyfile", "copytree", "move"}
 METHODS = {"write_text", "write_bytes", "unlink", "mkdir", "rmdir", "touch", "rename", "symlink_to", "hardlink_to"}
@@ -61,10 +61,10 @@ def durable_calls(source: str) -> Iterator[tuple[int, str]]:
 
 
 ALLOWED = {  # reading only, or nothing of a run
-    ("firerl/storage/journal_db.py", "SQL BEGIN"),  # Journal.moment: a reader's
-    ("envs/images/readers.py", "truncate"),  # memory without a name
+    ("firerl/storage/journal/journal_db.py", "SQL BEGIN"),  # Journal.moment: a reader's
+    ("envs/images/files/readers.py", "truncate"),  # memory without a name
     ("firerl/storage/checkpoint_file.py", "open"),  # a record of an archive in memory
-    ("envs/images/speed.py", "mkdir"),  # in a temporary folder
+    ("envs/images/files/speed.py", "mkdir"),  # in a temporary folder
 }
 
 
@@ -80,7 +80,7 @@ def test_no_module_goes_around_the_seam() -> None:
             for line, what in durable_calls(path.read_text(encoding="utf-8")):
                 if (name, what) not in ALLOWED:
                     found.append(f"{name}:{line}: {what}")
-    assert not found, "use firerl.storage.files or firerl.storage.durable:\n" + "\n".join(found)
+    assert not found, "use firerl.base.disk.files or firerl.base.disk.durable:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,14 @@ import pytest
 import torch
 from learners_for_tests import Quiet, Walk
 
+from firerl.base.disk import files
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.local import LocalEngine
-from firerl.engine.placement import Placement
+from firerl.engine.interface import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.local.local import LocalEngine
+from firerl.engine.ray.placement import Placement
 from firerl.engine.transfers import independent
 from firerl.errors import RunFolderError, SettingError
-from firerl.storage import checkpoint, files
+from firerl.storage import checkpoint
 
 SPEC = LearnerSpec(Walk, {"folder": "."})
 
@@ -316,7 +317,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from learners_for_tests import Walk
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, Create, LearnerSpec
+from firerl.engine.interface import Advance, Create, LearnerSpec
 print("start", flush=True)
 class Own(Walk):
     def train(self, steps):

@@ -12,7 +12,7 @@ import pytest
 SCRIPT = """
 import gymnasium as gym, numpy as np, pickle
 from gymnasium import spaces
-from firerl.envs.sending import check_sent, sent
+from firerl.envs.state.registrations import check_sent, sent
 from firerl.errors import SettingError
 import beside
 
@@ -76,7 +76,7 @@ gymnasium.register("Beside-v0", "gymnasium.envs.classic_control:CartPoleEnv", ma
 ARRIVED = """
 import pickle, sys
 assert "gymnasium" not in sys.modules
-from firerl.envs.sending import receive
+from firerl.envs.state.registrations import receive
 receive(pickle.load(open("sent", "rb")))
 from firerl import envs
 for name in ("Class-v0", "Limited", "Lambda-v0", "Text-v0", "CartPole-v1"):

@@ -13,7 +13,7 @@ import pytest
 from envs_for_tests import SAVED, WRAPPED, Global
 
 from firerl import envs
-from firerl.envs import kept, own_state
+from firerl.envs.state import own_state, remembering
 from firerl.storage import checkpoint
 
 NAMES = [*(kind.__name__ for kind in SAVED), *WRAPPED]
@@ -73,7 +73,7 @@ def test_every_episode_has_a_seed_of_its_own_that_every_library_takes() -> None:
             return super().reset(seed=seed, options=options)
 
     for _ in range(2):
-        env = kept.Kept(Seen(gymnasium.make("CartPole-v1")))
+        env = remembering.Kept(Seen(gymnasium.make("CartPole-v1")))
         env.reset(seed=5)
         for _ in range(20):
             env.reset()
@@ -82,7 +82,7 @@ def test_every_episode_has_a_seed_of_its_own_that_every_library_takes() -> None:
     assert seeds[0] == 5
     assert all(seed is not None and seed < 2**31 for seed in seeds)
     with pytest.raises(ValueError, match="needs a seed"):
-        kept.Kept(gymnasium.make("CartPole-v1")).reset()
+        remembering.Kept(gymnasium.make("CartPole-v1")).reset()
 
 
 def test_what_cannot_be_repeated_begins_the_next_episode() -> None:
@@ -114,7 +114,7 @@ def test_one_environment_that_cannot_go_on_keeps_no_other_from_it() -> None:
 def test_an_episode_that_is_too_long_is_kept_only_by_an_environment_with_a_state_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kept, "LONGEST_EPISODE", 20)
+    monkeypatch.setattr(remembering, "LONGEST_EPISODE", 20)
     for name, begins in (("Usual", True), ("Remembers", False)):
         source, target = envs.make(f"FirerlZoo{name}", 1, 7), envs.make(f"FirerlZoo{name}", 1, 8)
         play(source, 20, 0)

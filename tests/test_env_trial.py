@@ -9,8 +9,8 @@ import pytest
 import torch
 from envs_for_tests import LOST, SAVED, WRAPPED
 
-from firerl.envs import global_generators, trial
-from firerl.envs.trial import Verdict, tried
+from firerl.envs.state import global_draws, trial
+from firerl.envs.state.trial import Verdict, tried
 from firerl.envs.vector import LONGEST_EPISODE
 
 
@@ -40,13 +40,13 @@ def test_an_episode_with_a_far_limit_may_be_too_long_to_be_repeated() -> None:
 
 
 def test_a_trial_leaves_the_global_generators_where_they_are() -> None:
-    before = global_generators.states()
+    before = global_draws.states()
     for name in ("Global", "SeedsGlobal", "GlobalTorch"):
         tried(f"FirerlZoo{name}", {})
-    assert global_generators.states() == before
+    assert global_draws.states() == before
     for draw in (random.random, np.random.random, lambda: torch.rand(1)):
         draw()
-    assert [name for name, state in global_generators.states().items() if state == before[name]] == []
+    assert [name for name, state in global_draws.states().items() if state == before[name]] == []
 
 
 def test_a_slow_environment_is_tried_for_a_short_time_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ import pytest
 from gymnasium import spaces
 
 from firerl import envs
-from firerl.compose import compose
+from firerl.config.compose import compose
+from firerl.config.request import resolve
 from firerl.errors import SettingError
-from firerl.request import resolve
 
 if TYPE_CHECKING:
     from decimal import Decimal

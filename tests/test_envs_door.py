@@ -16,8 +16,9 @@ from agents_for_tests import SMALL
 from gymnasium import spaces
 from runs_for_tests import tiny_run
 
-from firerl import envs, play
+from firerl import envs
 from firerl.agents.ppo import PPO
+from firerl.commands import play
 from firerl.envs.door import BrokenEnvironment, Door, flag, number
 from firerl.errors import SettingError
 

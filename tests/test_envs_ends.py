@@ -14,8 +14,9 @@ from gymnasium import spaces
 from runs_for_tests import tiny_run
 
 import firerl
-from firerl import envs, launch
+from firerl import envs
 from firerl.agents.ppo import PPO
+from firerl.commands import launch
 from firerl.errors import SettingError
 
 

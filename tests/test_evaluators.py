@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import chisquare
 from simulate import BEFORE, NOW, busy, idle, make_setup, member, of, point
 
-from firerl.evolution import fire
+from firerl.evolution.algorithms import fire
 from firerl.evolution.evaluators import least_points
 from firerl.evolution.population import Copy, Evaluation, Promote, Report, StartEvaluator, State, StopEvaluator, Worker
 

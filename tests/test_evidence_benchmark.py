@@ -67,7 +67,7 @@ def test_the_smallest_difference_is_found_four_times_in_five() -> None:
 
 @pytest.mark.parametrize("value", [4614.6, 72.34, 0.123, -5.0])
 def test_figures_have_three_digits_or_more(value: float) -> None:
-    tables, statistics = module("evidence_tables"), importlib.import_module("firerl.insight.statistics")
+    tables, statistics = module("evidence_tables"), importlib.import_module("firerl.insight.compare.statistics")
     shown = tables.show(statistics.Estimate(value, value - 1, value + 1, 2))
     assert shown.split()[0] == {4614.6: "4,615", 72.34: "72.3", 0.123: "0.12", -5.0: "-5.00"}[value]
 

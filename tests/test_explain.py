@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from test_journal import config_for, fire_points, make_run
 
-from firerl import explain, report
-from firerl import start as starting
-from firerl.config import AlgoConfig, from_plain, setup_of, to_plain
-from firerl.evolution import fire
+from firerl.base.disk.files import digest
+from firerl.base.settings import plain
+from firerl.commands import explain, report
+from firerl.config.promised import NOT_PROMISED
+from firerl.config.run_config import AlgoConfig, from_plain, setup_of, to_plain
+from firerl.evolution.algorithms import fire
 from firerl.evolution.plain import dumps, loads
 from firerl.evolution.population import Promote, Report
-from firerl.insight.verify import verify_folder
-from firerl.promised import NOT_PROMISED
-from firerl.settings import plain
-from firerl.storage.files import digest
+from firerl.insight.health.verify import verify_folder
+from firerl.session import start as starting
 from firerl.storage.generation import File, Point, better
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.store import Store
 
 
 def test_it_tells_the_run(told_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,8 @@ import torch
 from runs_for_tests import KINDS, played, tiny_run
 from test_policy import Halver, Modular, quadratic_run
 
-from firerl import __version__, export
+from firerl import __version__
+from firerl.commands import export
 from firerl.errors import FirerlError
 from firerl.storage import checkpoint
 

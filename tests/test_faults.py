@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from firerl.launch import main
+from firerl.commands.launch import main
 
 CLOCK = Path(__file__).parent / "stress" / "faults_clock"
 SHORT = [

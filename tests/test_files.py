@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from firerl.base.disk import files
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.storage import checkpoint, files
+from firerl.storage import checkpoint
 
 
 def test_only_an_ordinary_file_is_replaced(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_failure_has_no_number(tmp_path: Path) -> None:
 
 def test_names_may_wait_for_one_sync_of_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("firerl.storage.durable.sync", synced.append)
+    monkeypatch.setattr("firerl.base.disk.durable.sync", synced.append)
     files.write(tmp_path / "a", b"1", sync=False)
     assert not synced
     files.write(tmp_path / "b", b"2")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firerl import film
 from firerl.errors import FirerlError, SettingError
+from firerl.winner import film
 
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

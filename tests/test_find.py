@@ -10,14 +10,15 @@ import pytest
 from simulate import make_setup
 
 from firerl.errors import SettingError
-from firerl.evolution import find, fire, pbt, random
+from firerl.evolution import find
+from firerl.evolution.algorithms import fire, pbt, random
 from firerl.evolution.population import State, initial_state
 
 
 def test_algorithms_are_found_by_the_name_of_their_file() -> None:
     assert set(find.names()) >= {"fire", "pbt", "random"}
     assert (find.algorithm("fire"), find.algorithm("pbt"), find.algorithm("random")) == (fire, pbt, random)
-    assert find.algorithm("firerl.evolution.pbt") is pbt
+    assert find.algorithm("firerl.evolution.algorithms.pbt") is pbt
 
 
 @pytest.mark.parametrize("name", find.names())
@@ -54,9 +55,9 @@ def test_what_cannot_be_found_is_a_setting_error(name: str) -> None:
 def test_a_rival_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "rival.py").write_text(
-        "from firerl.evolution.pbt import *\nfrom firerl.evolution.pbt import Settings\n"
+        "from firerl.evolution.algorithms.pbt import *\nfrom firerl.evolution.algorithms.pbt import Settings\n"
     )
-    (tmp_path / "outside" / "half.py").write_text("from firerl.evolution.pbt import Settings, arrange\n")
+    (tmp_path / "outside" / "half.py").write_text("from firerl.evolution.algorithms.pbt import Settings, arrange\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert find.algorithm("outside.rival").Settings is pbt.Settings
     with pytest.raises(SettingError, match=r"outside\.half.*validate.*decide"):

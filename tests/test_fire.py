@@ -25,9 +25,9 @@ from simulate import (
     scenarios,
 )
 
-from firerl import curves
 from firerl.errors import SettingError
-from firerl.evolution import fire, plain
+from firerl.evolution import curves, plain
+from firerl.evolution.algorithms import fire
 from firerl.evolution.evaluators import improvement_fitness, least_points, smoothed
 from firerl.evolution.exploit import objective_fitness
 from firerl.evolution.population import (

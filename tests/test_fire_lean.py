@@ -6,7 +6,7 @@ import pytest
 from simulate import busy, make_setup, member
 
 from firerl.errors import SettingError
-from firerl.evolution import fire, fire_lean
+from firerl.evolution.algorithms import fire, fire_lean
 from firerl.evolution.evaluators import smoothed
 
 FLAT, HIGH, RISING = [0.0] * 4, [10.0] * 4, [0.0, 1.0, 2.0, 3.0]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from simulate import BEFORE, LR, NOW, Scenario, busy, idle, make_setup, member, of, point
 from test_fire import check_run
 
-from firerl.curves import best_score_diff, overlap, smooth
-from firerl.evolution import evaluators, fire
+from firerl.evolution import evaluators
+from firerl.evolution.algorithms import fire
+from firerl.evolution.curves import best_score_diff, overlap, smooth
 from firerl.evolution.population import (
     Copy,
     Evaluation,
@@ -29,7 +30,7 @@ from firerl.evolution.population import (
     StopEvaluator,
     Worker,
 )
-from firerl.space import Space
+from firerl.evolution.space import Space
 
 RESTING: dict[str, Any] = {"ready_step": BEFORE}  # no ready at step 100
 BETTER, CHILD = [0.0, 1.0, 2.0], [0.0, 0.5, 1.0]  # two wins of two, p = 1/4

@@ -22,8 +22,8 @@ from simulate import BEFORE, NOW, Scenario, Transition, busy, idle, make_setup, 
 from test_evaluators import BETTER, CHILD, judge, reason
 from test_fire import check_order_and_records, check_stop_3
 
-from firerl import curves
-from firerl.evolution import evaluators, fire
+from firerl.evolution import curves, evaluators
+from firerl.evolution.algorithms import fire
 from firerl.evolution.population import Copy, Decision, Evaluation, Fail, Promote, StartEvaluator, StopEvaluator
 
 RESTING: dict[str, Any] = {"ready_step": BEFORE}  # no ready at step 100

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import pytest
 
 import firerl
-from firerl import fresh
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.progress import Silent
+from firerl.session import fresh
+from firerl.session.watching.progress import Silent
 
 
 class Odd(Exception):

@@ -15,9 +15,9 @@ import torch
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, Outcome, Saved
-from firerl.engine.global_generators import Generators, Isolated
-from firerl.engine.host import Host
+from firerl.engine.host.global_generators import Generators, Isolated
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, Load, Outcome, Saved
 from firerl.storage import checkpoint
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from firerl import journal, launch
+from firerl.commands import journal, launch
 from firerl.engine.threads import one_thread
 from firerl.evolution import find
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 GOLDEN = Path(__file__).with_name("golden.json")
 AGENT = [f"learner.{text}" for text in ("num_envs=4", "unroll=10", "hidden=[16,16]", "epochs=2", "minibatches=2")]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from test_journal import config_for
 
-from firerl.config import AlgoConfig, RunConfig
+from firerl.config.run_config import AlgoConfig, RunConfig
 from firerl.errors import SettingError
-from firerl.insight.grouping import also_different, check_comparable, group, settings_of
+from firerl.insight.compare.grouping import also_different, check_comparable, group, settings_of
 
 
 def config(algo: str = "fire", seed: int = 0, given: dict[str, Any] | None = None, **changes: Any) -> RunConfig:

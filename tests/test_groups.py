@@ -11,11 +11,11 @@ import pytest
 from learners_for_tests import Roped, Walk
 
 import firerl
-from firerl import compose, request
-from firerl.config import RunConfig
+from firerl.config import compose, request
+from firerl.config.run_config import RunConfig
 from firerl.engine import make_engine
-from firerl.engine.base import Advance, Create, Engine, LearnerSpec, MachineFailure, Outcome, Transfer
-from firerl.engine.host import Host
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, Engine, LearnerSpec, MachineFailure, Outcome, Transfer
 from firerl.errors import SettingError
 
 SPEC = LearnerSpec(Roped, {"folder": ".", "stacked": 3}, stacked=3)

@@ -16,11 +16,11 @@ import pytest
 from loggers_for_tests import Told
 
 import firerl
-from firerl.engine.base import MachineFailure
 from firerl.engine.inline import InlineEngine
-from firerl.loggers import guarded
-from firerl.progress import Silent
-from firerl.storage.journal_db import Journal
+from firerl.engine.interface import MachineFailure
+from firerl.session.watching import guarded_logger
+from firerl.session.watching.progress import Silent
+from firerl.storage.journal.journal_db import Journal
 
 SMALL = {"population": [4], "evaluators": 0, "algo": "pbt", "steps": 80, "eval_interval": 10, "ready_interval": 20,
          "engine": "inline", "seed": 5, "progress": False}  # fmt: skip
@@ -60,7 +60,7 @@ def told() -> Iterator[list[tuple[Any, ...]]]:
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PATIENCE": 1.4, "SAY_SECONDS": 0.1}.items():
-        monkeypatch.setattr(guarded, name, value)
+        monkeypatch.setattr(guarded_logger, name, value)
 
 
 def test_a_logger_is_told_all(tmp_path: Path, plain_hash: str, told: list[tuple[Any, ...]]) -> None:
@@ -144,8 +144,8 @@ def test_a_logger_that_hangs_is_left(name: str, tmp_path: Path, plain_hash: str)
 def test_one_that_hangs_while_the_run_goes_on_is_told_of(
     tmp_path: Path, plain_hash: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guarded, "SILENT_SECONDS", 0.0)
-    monkeypatch.setattr(guarded, "QUEUE_POINTS", 2)
+    monkeypatch.setattr(guarded_logger, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(guarded_logger, "QUEUE_POINTS", 2)
     digest, said, notes = run_with(tmp_path / "r", "loggers_for_tests.HangsAtStart")
     assert digest == plain_hash
     assert said == notes
@@ -157,8 +157,8 @@ def test_one_that_hangs_while_the_run_goes_on_is_told_of(
 def test_a_slow_logger_is_told_all_as_long_as_patience_lasts(
     tmp_path: Path, plain_hash: str, told: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guarded, "QUEUE_POINTS", 1)
-    monkeypatch.setattr(guarded, "PATIENCE", 30.0)
+    monkeypatch.setattr(guarded_logger, "QUEUE_POINTS", 1)
+    monkeypatch.setattr(guarded_logger, "PATIENCE", 30.0)
     digest, _, notes = run_with(tmp_path / "r", "loggers_for_tests.Slow")
     assert (digest, notes) == (plain_hash, [])
     assert [call[1] for call in told if call[0] == "log"] == list(range(10, 90, 10))
@@ -173,14 +173,14 @@ def test_an_interrupted_run_closes_its_loggers(
             if round.step == 30:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(guarded, "INTERRUPTED_PATIENCE", 30.0)
+    monkeypatch.setattr(guarded_logger, "INTERRUPTED_PATIENCE", 30.0)
     with pytest.raises(KeyboardInterrupt):
         firerl.run("quadratic", run_dir=tmp_path / "r", logger="loggers_for_tests.Told", observer=Interrupts(), **SMALL)
     assert [call[0] for call in told][-2:] == ["log", "close"]
 
 
 def test_a_command_ends_while_its_logger_hangs(tmp_path: Path) -> None:
-    script = "import firerl.loggers.guarded as g, sys; g.PATIENCE = g.SAY_SECONDS = 0.2\n"
+    script = "import firerl.session.watching.guarded_logger as g, sys; g.PATIENCE = g.SAY_SECONDS = 0.2\n"
     script += "from firerl.launch import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["learner=quadratic", "preset=smoke", "engine=inline", "logger=loggers_for_tests.HangsAtStart"]
     folder = Path(loggers_for_tests.__file__).parent

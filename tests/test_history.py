@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from simulate import LR, Scenario, Simulation, make_setup, scenarios
 
-from firerl import curves
-from firerl.evolution import cosine, lineage
+from firerl.evolution import curves, lineage
+from firerl.evolution.algorithms import cosine
 from firerl.evolution.population import Copy, Promote, Set, StartEvaluator, StopEvaluator, initial_state
-from firerl.insight.history import RUNNING, History, Teller, tell
+from firerl.insight.history.history import RUNNING, History, Teller, tell
 from firerl.storage.generation import Point
 
 

@@ -23,20 +23,20 @@ import pytest
 import torch
 from test_promises import files, group_members, journal, launch
 
-from firerl import compose, request
-from firerl import start as starting
 from firerl.agents.classifier import Classifier
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
-from firerl.engine.host import Host
+from firerl.commands.launch import main
+from firerl.config import compose, request
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure
 from firerl.envs import images
-from firerl.envs.images import folder
-from firerl.envs.images.folder import FolderData, ImageNetSettings
-from firerl.envs.images.listing import scan
-from firerl.envs.images.readers import Readers
-from firerl.envs.images.reading import Piece
+from firerl.envs.images.files import folder
+from firerl.envs.images.files.decoding import Piece
+from firerl.envs.images.files.folder import FolderData, ImageNetSettings
+from firerl.envs.images.files.listing import scan
+from firerl.envs.images.files.readers import Readers
 from firerl.errors import MachineError
-from firerl.launch import main
-from firerl.progress import Silent
+from firerl.session import start as starting
+from firerl.session.watching.progress import Silent
 
 OBJECTIVE = 24
 needs_torchvision = pytest.mark.skipif(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from test_images_listing import filled
 
-from firerl.envs.images import contents
-from firerl.envs.images.listing import scan
+from firerl.envs.images.files import contents
+from firerl.envs.images.files.listing import scan
 
 
 def found(root: Path) -> list[contents.Entry]:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from firerl.agents.classifier import Classifier
 from firerl.envs import images
-from firerl.envs.images import folder, reading
-from firerl.envs.images.reading import Piece
+from firerl.envs.images.files import decoding, folder
+from firerl.envs.images.files.decoding import Piece
 from firerl.errors import MachineError, SettingError
 
 CLASSES = ("n01", "n02", "n03")
@@ -57,14 +57,14 @@ def test_the_parts_and_their_labels(root: Path) -> None:
 def test_a_validation_image_is_its_middle(tmp_path: Path) -> None:
     pixels = np.zeros((64, 128, 3), dtype=np.uint8)
     pixels[4:60, 36:92] = 200  # 56 of the 64 pixels of the short side: 224/256
-    seen = reading.middle(Image.fromarray(pixels), Piece([], None, 56, False))
+    seen = decoding.middle(Image.fromarray(pixels), Piece([], None, 56, False))
     assert seen.shape == (56, 56, 3)
     assert (seen == 200).all()
 
 
 def test_training_takes_parts_of_the_usual_sizes_and_mirrors_half() -> None:
     rng = np.random.default_rng(0)
-    boxes = np.array([reading.random_box(100, 80, rng.random((10, 4))) for _ in range(500)])
+    boxes = np.array([decoding.random_box(100, 80, rng.random((10, 4))) for _ in range(500)])
     left, top, right, bottom = boxes.T
     assert left.min() >= 0
     assert top.min() >= 0
@@ -75,11 +75,11 @@ def test_training_takes_parts_of_the_usual_sizes_and_mirrors_half() -> None:
     assert areas.max() > 0.9
     assert 0.7 < ratios.min() < 0.8
     assert 1.25 < ratios.max() < 1.4
-    wide = reading.random_box(1000, 10, np.full((10, 4), 0.9))  # nothing fits: the middle, as far as 4:3 goes
+    wide = decoding.random_box(1000, 10, np.full((10, 4), 0.9))  # nothing fits: the middle, as far as 4:3 goes
     assert wide == pytest.approx((500 - 20 / 3, 0, 500 + 20 / 3, 10))
     ramp = Image.fromarray(np.tile(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], (100, 1, 3)))
     draws, piece = np.full(folder.FolderData.draws, 0.5), Piece([], None, 20, False)
-    kept, mirrored = (reading.random_part(ramp, np.append(draws[:-1], last), piece) for last in (0.5, 0.2))
+    kept, mirrored = (decoding.random_part(ramp, np.append(draws[:-1], last), piece) for last in (0.5, 0.2))
     assert kept[0, 0, 0] < kept[0, -1, 0]
     assert (mirrored == kept[:, ::-1]).all()
 

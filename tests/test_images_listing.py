@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from firerl.envs.images import listing
-from firerl.envs.images.listing import Unused, scan, shown
+from firerl.envs.images.files import listing
+from firerl.envs.images.files.listing import Unused, scan, shown
 from firerl.errors import SettingError
 
 

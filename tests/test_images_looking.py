@@ -9,11 +9,12 @@ from typing import Any
 import imagenet_for_tests
 import pytest
 
-from firerl import data_files
+from firerl.base.disk import unused_files
 from firerl.envs import images
-from firerl.envs.images import looking
+from firerl.envs.images.files import looking
 from firerl.errors import MachineError, SettingError
 from firerl.learner import Survey
+from firerl.session import data_files
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_disk_that_fails_is_the_machines_trouble(root: Path, monkeypatch: pyte
     def failing(*_: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("firerl.envs.images.reading._check", failing)
+    monkeypatch.setattr("firerl.envs.images.files.decoding._check", failing)
     with pytest.raises(MachineError, match="Input/output error"):
         looked(root)
 
@@ -126,13 +127,13 @@ def test_what_the_folder_keeps_may_be_missing_or_damaged(tmp_path: Path, content
 def meet(barrier: Any) -> None:
     barrier.wait(30)
     for i in range(20):
-        data_files.say_once(f"{i}.png", "it is no image")
+        unused_files.say_once(f"{i}.png", "it is no image")
 
 
 def test_an_image_is_named_once_by_many_processes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "unused_files.txt").write_text("3.png: known since the run began\n")
     context = multiprocessing.get_context("fork")
-    with data_files.listed_in(tmp_path):
+    with unused_files.listed_in(tmp_path):
         barrier = context.Barrier(3)
         processes = [context.Process(target=meet, args=(barrier,)) for _ in range(3)]
         for process in processes:
@@ -147,15 +148,15 @@ def test_an_image_is_named_once_by_many_processes(tmp_path: Path, capfd: pytest.
 
 
 def test_without_a_list_a_file_is_named_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with data_files.listed_in(tmp_path / "not here"):
-        data_files.say_once("a.png", "it is empty")
-    data_files.say_once("b.png", "it is empty")
+    with unused_files.listed_in(tmp_path / "not here"):
+        unused_files.say_once("a.png", "it is empty")
+    unused_files.say_once("b.png", "it is empty")
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
 def test_the_list_is_no_way_out_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("")
     (tmp_path / "unused_files.txt").symlink_to("other")
-    with data_files.listed_in(tmp_path):
-        data_files.say_once("a.png", "it is empty")
+    with unused_files.listed_in(tmp_path):
+        unused_files.say_once("a.png", "it is empty")
     assert (tmp_path / "other").read_text() == ""

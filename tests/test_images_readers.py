@@ -20,14 +20,14 @@ import pytest
 from PIL import Image
 
 from firerl.agents.classifier import Classifier
-from firerl.cores import SHARERS, share_of_cores, usable_cores
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure
-from firerl.engine.host import Host
+from firerl.base.cores import SHARERS, share_of_cores, usable_cores
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure
 from firerl.envs import images
-from firerl.envs.images import reading
-from firerl.envs.images.folder import FolderData, ImageNetSettings
+from firerl.envs.images.files import decoding
+from firerl.envs.images.files.decoding import DRAWS, Piece
+from firerl.envs.images.files.folder import FolderData, ImageNetSettings
 from firerl.envs.images.order import Order
-from firerl.envs.images.reading import DRAWS, Piece
 from firerl.errors import MachineError
 
 
@@ -85,7 +85,7 @@ def test_a_killed_reader_costs_nothing(load: Any) -> None:
 
 
 def test_readers_that_always_die_are_the_machines_trouble(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firerl.envs.images.readers.__name__", "firerl.no_such_module")
+    monkeypatch.setattr("firerl.envs.images.files.readers.__name__", "firerl.no_such_module")
     data = load(processes=1)
     with pytest.raises(MachineError, match=r"3 processes that read images have died, .* exit code 1: /.*\.JPEG"):
         data.train(np.arange(3), np.zeros((3, DRAWS)))
@@ -106,7 +106,7 @@ def test_readers_that_are_closed_with_work_under_way_end_and_keep_nobody_waiting
 
 def test_readers_end_with_their_owner_even_under_sigkill(root: Path) -> None:
     code = (
-        "import sys, time; from firerl.envs.images.folder import FolderData, ImageNetSettings\n"
+        "import sys, time; from firerl.envs.images.files.folder import FolderData, ImageNetSettings\n"
         f"data = FolderData(ImageNetSettings({str(root)!r}, size=16, objective=24, processes=2))\n"
         "list(data.held_out('report'))\n"
         "print(*(p._child.pid for p in data.readers._started), flush=True)\n"
@@ -171,7 +171,7 @@ def test_what_the_system_says_is_the_machines_and_what_a_decoder_says_is_the_fil
     Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
 
     def why(name: str) -> str:
-        [told] = reading.read(Piece([str(tmp_path / name)], None, 8, False), np.zeros((1, 8, 8, 3), dtype=np.uint8))
+        [told] = decoding.read(Piece([str(tmp_path / name)], None, 8, False), np.zeros((1, 8, 8, 3), dtype=np.uint8))
         return told
 
     assert why("folder.png")
@@ -183,7 +183,7 @@ def test_what_the_system_says_is_the_machines_and_what_a_decoder_says_is_the_fil
         with pytest.raises(FileNotFoundError):
             why(name)
     for number in (errno.EIO, errno.EMFILE, errno.ESTALE, errno.EACCES):
-        monkeypatch.setattr(reading, "middle", raising(OSError(number, os.strerror(number))))
+        monkeypatch.setattr(decoding, "middle", raising(OSError(number, os.strerror(number))))
         with pytest.raises(OSError, match=os.strerror(number)):
             why("good.png")
     text = UnicodeDecodeError("utf-8", b"\xff", 0, 1, "of a text in it")
@@ -195,10 +195,10 @@ def test_what_the_system_says_is_the_machines_and_what_a_decoder_says_is_the_fil
         OSError("cut"),
         text,
     ):
-        monkeypatch.setattr(reading, "middle", raising(error))
+        monkeypatch.setattr(decoding, "middle", raising(error))
         assert why("good.png")
-    monkeypatch.setattr(reading.np, "empty", raising(MemoryError()))
-    monkeypatch.setattr(reading, "middle", raising(MemoryError()))
+    monkeypatch.setattr(decoding.np, "empty", raising(MemoryError()))
+    monkeypatch.setattr(decoding, "middle", raising(MemoryError()))
     with pytest.raises(MemoryError):  # here the machine has none left
         why("good.png")
 
@@ -233,7 +233,7 @@ def test_a_file_that_kills_its_readers_is_named(load: Any, monkeypatch: pytest.M
         "readers.read = read\nserve = readers.serve\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("firerl.envs.images.readers.__name__", "deadly")
+    monkeypatch.setattr("firerl.envs.images.files.readers.__name__", "deadly")
     with pytest.raises(MachineError, match=rf"have died, the last with exit code -6: .*{data._train.paths[2]}"):
         data.train(np.arange(5), np.zeros((5, DRAWS)))
 
@@ -247,18 +247,18 @@ def test_draft_decodes_large_images_smaller_and_shows_the_same_part(tmp_path: Pa
     for rows in (draws, None):
         plain, drafted = np.zeros((2, 20, 32, 32, 3), dtype=np.uint8)
         for draft, out in ((False, plain), (True, drafted)):
-            assert not any(reading.read(Piece(paths, rows, 32, draft), out))
+            assert not any(decoding.read(Piece(paths, rows, 32, draft), out))
         assert (plain != drafted).any()
         assert np.abs(plain.astype(int) - drafted).max() <= 6
     with Image.open(paths[0]) as image:
-        reading.middle(image, Piece([], None, 32, True))
+        decoding.middle(image, Piece([], None, 32, True))
         assert image.size == (50, 50)  # an eighth: the middle 43 of them are enough for 32
 
 
 def test_the_cores_are_shared_among_the_processes_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SHARERS, raising=False)
     assert share_of_cores() == usable_cores()
-    monkeypatch.setattr("firerl.cores.usable_cores", lambda: 16)
+    monkeypatch.setattr("firerl.base.cores.usable_cores", lambda: 16)
     for processes, share in (("1", 16), ("3", 5), ("16", 1), ("22", 1)):
         monkeypatch.setenv(SHARERS, processes)
         assert share_of_cores() == share

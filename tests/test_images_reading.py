@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from firerl.envs.images import reading
-from firerl.envs.images.reading import DRAWS, Look, Piece
+from firerl.envs.images.files import decoding
+from firerl.envs.images.files.decoding import DRAWS, Look, Piece
 
 RAMP = np.tile(np.linspace(0, 65535, 64).astype(np.uint16), (64, 1))
 
 
 def why(path: Path, white: float | None = None) -> str:
-    return reading.read(Look([str(path)], white), np.empty((0, 1, 1, 3), np.uint8))[0]
+    return decoding.read(Look([str(path)], white), np.empty((0, 1, 1, 3), np.uint8))[0]
 
 
 def seen(path: Path, size: int = 56, white: float | None = None, draws: Any = None) -> np.ndarray:
     out = np.zeros((1, size, size, 3), dtype=np.uint8)
-    [told] = reading.read(Piece([str(path)], draws, size, False, white), out)
+    [told] = decoding.read(Piece([str(path)], draws, size, False, white), out)
     assert told == ""
     return out[0]
 

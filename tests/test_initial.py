@@ -10,13 +10,13 @@ import pytest
 from runs_for_tests import SMALL, tiny_run
 
 import firerl
-from firerl import launch
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.commands import launch
 from firerl.errors import FirerlError, RunFolderError, SettingError
 from firerl.evolution.plain import loads
-from firerl.progress import Silent
+from firerl.session.watching.progress import Silent
 from firerl.storage import checkpoint
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 
 class Told(Quadratic):

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import compare, doctor, explain, journal, launch, play, report
+from firerl.base.disk import untrusted
+from firerl.base.integers import integer
+from firerl.commands import compare, doctor, explain, journal, launch, play, report
 from firerl.errors import SettingError
-from firerl.integers import integer
-from firerl.storage import seal, untrusted
+from firerl.storage.journal import seal
 
 pytestmark = pytest.mark.unverified("their journals are spoilt on purpose")
 READERS: dict[str, Callable[[Path], int]] = {

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from firerl import journal as command
-from firerl.config import AlgoConfig, RunConfig, to_plain
+from firerl.commands import journal as command
+from firerl.config.run_config import AlgoConfig, RunConfig, to_plain
 from firerl.evolution.population import (
     Copy,
     Evaluation,
@@ -26,8 +26,8 @@ from firerl.evolution.population import (
     Worker,
 )
 from firerl.storage.generation import Point
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

@@ -8,7 +8,7 @@ import curve_judge as judge
 import numpy as np
 from simulate import busy, member
 
-from firerl import curves
+from firerl.evolution import curves
 from firerl.evolution.evaluators import Curve, EvaluatorSettings, verdict
 from firerl.evolution.population import StopEvaluator
 

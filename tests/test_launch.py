@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-import firerl.main
+import firerl.commands
 from firerl import api
-from firerl import start as starting
-from firerl.config import RunConfig, from_plain
+from firerl.commands.launch import main
+from firerl.config.run_config import RunConfig, from_plain
 from firerl.errors import PopulationDied
-from firerl.launch import main
 from firerl.run_result import Result
+from firerl.session import start as starting
 
 RANKED = Result(Path("r"), {"objective": 1.0, "best_ever": None})
 QUADRATIC = "learner=quadratic"
@@ -244,14 +244,14 @@ def test_a_real_run_and_its_resume(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_entry_point_finds_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], calls: list[RunConfig]
 ) -> None:
-    assert firerl.main.main(["launch", QUADRATIC]) == 0
+    assert firerl.commands.main(["launch", QUADRATIC]) == 0
     assert len(calls) == 1
-    assert firerl.main.main([]) == 0
+    assert firerl.commands.main([]) == 0
     assert all(command in capsys.readouterr().out for command in ("launch",))
-    assert firerl.main.main(["lanch"]) == 2
+    assert firerl.commands.main(["lanch"]) == 2
     assert "unknown command 'lanch': did you mean 'launch'" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "firerl.journal", SimpleNamespace(main=len))
-    assert firerl.main.main(["journal", "r", "--reports"]) == 2
+    monkeypatch.setitem(sys.modules, "firerl.commands.journal", SimpleNamespace(main=len))
+    assert firerl.commands.main(["journal", "r", "--reports"]) == 2
 
 
 def test_one_line_starts_a_run_and_goes_on_with_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import firerl
 from firerl.errors import RunFolderError
-from firerl.progress import Silent
+from firerl.session.watching.progress import Silent
 from firerl.storage.lock import Lock, refuse_if_held
 
 HOLD = "import sys, time; from pathlib import Path; from firerl.storage.lock import Lock\n"

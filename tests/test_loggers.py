@@ -10,9 +10,9 @@ import pytest
 from test_docs import blocks, run_commands
 
 import firerl
+from firerl.config.find_loggers import NEEDS, SHORT_NAMES, check_loggers, find_loggers, folder_of
 from firerl.engine.inline import InlineEngine
 from firerl.errors import RunFolderError, SettingError
-from firerl.loggers.find import NEEDS, SHORT_NAMES, check_loggers, find_loggers, folder_of
 from firerl.loggers.tensorboard import TensorBoard
 
 
@@ -114,7 +114,7 @@ def test_your_own_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (tmp_path / "trackers.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("firerl.engine.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
+    monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
     run_commands(blocks("docs/loggers.md", "sh")[1])
     told = capsys.readouterr().out.replace("\n", " ")
     assert f"! trackers.Folder: metrics are in {tmp_path}/runs/told/loggers/trackers.Folder" in told

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from firerl import main
+from firerl import commands
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_a_reader_that_has_left_is_no_error(
     os.close(reading)
     with os.fdopen(writing, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        assert main.guarded(action) == 0
-        assert main.guarded(action) == 1  # from now on it goes nowhere
+        assert commands.guarded(action) == 0
+        assert commands.guarded(action) == 1  # from now on it goes nowhere
     assert capfd.readouterr().err == ""
 
 
@@ -34,7 +34,7 @@ def test_another_broken_pipe_is_an_error(capsys: pytest.CaptureFixture[str]) -> 
     def action() -> int:
         raise BrokenPipeError("of a process")
 
-    assert main.guarded(action) == 1
+    assert commands.guarded(action) == 1
     assert capsys.readouterr().err == "firerl: of a process\n"
 
 
@@ -60,7 +60,7 @@ def test_what_the_system_refuses_is_told_with_its_file(
     def action() -> int:
         raise error
 
-    assert main.guarded(action) == 1
+    assert commands.guarded(action) == 1
     assert capsys.readouterr().err == f"firerl: {line}\n"
 
 
@@ -69,5 +69,5 @@ def test_a_file_that_cannot_be_opened_is_named(capsys: pytest.CaptureFixture[str
         with open("no/such/file", "w"):
             return 0
 
-    assert main.guarded(action) == 1
+    assert commands.guarded(action) == 1
     assert capsys.readouterr().err == "firerl: cannot use no/such/file: No such file or directory\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from simulate import INTERVAL, LR, READY, Simulation, make_setup, member, of
 
 from firerl.errors import SettingError
-from firerl.evolution import mfpbt, pbt
+from firerl.evolution.algorithms import mfpbt, pbt
 from firerl.evolution.population import Copy, Decision, Fail, Report, State, Values, Worker
 
 RATES = {0: 0.01, 1: 0.02, 2: 0.03, 3: 0.04, 4: 0.05, 5: 0.06, 6: 0.07, 7: 0.08}

@@ -87,7 +87,7 @@ def test_every_file_of_a_run_is_spoilt_and_every_reader_reads(study: tuple[Any, 
     files = {plan.file for plan in made}
     left = {path.name for path in (folder / "base/whole").iterdir()}
     assert left - files <= {"checkpoints", "tensorboard", "best_ever.pt", "failures.log"}
-    from firerl.main import COMMANDS
+    from firerl.commands import COMMANDS
 
     assert {words[0] for words, _ in module.COMMANDS.values()} == set(COMMANDS) - {"check"}  # which reads no file
     assert len(module.cases(10_000)) >= 10_000

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import named_code
+from firerl.config import named_code
 from firerl.errors import SettingError
-from firerl.storage import seal
+from firerl.storage.journal import seal
 
 OWN = """
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_a_learner_of_the_working_folder_is_given_again(tmp_path: Path) -> None:
 
 
 def test_the_run_s_own_learner_may_be_named_where_it_needs_not(tmp_path: Path) -> None:
-    from firerl.launch import main
+    from firerl.commands.launch import main
 
     where = tmp_path / "run"
     own = ["learner=quadratic", *[word for word in RUN[1:] if not word.startswith("run_dir")], f"run_dir={where}"]
@@ -186,8 +186,8 @@ def stranger(gift: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     def connect(*_: object) -> None:
         raise AssertionError("it connects")
 
-    monkeypatch.setattr("firerl.engine.ray_cluster.connect", connect)
-    monkeypatch.setattr("firerl.loggers.guarded.GuardedLogger.__init__", connect)
+    monkeypatch.setattr("firerl.engine.ray.ray_cluster.connect", connect)
+    monkeypatch.setattr("firerl.session.watching.guarded_logger.GuardedLogger.__init__", connect)
     monkeypatch.setattr("socket.socket.connect", connect)
     yield tmp_path / "run"
     assert not (tmp_path / "ran").exists()
@@ -199,7 +199,7 @@ def stranger(gift: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_a_stranger_s_folder_opens_no_door(
     stranger: Path, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from firerl import launch, replay
+    from firerl.commands import launch, replay
 
     change, typed = DOORS[name]
     says(stranger, change)
@@ -235,7 +235,7 @@ def test_a_stranger_s_folder_opens_no_door(
 def test_a_replay_goes_through_no_door_either(
     stranger: Path, change: Callable[[dict[str, Any]], None], typed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from firerl import replay
+    from firerl.commands import replay
 
     says(stranger, change)
     assert replay.main([str(stranger)]) == 2
@@ -254,7 +254,7 @@ def test_every_setting_of_a_run_has_its_place() -> None:
     """A new setting is either a door or is said here to be none: it imports nothing and connects to nothing."""
     from dataclasses import fields
 
-    from firerl.config import EngineConfig, RunConfig
+    from firerl.config.run_config import EngineConfig, RunConfig
 
     doors = {door.typed for door in named_code.DOORS}
     assert doors == {*DOORS, "init"}
@@ -284,7 +284,7 @@ def test_a_schedule_that_one_is_handed_brings_numbers_alone(gift: Path, tmp_path
 
 def test_no_setting_of_a_run_is_a_target_of_hydra() -> None:
     """Nothing of firerl instantiates: a _target_ in a file is an unknown setting."""
-    from firerl.config import from_plain
+    from firerl.config.run_config import from_plain
 
     for path in Path(firerl.__file__).parent.rglob("*.py"):
         assert "instantiate" not in path.read_text(), path
@@ -296,7 +296,7 @@ def test_a_suggested_line_keeps_what_was_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """And what is suggested at a run's end works as it stands there."""
-    from firerl.main import main
+    from firerl.commands import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import firerl
-from firerl import explain, journal, play, report
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.insight import names
+from firerl.commands import explain, journal, play, report
+from firerl.summary import figure_names
 
 
 class Tried(Quadratic):
@@ -28,12 +28,14 @@ class Tried(Quadratic):
 
 
 def test_names() -> None:
-    assert names.ranked_by(1) == "last evaluation"
-    assert names.ranked_by(3) == "mean of the last 3 evaluations"
+    assert figure_names.ranked_by(1) == "last evaluation"
+    assert figure_names.ranked_by(3) == "mean of the last 3 evaluations"
     figures = {"worst": "?", "mean_return": 2, "episodes": 20.0}
-    assert names.headline(figures, plays=True) == ("mean return on fresh episodes", 2.0)
-    assert names.headline({"accuracy": 0.5}, plays=False) == ("accuracy on fresh data", 0.5)
-    assert names.headline({}, True) is names.headline(None, True) is names.headline([1], True) is None
+    assert figure_names.headline(figures, plays=True) == ("mean return on fresh episodes", 2.0)
+    assert figure_names.headline({"accuracy": 0.5}, plays=False) == ("accuracy on fresh data", 0.5)
+    assert (
+        figure_names.headline({}, True) is figure_names.headline(None, True) is figure_names.headline([1], True) is None
+    )
 
 
 def test_one_number_has_one_name(tmp_path: Path, capsys: Any) -> None:

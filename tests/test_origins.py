@@ -5,7 +5,7 @@ from __future__ import annotations
 from simulate import make_setup
 
 from firerl.evolution.population import Copy, Fail, Promote, Report, Set, StartEvaluator, StopEvaluator, initial_state
-from firerl.origins import Origin, Origins, Place, first, follow, needed, touched
+from firerl.storage.origins import Origin, Origins, Place, first, follow, needed, touched
 
 # Members 0 and 1 of P1, 2 and 3 of P2, evaluator 4.
 START = first(initial_state(make_setup((2, 2), 1)))

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import pytest
 
 import firerl
-from firerl import explain, journal, launch, report
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.commands import explain, journal, launch, report
+from firerl.config.learners import completed
 from firerl.errors import RunFolderError, SettingError
-from firerl.learners import completed
-from firerl.storage import seal
-from firerl.storage.journal_db import Journal
-from firerl.storage.journal_file import FORMAT
+from firerl.storage.journal import seal
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.journal.journal_file import FORMAT
 
 
 @pytest.fixture(scope="module")

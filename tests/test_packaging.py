@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 import firerl
-from firerl import launch, main
-from firerl.storage import journal_file
-from firerl.store import Store
+from firerl import commands
+from firerl.commands import launch
+from firerl.storage.journal import journal_file
+from firerl.storage.store import Store
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -51,7 +52,7 @@ def test_the_version_stands_in_one_place(tmp_path: Path, capsys: pytest.CaptureF
     assert "version" not in PROJECT["project"]
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "firerl.__version__"}
     assert importlib.metadata.version("firerl") == firerl.__version__
-    for command in (launch.main, main.main):
+    for command in (launch.main, commands.main):
         assert command(["--version"]) == 0
         assert capsys.readouterr().out == f"firerl {firerl.__version__}\n"
     firerl.run("quadratic", preset="smoke", engine="inline", logger="none", progress=False, run_dir=tmp_path / "r")

@@ -10,9 +10,9 @@ import pytest
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.base.paths import absolute, anchored, at_home, back_here, expanded
+from firerl.commands import main
 from firerl.errors import SettingError
-from firerl.main import main
-from firerl.paths import absolute, anchored, at_home, back_here, expanded
 
 SMALL: dict[str, Any] = {
     "algo": "pbt", "population": [2], "evaluators": 0, "steps": 16, "eval_interval": 4, "ready_interval": 8,

@@ -14,10 +14,10 @@ from simulate import ALL_KINDS, LR, READY, Simulation, Transition, make_setup, m
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from firerl.errors import SettingError
-from firerl.evolution import pb2, pbt
-from firerl.evolution.pb2 import Bandit
+from firerl.evolution.algorithms import pb2, pbt
+from firerl.evolution.algorithms.pb2 import Bandit
 from firerl.evolution.population import Copy, Report, State, Values
-from firerl.space import Dimension, Space
+from firerl.evolution.space import Dimension, Space
 
 NUMBERS = {name: spec for name, spec in ALL_KINDS.items() if "choice" not in " ".join(spec)}
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from simulate import Scenario, Simulation, Transition, make_setup, scenarios
 
-from firerl.evolution import fire, pbt
+from firerl.evolution.algorithms import fire, pbt
 from firerl.evolution.population import Copy, Fail, Promote, Setup
-from firerl.space import Space
+from firerl.evolution.space import Space
 
 
 def test_the_whole_budget_becomes_members() -> None:

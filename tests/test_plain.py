@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from simulate import Scenario, scenarios
 
-from firerl.evolution import fire, plain
+from firerl.evolution import plain
+from firerl.evolution.algorithms import fire
 from firerl.evolution.population import (
     Copy,
     Evaluation,

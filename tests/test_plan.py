@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from firerl.clock import PARTS
-from firerl.compose import compose
-from firerl.insight import probe as probing
-from firerl.insight.forecast import Forecast, forecast, shares
-from firerl.insight.probe import Probe
-from firerl.insight.prospect import Prospect, table
-from firerl.plan import main, parse
-from firerl.request import resolve
-from firerl.storage import files
+from firerl.base.clock import PARTS
+from firerl.base.disk import files
+from firerl.commands.plan import main, parse
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.insight.plan import probe as probing
+from firerl.insight.plan.forecast import Forecast, forecast, shares
+from firerl.insight.plan.probe import Probe
+from firerl.insight.plan.prospect import Prospect, table
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)
@@ -130,7 +130,7 @@ def test_a_probe_that_cannot_be_kept_costs_no_plan(
 
     monkeypatch.setattr(probing, "probe", lambda *_, **__: made())
     monkeypatch.setattr(files, "write", full)
-    monkeypatch.setattr("firerl.insight.prospect.forecast", lambda *_, **__: FORECAST)
+    monkeypatch.setattr("firerl.insight.plan.prospect.forecast", lambda *_, **__: FORECAST)
     assert main([*QUADRATIC, "algo=pbt", "--probe=p.json"]) == 2
     out, err = capsys.readouterr()
     assert "What it will cost" in out

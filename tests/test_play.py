@@ -15,15 +15,16 @@ from runs_for_tests import tiny_run
 from test_journal import config_for, members_of
 
 import firerl
-from firerl import film, play
-from firerl import network as network_of_run
-from firerl.config import RunConfig, to_plain
+from firerl.base.disk.files import digest
+from firerl.commands import play
+from firerl.config.run_config import RunConfig, to_plain
 from firerl.evolution.population import Report, State
 from firerl.learner import Learner
 from firerl.storage import checkpoint
-from firerl.storage.files import digest
 from firerl.storage.generation import BestEver, File, Point
-from firerl.store import Store
+from firerl.storage.store import Store
+from firerl.winner import film
+from firerl.winner import network as network_of_run
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

@@ -17,7 +17,7 @@ from torch import nn
 import firerl
 from firerl import envs
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.envs.kept import episode_seed
+from firerl.envs.state.remembering import episode_seed
 from firerl.errors import FirerlError, RunFolderError
 from firerl.storage import checkpoint
 
@@ -198,7 +198,7 @@ def test_a_class_that_no_name_finds_is_handed_in(tmp_path: Path) -> None:
 
 
 def test_bytes_are_no_place_for_floats() -> None:
-    from firerl.policy import Policy
+    from firerl.winner.policy import Policy
 
     policy = Policy(Bytes(2), {"task": "t", "network_step": 1, "objective": None})
     assert policy(np.ones((2, 2), np.uint8)).tolist() == [2] * 4

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from simulate import ALL_KINDS, Scenario, make_setup, scenarios
 
-from firerl.evolution import fire, pbt, random
+from firerl.evolution.algorithms import fire, pbt, random
 from firerl.evolution.population import initial_state, members
 
 

@@ -12,10 +12,10 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from firerl.compose import compose
-from firerl.evolution import fire
-from firerl.insight.power import Case, advantage, case_of, child_lengths, curve, judge, power, sample
-from firerl.request import resolve
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.evolution.algorithms import fire
+from firerl.insight.plan.power import Case, advantage, case_of, child_lengths, curve, judge, power, sample
 
 INTERVAL = 10
 

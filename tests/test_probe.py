@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.compose import compose
-from firerl.config import RunConfig
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.config.run_config import RunConfig
 from firerl.engine import make_engine
-from firerl.engine.base import Create, LearnerSpec
+from firerl.engine.interface import Create, LearnerSpec
 from firerl.errors import FirerlError, SettingError
-from firerl.insight.probe import Probe, _Run, curve_noise, probe, read, resident, scaled, write
-from firerl.request import resolve
+from firerl.insight.plan.probe import Probe, _Run, curve_noise, probe, read, resident, scaled, write
 from firerl.storage import checkpoint
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
@@ -82,8 +82,8 @@ def test_a_probe_measures_the_real_learner(measured: Probe) -> None:
 
 
 def test_members_are_the_first_of_the_run(measured: Probe) -> None:
-    from firerl.seeding import Purpose, integer_seed
-    from firerl.start import initial_state_of
+    from firerl.base.seeding import Purpose, integer_seed
+    from firerl.session.start import initial_state_of
 
     config = config_of()
     first = initial_state_of(config).workers[0]

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from simulate import LR, Simulation, make_setup
 
-from firerl.evolution import fire, fire_lean, pb2, plain
+from firerl.evolution import plain
+from firerl.evolution.algorithms import fire, fire_lean, pb2
 from firerl.evolution.population import Values
 
 VARIATIONS = {

@@ -13,13 +13,13 @@ from test_journal import config_for
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.config import RunConfig
+from firerl.config.promised import aside_of, differing, identity, split, together, with_aside, without
+from firerl.config.run_config import RunConfig
 from firerl.errors import SettingError
-from firerl.evolution import fire
+from firerl.evolution.algorithms import fire
 from firerl.learner import Learner
-from firerl.promised import aside_of, differing, identity, split, together, with_aside, without
 from firerl.storage.generation import first_hash
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 
 class Old(Quadratic):
@@ -92,7 +92,7 @@ def test_both_parts_together_are_the_whole() -> None:
         whole = together(kept, usual)
         assert usual["aside"] == ["root", "data.root"]
         assert whole["settings"] == without(run.settings, Old.aside)
-        assert whole["algo"]["settings"] == firerl.settings.plain(run.algo.settings)
+        assert whole["algo"]["settings"] == firerl.base.settings.plain(run.algo.settings)
 
 
 def test_a_default_that_no_file_could_hold_is_not_the_same() -> None:

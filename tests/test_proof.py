@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import doctor, launch
+from firerl.commands import doctor, launch
 from firerl.errors import RunFolderError
-from firerl.insight.health import examine
-from firerl.storage.journal_db import Journal
-from firerl.storage.proof import parted, prove
+from firerl.insight.health.health import examine
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.journal.proof import parted, prove
 from firerl.storage.run_folder import COPY, RESULTS
 
 pytestmark = pytest.mark.unverified("folders are mixed up on purpose")

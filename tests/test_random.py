@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from simulate import Scenario, Simulation, active, scenarios
 
+from firerl.base.settings import build
 from firerl.errors import SettingError
-from firerl.evolution import pbt, random
+from firerl.evolution.algorithms import pbt, random
 from firerl.evolution.population import Fail, initial_state
-from firerl.settings import build
 
 
 @given(scenarios())

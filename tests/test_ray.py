@@ -21,7 +21,7 @@ from test_promises import files, finish, journal, launch
 
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.evolution.population import Copy, Promote
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 ray = pytest.importorskip("ray")
 
@@ -192,7 +192,7 @@ def test_nodes_that_do_not_fit_are_named(tmp_path: Path, monkeypatch: pytest.Mon
 
     import firerl
     from firerl.engine import make_engine
-    from firerl.engine.base import LearnerSpec
+    from firerl.engine.interface import LearnerSpec
     from firerl.errors import SettingError
 
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import firerl
-from firerl.engine import ray as engine
-from firerl.engine.base import Load
+from firerl.engine.interface import Load
+from firerl.engine.ray import ray as engine
 
 
 def orders(folder: Path, sizes: list[int]) -> list[Load]:

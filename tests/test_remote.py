@@ -20,18 +20,18 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import compare, doctor, explain, journal, launch, play, report
-from firerl import network as network_of_run
+from firerl.base.disk.files import digest
+from firerl.commands import compare, doctor, explain, journal, launch, play, report
 from firerl.errors import FirerlError, RunFolderError, SettingError
-from firerl.progress import Silent
-from firerl.remote import address as remote
-from firerl.remote import lock as remote_lock
-from firerl.remote import reading as remote_reading
-from firerl.remote.address import Folder, Remote
-from firerl.remote.lock import RemoteLock
-from firerl.remote.run import folder_of, home
-from firerl.remote.snapshot import snapshots
-from firerl.storage.files import digest
+from firerl.session.watching.progress import Silent
+from firerl.storage.remote import address as remote
+from firerl.storage.remote import lease as remote_lock
+from firerl.storage.remote import reading as remote_reading
+from firerl.storage.remote.address import Folder, Remote
+from firerl.storage.remote.home import folder_of, home
+from firerl.storage.remote.lease import RemoteLock
+from firerl.storage.remote.snapshot import snapshots
+from firerl.winner import network as network_of_run
 
 harness: Any = importlib.import_module("remote_kills")
 
@@ -417,7 +417,7 @@ def test_a_store_that_stays_away_ends_the_run_and_loses_nothing(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, good=15, bad=10**9)
-        patch.setattr("firerl.remote.run.PATIENCE", 0.1)
+        patch.setattr("firerl.storage.remote.home.PATIENCE", 0.1)
         with pytest.raises(OSError, match=r"no route to host; nothing is lost: .* resume=\S+ local_dir=\S+/work$"):
             run(share, tmp_path / "work")
     go_on(share, tmp_path / "work")
@@ -519,7 +519,7 @@ def test_the_doctor_sends_what_is_damaged_there_from_a_folder_that_is_ahead(
     work = tmp_path / "work"
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, good=15, bad=10**9)
-        patch.setattr("firerl.remote.run.PATIENCE", 0.1)
+        patch.setattr("firerl.storage.remote.home.PATIENCE", 0.1)
         with pytest.raises(OSError, match="nothing is lost"):
             run(share, work)
     states = list((tmp_path / "share/x/checkpoints").iterdir())
@@ -544,7 +544,8 @@ def test_what_fsspec_reaches_without_an_exclusive_write(tmp_path: Path, plain_ru
 
 
 def test_an_address_loads_fsspec_and_nothing_else_does(tmp_path: Path) -> None:
-    code = "import sys, firerl; from firerl.remote.address import Remote; from firerl.remote.run import home\n"
+    code = "import sys, firerl; from firerl.storage.remote.address import Remote\n"
+    code += "from firerl.storage.remote.home import home\n"
     code += f"Remote('file://{tmp_path}/x').sizes(); print('fsspec' in sys.modules, 'torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False False\n"

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from firerl import doctor
+from firerl.base.disk import durable, files
+from firerl.commands import doctor
 from firerl.errors import RunFolderError
-from firerl.insight.health import examine
-from firerl.repair import repair
-from firerl.storage import durable, files
+from firerl.insight.health.health import examine
+from firerl.insight.health.repair import repair
 from firerl.storage.run_folder import COPY
-from firerl.store import Store
+from firerl.storage.store import Store
 
 pytestmark = pytest.mark.unverified("runs are damaged on purpose")
 

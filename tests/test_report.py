@@ -18,16 +18,17 @@ import pytest
 from test_journal import config_for, fire_points, make_run, members_of
 
 import firerl
-from firerl import explain, launch, report
-from firerl.config import to_plain
+from firerl.base.disk import files
+from firerl.commands import explain, launch, report
+from firerl.config.run_config import to_plain
 from firerl.evolution.population import Copy, Fail, Report
-from firerl.insight.history import PROMOTION
+from firerl.insight.history.history import PROMOTION
+from firerl.insight.report import page_file
 from firerl.insight.report import words as report_words
 from firerl.insight.report.lines import stitched
 from firerl.insight.report.run import Run, read
-from firerl.storage import files
 from firerl.storage.generation import Point
-from firerl.store import Store, check_free
+from firerl.storage.store import Store, check_free
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -257,7 +258,7 @@ def test_videos_are_embedded_while_there_is_room(tmp_path: Path, monkeypatch: py
     make_run(config_for(tmp_path / "r"), fire_points())
     for name, size in (("a small & fine.mp4", 30), ("b large.mp4", 300_000), (".c.17.mp4", 30)):
         (tmp_path / "r" / name).write_bytes(b"x" * size)
-    monkeypatch.setattr(report, "PAGE_BYTES", 100_000)
+    monkeypatch.setattr(page_file, "PAGE_BYTES", 100_000)
     monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "")
     (tmp_path / "pages").mkdir()
     out = tmp_path / "pages" / "page.html"

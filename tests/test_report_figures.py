@@ -14,16 +14,16 @@ from hypothesis import settings as hypothesis_settings
 from simulate import ALL_KINDS, Scenario, Simulation, make_setup, scenarios
 from test_journal import config_for
 
-from firerl.evolution import cosine
+from firerl.evolution.algorithms import cosine
 from firerl.evolution.population import Copy, Promote, StartEvaluator, initial_state
+from firerl.evolution.space import Space
 from firerl.evolution.winner import winner
-from firerl.insight.history import tell
+from firerl.insight.history.history import tell
 from firerl.insight.report import figures as report_figures
 from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.lines import Scale, medians, stitched
 from firerl.insight.report.run import EVALUATOR, Run
-from firerl.space import Space
 from firerl.storage.generation import Point
 
 GROUPS = ["P1", "P2", "P3", "P4", "P5", EVALUATOR]

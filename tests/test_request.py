@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from firerl.compose import choices, compose, config_folder
-from firerl.config import RunConfig, from_plain, to_plain
+from firerl.config.compose import choices, compose, config_folder
+from firerl.config.learners import find_learner
+from firerl.config.request import changed, resolve
+from firerl.config.run_config import RunConfig, from_plain, to_plain
 from firerl.errors import SettingError
 from firerl.evolution import find
 from firerl.learner import Learner
-from firerl.learners import find_learner
-from firerl.request import changed, resolve
 
 TOTAL = 8 + 8 + 6
 
@@ -213,7 +213,7 @@ def test_explore_is_short_for_two_settings_where_the_algorithm_has_them() -> Non
 def test_algorithms_need_no_config_file() -> None:
     assert not (config_folder() / "algo").exists()
     assert choices("algo") == find.names()
-    for arguments in (["algo=pbt"], ["algo=firerl.evolution.pbt"], ["algo.name=pbt"]):
+    for arguments in (["algo=pbt"], ["algo=firerl.evolution.algorithms.pbt"], ["algo.name=pbt"]):
         config = made("learner=quadratic", *arguments, "algo.truncation=.2")
         assert (config.algo.name.rpartition(".")[2], config.algo.settings["truncation"]) == ("pbt", 0.2)
     assert made("learner=quadratic", "algo.truncation=.2").algo.name == "fire"

@@ -13,12 +13,12 @@ import pytest
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.controller import Controller
+from firerl.base.disk import durable
 from firerl.errors import FirerlError
-from firerl.insight.health import examine
-from firerl.insight.verify import verify_folder
-from firerl.storage import durable
-from firerl.storage.journal_db import Journal
+from firerl.insight.health.health import examine
+from firerl.insight.health.verify import verify_folder
+from firerl.session.controller import Controller
+from firerl.storage.journal.journal_db import Journal
 from firerl.storage.run_folder import RESULTS
 
 

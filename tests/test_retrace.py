@@ -10,7 +10,7 @@ from simulate import INTERVAL, Simulation, make_setup
 
 import firerl
 from firerl.errors import SettingError
-from firerl.evolution import retrace
+from firerl.evolution.algorithms import retrace
 from firerl.evolution.population import Fail, Set
 
 SPEC = {"decay": {"uniform": [0.0, 1.0]}, "lr": {"log_uniform": [1e-3, 1.0]}}

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 import firerl
-from firerl import replay
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.commands import replay
 from firerl.errors import PopulationDied, RunFolderError, SettingError
-from firerl.progress import Round, Silent
-from firerl.retracing import Network, Retrace, table
+from firerl.session.watching.progress import Round, Silent
+from firerl.winner.retracing import Network, Retrace, table
 
 
 class Reporting(Quadratic):

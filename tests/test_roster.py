@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firerl.engine.roster import Roster
+from firerl.engine.balance.roster import Roster
 from firerl.learner import Learner
 from firerl.storage import checkpoint
 

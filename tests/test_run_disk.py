@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from firerl import start as starting
-from firerl import store
-from firerl.compose import compose
-from firerl.insight.forecast import most_states
-from firerl.request import resolve
-from firerl.storage import durable
-from firerl.storage.journal_db import Journal
+from firerl.base.disk import durable
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.insight.plan.forecast import most_states
+from firerl.session import start as starting
+from firerl.storage import store
+from firerl.storage.journal.journal_db import Journal
 
 MB = 10**6
 
@@ -30,7 +30,7 @@ def test_checkpoints_stay_within_the_promise_at_every_moment(
     measure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, keep: int
 ) -> None:
     monkeypatch.setattr(store, "ROOM", room)
-    monkeypatch.setattr("firerl.insight.forecast.ROOM", room)
+    monkeypatch.setattr("firerl.insight.plan.forecast.ROOM", room)
     scale = measure.Scale(tmp_path / "r" / "checkpoints")
     monkeypatch.setattr(durable, "watcher", scale)
     wanted = {

@@ -12,8 +12,8 @@ import firerl
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.errors import SettingError
 from firerl.evolution.population import Copy, Fail
-from firerl.progress import Silent
-from firerl.storage.journal_db import Journal
+from firerl.session.watching.progress import Silent
+from firerl.storage.journal.journal_db import Journal
 
 
 class Unsavable(Quadratic):

@@ -9,7 +9,7 @@ from simulate import make_setup
 from test_journal import config_for, fire_points, members_of
 
 from firerl.evolution.population import Report, Set, State, Worker, initial_state
-from firerl.loggers.scalars import Replay
+from firerl.session.watching.scalars import Replay
 from firerl.storage.generation import Point
 
 pytestmark = pytest.mark.unverified("journals made by hand")

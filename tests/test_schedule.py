@@ -10,7 +10,8 @@ import pytest
 from simulate import Simulation, make_setup
 
 from firerl.errors import SettingError
-from firerl.evolution import constant, find, random, schedule
+from firerl.evolution import find, schedule
+from firerl.evolution.algorithms import constant, random
 from firerl.evolution.population import Set, Setup, Values, first_values
 
 SPEC = {"decay": {"uniform": [0.0, 1.0]}, "lr": {"log_uniform": [1e-3, 1.0], "bounds": [1e-6, 1.0]}}

@@ -12,9 +12,9 @@ import pytest
 
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
-from firerl.insight.chain import chain, points_of
-from firerl.storage import proof, seal
-from firerl.storage.journal_db import Journal
+from firerl.insight.health.chain import chain, points_of
+from firerl.storage.journal import proof, seal
+from firerl.storage.journal.journal_db import Journal
 
 LAST = "number = (SELECT max(number) FROM generations)"
 UNCHAINED = [  # table, column, which row

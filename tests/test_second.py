@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from firerl.base.disk import files
 from firerl.evolution.population import Report, Setup, State, initial_state
-from firerl.space import Space
-from firerl.storage import files, kept, seal
+from firerl.evolution.space import Space
 from firerl.storage.generation import File, Generation, Point
-from firerl.storage.journal_file import opened_copy, opened_still
+from firerl.storage.journal import kept_generations, seal
+from firerl.storage.journal.journal_file import opened_copy, opened_still
 from firerl.storage.run_folder import COPY
-from firerl.store import Store
+from firerl.storage.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 TABLES = ("meta", "generations", "reports", "decisions", "checkpoints", "timings", "notes")
@@ -50,7 +51,7 @@ def test_it_holds_the_same_rows_after_every_commit(store: Store) -> None:
         with opened_copy(store.run_dir) as copy:
             assert contents(copy) == contents(store._db)
             assert seal.broken(copy) == ""
-            assert kept.numbers(copy) == [last.number - 1, last.number][-min(2, last.number + 1) :]
+            assert kept_generations.numbers(copy) == [last.number - 1, last.number][-min(2, last.number + 1) :]
 
 
 def test_a_commit_reads_and_writes_as_much_late_as_early(store: Store) -> None:

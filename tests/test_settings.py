@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from firerl.base.settings import build, describe, plain, setting, show
 from firerl.errors import SettingError
-from firerl.settings import build, describe, plain, setting, show
 
 
 @dataclass(frozen=True)

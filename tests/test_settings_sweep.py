@@ -30,9 +30,9 @@ def test_every_setting_runs_or_is_refused_in_one_clear_line(swept: Any, part: in
 
 
 def test_every_group_is_swept(swept: Any) -> None:
-    from firerl.compose import GROUPS, choices
-    from firerl.learners import SHORT_NAMES
-    from firerl.request import SECTIONS
+    from firerl.config.compose import GROUPS, choices
+    from firerl.config.learners import SHORT_NAMES
+    from firerl.config.request import SECTIONS
 
     made = swept.all_cases(quick=False)
     groups, names = {case.group for case in made}, {name for case in made for name in case.names}

@@ -19,15 +19,16 @@ from intervals_of_processes import Machine
 from learners_for_tests import Walk
 
 import firerl
+from firerl.base.disk import files
 from firerl.engine import make_engine
-from firerl.engine.balance import Balance
-from firerl.engine.base import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
-from firerl.engine.host import Host
-from firerl.engine.local import LocalEngine
-from firerl.engine.placement import Placement, Share, trips
-from firerl.engine.sharing import Model, Work
-from firerl.storage import checkpoint, files
-from firerl.storage.journal_db import Journal
+from firerl.engine.balance.balance import Balance
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
+from firerl.engine.local.local import LocalEngine
+from firerl.engine.local.sharing import Model, Work
+from firerl.engine.ray.placement import Placement, Share, trips
+from firerl.storage import checkpoint
+from firerl.storage.journal.journal_db import Journal
 
 
 def idle(machine: Machine, readies: int = 8) -> float:

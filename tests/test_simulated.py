@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from firerl import api
-from firerl import start as starting
-from firerl.agents.modelled.learner import Modelled, distance, pace_of
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.compose import compose
-from firerl.config import RunConfig, modelled
+from firerl.base.seeding import Purpose, generator
+from firerl.commands.launch import main
+from firerl.config.compose import compose
+from firerl.config.request import changed, resolve
+from firerl.config.run_config import RunConfig, modelled
 from firerl.engine import simulated
-from firerl.engine.base import Advance, Costs, Create, Interval, LearnerSpec, Transfer
+from firerl.engine.interface import Advance, Costs, Create, Interval, LearnerSpec, Transfer
+from firerl.engine.modelled import Modelled, distance, pace_of
 from firerl.engine.simulated import SimulatedEngine
 from firerl.errors import SettingError
 from firerl.evolution.population import Copy, Fail
-from firerl.launch import main
-from firerl.progress import Round, Silent
-from firerl.request import changed, resolve
-from firerl.seeding import Purpose, generator
-from firerl.space import Space
+from firerl.evolution.space import Space
+from firerl.session import start as starting
+from firerl.session.watching.progress import Round, Silent
 from firerl.storage import checkpoint
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 SMALL = ["population.sizes=[4,4]", "population.evaluators=2", "steps=240", "seed=5", "logger=[]"]
 REAL = ["learner=quadratic", *SMALL]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firerl.errors import SettingError
-from firerl.space import Space
+from firerl.evolution.space import Space
 
 FACTORS = (0.5, 0.8, 1.25, 2.0)
 EVERYTHING: dict[str, Any] = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from firerl import compose, request
 from firerl.agents.classifier import Classifier
+from firerl.config import compose, request
 from firerl.errors import SettingError
 from firerl.storage import checkpoint
 

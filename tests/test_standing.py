@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from firerl import launch, standing
-from firerl.controller import Controller
+from firerl.commands import launch
+from firerl.session import standing
+from firerl.session.controller import Controller
 
 pytestmark = pytest.mark.unverified("runs are broken off on purpose")
 LINE = ["learner=quadratic", "population.sizes=[2]", "population.evaluators=0", "algo=pbt", "eval_interval=10"]
@@ -65,7 +66,7 @@ def test_before_the_run_has_begun(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firerl.store.Store.create", stop)
+    monkeypatch.setattr("firerl.storage.store.Store.create", stop)
     assert launch.main([*LINE, "steps=90", f"run_dir={tmp_path / 'r'}"]) == 130
     assert said(capsys) == "firerl: interrupted before the run began; nothing is kept"
 

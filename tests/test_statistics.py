@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firerl.insight import statistics
+from firerl.insight.compare import statistics
 
 quick = settings(max_examples=30, deadline=None, database=None, derandomize=True)
 numbers = st.integers(-50, 50).map(float)  # whole: many ties

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from firerl.base.disk import files
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Copy, Fail, Report, Setup, State, initial_state
-from firerl.space import Space
-from firerl.storage import checkpoint, files
+from firerl.evolution.space import Space
+from firerl.storage import checkpoint
 from firerl.storage.generation import BestEver, File, Generation, Point, holders
-from firerl.storage.journal_db import Journal
-from firerl.store import Store
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.store import Store
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

@@ -16,10 +16,11 @@ from simulate import ALL_KINDS, LR, Scenario, Simulation, busy, make_setup, memb
 from test_journal import config_for
 
 import firerl
-from firerl import curves
-from firerl.config import AlgoConfig, RunConfig
+from firerl.base.settings import plain
+from firerl.config.run_config import AlgoConfig, RunConfig
 from firerl.errors import SettingError
-from firerl.evolution import cosine, fire, winner
+from firerl.evolution import curves, winner
+from firerl.evolution.algorithms import cosine, fire
 from firerl.evolution.exploit import objective_fitness, ranking
 from firerl.evolution.population import (
     Copy,
@@ -31,13 +32,12 @@ from firerl.evolution.population import (
     StopEvaluator,
     initial_state,
 )
-from firerl.insight import story
-from firerl.insight.history import Measurement, read, result_of, tell
-from firerl.insight.ranks import Ranks, after_failures
-from firerl.insight.verdict import chosen, evaluator_settings, outcome, seen
-from firerl.settings import plain
+from firerl.insight.explain import story
+from firerl.insight.explain.ranks import Ranks, after_failures
+from firerl.insight.explain.verdict import chosen, evaluator_settings, outcome, seen
+from firerl.insight.history.history import Measurement, read, result_of, tell
 from firerl.storage.generation import Point
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 
 def config_of(setup: Setup, settings: Any, algo: str = "fire") -> RunConfig:

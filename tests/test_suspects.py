@@ -14,20 +14,20 @@ import pytest
 from deadly_learners import Deadly, Killed
 
 from firerl import engine
-from firerl import start as starting
-from firerl.compose import compose
-from firerl.config import EngineConfig, RunConfig
-from firerl.engine.base import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
-from firerl.engine.host import Host
-from firerl.engine.local import LocalEngine
-from firerl.engine.placement import Placement
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.config.run_config import EngineConfig, RunConfig
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
+from firerl.engine.local.local import LocalEngine
+from firerl.engine.ray.placement import Placement
 from firerl.engine.suspects import Suspects
 from firerl.errors import FirerlError
 from firerl.evolution.population import Fail
-from firerl.insight import verify
-from firerl.progress import Silent
-from firerl.request import resolve
-from firerl.storage.journal_db import Journal
+from firerl.insight.health import verify
+from firerl.session import start as starting
+from firerl.session.watching.progress import Silent
+from firerl.storage.journal.journal_db import Journal
 
 # What worker 0 to 3 draw at first with this seed; 3 takes from 1 at step 20 and goes on with COPIED. Evaluators begin
 # with the rate of worker 1, on weights that are 10 steps old.
@@ -146,7 +146,7 @@ def reference(folder: Path, victims: Sequence[Any], monkeypatch: pytest.MonkeyPa
 
 
 def journal(run_dir: Path) -> list[str]:
-    from firerl.journal import lines
+    from firerl.commands.journal import lines
 
     opened = Journal.open(run_dir)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from test_journal import config_for, members_of
 
 from firerl.evolution.population import Report, State
-from firerl.insight.tally import summaries
+from firerl.summary.tally import summaries
 
 
 def test_summaries_rank_what_was_reported_not_what_a_copy_emptied() -> None:

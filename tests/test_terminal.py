@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 import firerl
-from firerl import terminal
+from firerl.base import terminal
+from firerl.base.terminal import Lasting, clean, clean_lines, lasting, say
+from firerl.commands import main
 from firerl.errors import FirerlError, SettingError, unknown
-from firerl.main import main
-from firerl.storage import seal
-from firerl.terminal import Lasting, clean, clean_lines, lasting, say
+from firerl.storage.journal import seal
 
 ROOT = Path(firerl.__file__).parents[1]
 EVIL = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m\u202eevil\r\n\x00\ud800"

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from simulate import Scenario, scenarios
 from test_journal import config_for, members_of
 
-from firerl.config import AlgoConfig, RunConfig
+from firerl.config.run_config import AlgoConfig, RunConfig
 from firerl.evolution.population import Copy, Report, initial_state
 from firerl.evolution.winner import winner
-from firerl.insight.history import tell
-from firerl.insight.trajectory import Trajectory, trajectory
+from firerl.insight.history.history import tell
+from firerl.insight.history.trajectory import Trajectory, trajectory
 from firerl.storage.generation import Point
 
 quick = settings(max_examples=25, deadline=None, database=None, derandomize=True)

@@ -15,14 +15,15 @@ import pytest
 import torch
 
 from firerl import api
+from firerl.base.disk import untrusted
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.insight.report.films import films
-from firerl.storage import checkpoint, checkpoint_file, untrusted
-from firerl.storage.journal_db import Journal
+from firerl.storage import checkpoint, checkpoint_file
+from firerl.storage.journal.journal_db import Journal
 from firerl.storage.lock import Lock
 from firerl.storage.run_folder import check_files
-from firerl.store import Store
+from firerl.storage.store import Store
 
 
 def test_an_ordinary_file_is_read_and_nothing_else(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from firerl.agents.quadratic.learner import Quadratic
 from firerl.agents.vmpo import VMPO
+from firerl.base.settings import setting
+from firerl.commands.launch import main
+from firerl.config.usage import learner_lines, reference
 from firerl.errors import SettingError
-from firerl.launch import main
 from firerl.learner import Learner
-from firerl.settings import setting
-from firerl.usage import learner_lines, reference
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -35,7 +35,7 @@ class Own(Learner):
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == reference() + "\n", "python -m firerl.usage > docs/settings.md"
+    assert PAGE.read_text() == reference() + "\n", "python -m firerl.config.usage > docs/settings.md"
 
 
 def test_the_help_of_a_learner_has_its_values_on_a_task_and_what_is_tuned(capsys: pytest.CaptureFixture[str]) -> None:

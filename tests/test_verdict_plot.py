@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firerl import curves, explain
-from firerl.config import RunConfig
+from firerl.commands import explain
+from firerl.config.run_config import RunConfig
 from firerl.errors import FirerlError, SettingError
+from firerl.evolution import curves
 from firerl.evolution.population import Promote
-from firerl.insight import verdict_plot
-from firerl.insight.history import PROMOTION, History, Measurement, read
-from firerl.insight.verdict import compare, evaluator_settings
-from firerl.storage.journal_db import Journal
+from firerl.insight.explain import verdict_plot
+from firerl.insight.explain.verdict import compare, evaluator_settings
+from firerl.insight.history.history import PROMOTION, History, Measurement, read
+from firerl.storage.journal.journal_db import Journal
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 import firerl
-from firerl import explain
+from firerl.commands import explain
 from firerl.errors import RunFolderError, SettingError
 from firerl.evolution import plain
 from firerl.evolution.population import Copy
-from firerl.insight.verify import verify_folder
+from firerl.insight.health.verify import verify_folder
 from firerl.storage.generation import Point, first_hash, next_hash
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 pytestmark = pytest.mark.unverified("journals damaged on purpose")
 

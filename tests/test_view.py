@@ -12,14 +12,14 @@ import pytest
 from rich.console import Console
 from test_journal import config_for, fire_points, make_run, members_of, state_after
 
-from firerl import view
-from firerl.config import RunConfig
+from firerl.config.run_config import RunConfig
 from firerl.evolution import plain
 from firerl.evolution.lineage import Segment
 from firerl.evolution.population import Report
-from firerl.progress import Observer, Round
+from firerl.session.watching import view
+from firerl.session.watching.progress import Observer, Round
 from firerl.storage.generation import Point
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 pytestmark = pytest.mark.unverified("journals made by hand")
 

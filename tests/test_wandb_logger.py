@@ -20,11 +20,11 @@ import pytest
 import firerl
 from firerl.errors import FirerlError
 from firerl.logger import About
-from firerl.loggers import guarded
-from firerl.loggers.scalars import Replay
 from firerl.loggers.wandb_process import known
-from firerl.progress import Silent
-from firerl.storage.journal_db import Journal
+from firerl.session.watching import guarded_logger
+from firerl.session.watching.progress import Silent
+from firerl.session.watching.scalars import Replay
+from firerl.storage.journal.journal_db import Journal
 
 has_wandb = pytest.mark.skipif(
     importlib.util.find_spec("wandb") is None, reason="the extra firerl[wandb] is not installed"
@@ -183,7 +183,7 @@ def test_a_run_without_a_login_goes_on(tmp_path: Path, monkeypatch: pytest.Monke
     """On line, but for a server that is not there: W&B stops before it, as nobody has logged in."""
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(guarded, "PATIENCE", 120.0)
+    monkeypatch.setattr(guarded_logger, "PATIENCE", 120.0)
     firerl.run("quadratic", run_dir=tmp_path / "r", logger="wandb", progress=False, **RUN)
     with closing(Journal.open(tmp_path / "r")) as journal:
         (note,) = [note for note in journal.notes() if note.startswith("logger")]
@@ -228,8 +228,8 @@ READS = "import sys, json\nsys.stdin.readline()\nprint(json.dumps({'told': 'a pa
 def test_a_process_that_fails_is_told_of(
     script: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from firerl.loggers.guarded import GuardedLogger
     from firerl.loggers.wandb_logger import WandB
+    from firerl.session.watching.guarded_logger import GuardedLogger
 
     stand_in(monkeypatch, script)
     ear = Ear()
@@ -240,10 +240,10 @@ def test_a_process_that_fails_is_told_of(
 
 
 def test_a_process_that_stands_still_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from firerl.loggers.guarded import GuardedLogger
     from firerl.loggers.wandb_logger import WandB
+    from firerl.session.watching.guarded_logger import GuardedLogger
 
-    monkeypatch.setattr(guarded, "PATIENCE", 1.4)
+    monkeypatch.setattr(guarded_logger, "PATIENCE", 1.4)
     begun = stand_in(monkeypatch, READS + "import time; time.sleep(600)")
     ear = Ear()
     observer = GuardedLogger("wandb", WandB, tmp_path / "r" / "wandb", ear.note, lambda _: None)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from simulate import NOW, READY, Scenario, busy, idle, make_setup, member, point, scenarios
 
-from firerl import curves
-from firerl.evolution import fire
+from firerl.evolution import curves
+from firerl.evolution.algorithms import fire
 from firerl.evolution.population import Copy, Decision, Promote, State, Worker, contenders
 from firerl.evolution.winner import Leader, smoothed_leader, winner
 

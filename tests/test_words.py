@@ -7,8 +7,8 @@ import math
 import pytest
 from simulate import ALL_KINDS
 
-from firerl.insight import words
-from firerl.space import Space
+from firerl.evolution.space import Space
+from firerl.summary import in_words
 
 DIMENSIONS = {d.name: d for d in Space.parse(ALL_KINDS).dimensions}
 
@@ -31,11 +31,11 @@ DIMENSIONS = {d.name: d for d in Space.parse(ALL_KINDS).dimensions}
     ],
 )
 def test_numbers(x: float, text: str) -> None:
-    assert words.number(x) == text
+    assert in_words.number(x) == text
 
 
 def test_signs() -> None:
-    assert [words.signed(x) for x in (41.2, -0.5, 0.0)] == ["+41.2", "-0.5", "0"]
+    assert [in_words.signed(x) for x in (41.2, -0.5, 0.0)] == ["+41.2", "-0.5", "0"]
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_signs() -> None:
     ],
 )
 def test_two_numbers_that_differ_look_different(x: float, other: float, texts: tuple[str, str]) -> None:
-    assert words.apart(x, other) == texts
+    assert in_words.apart(x, other) == texts
 
 
 def test_lists() -> None:
-    assert [words.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21, 112)] == [
+    assert [in_words.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21, 112)] == [
         "1st", "2nd", "3rd", "4th", "11th", "12th", "21st", "112th",
     ]  # fmt: skip
-    assert words.workers([3]) == "member 3"
-    assert words.workers([0, 1, 2, 3]) == "members 0 to 3"
-    assert words.workers([0, 1], "evaluator") == "evaluators 0 and 1"
-    assert words.workers([1, 4, 6]) == "members 1, 4 and 6"
-    assert (words.plural(1, "copy", "copies"), words.plural(1200, "point")) == ("1 copy", "1,200 points")
+    assert in_words.workers([3]) == "member 3"
+    assert in_words.workers([0, 1, 2, 3]) == "members 0 to 3"
+    assert in_words.workers([0, 1], "evaluator") == "evaluators 0 and 1"
+    assert in_words.workers([1, 4, 6]) == "members 1, 4 and 6"
+    assert (in_words.plural(1, "copy", "copies"), in_words.plural(1200, "point")) == ("1 copy", "1,200 points")
 
 
 def test_changes_say_by_which_factor() -> None:
@@ -73,11 +73,11 @@ def test_changes_say_by_which_factor() -> None:
         "nesterov": True,
         "shift": 0.5,
     }
-    assert words.changes(old, new, DIMENSIONS).split(", ", 2)[:2] == [
+    assert in_words.changes(old, new, DIMENSIONS).split(", ", 2)[:2] == [
         "batch 64 -> 128",
         "discount 0.99 -> 0.98 (1 - discount x 2)",
     ]
-    text = words.changes(old, new, DIMENSIONS)
+    text = in_words.changes(old, new, DIMENSIONS)
     assert "epochs 4 -> 10 (x 2.5, its bound)" in text
     assert "lr 0.01 -> 0.008 (x 0.8)" in text
     assert "nesterov True (as it was)" in text
@@ -86,21 +86,21 @@ def test_changes_say_by_which_factor() -> None:
 
 
 def test_a_run_that_tunes_nothing() -> None:
-    assert words.hyperparameters({}) == "no hyperparameters"
+    assert in_words.hyperparameters({}) == "no hyperparameters"
 
 
 def test_a_small_change_is_not_a_factor_of_1() -> None:
-    assert words.changes({"lr": 0.01}, {"lr": 0.010001}, DIMENSIONS) == "lr 0.01 -> 0.010001 (x 1.0001)"
-    text = words.changes({"discount": 0.99}, {"discount": 0.990001}, DIMENSIONS)
+    assert in_words.changes({"lr": 0.01}, {"lr": 0.010001}, DIMENSIONS) == "lr 0.01 -> 0.010001 (x 1.0001)"
+    text = in_words.changes({"discount": 0.99}, {"discount": 0.990001}, DIMENSIONS)
     assert text == "discount 0.99 -> 0.990001 (1 - discount x 0.9999)"
 
 
 def test_values_are_short() -> None:
-    assert [words.value_text(v) for v in (3.1e-4, 0.9995, 1e-5, 0.0, 16, "adam", float("nan"))] == [
+    assert [in_words.value_text(v) for v in (3.1e-4, 0.9995, 1e-5, 0.0, 16, "adam", float("nan"))] == [
         "3.1e-4", "0.9995", "1e-5", "0", "16", "adam", "nan",
     ]  # fmt: skip
-    assert words.spread_text([1, 4, 2]) == ("2", "[1..4]")
-    assert words.spread_text(["a", "b", "a"]) == ("2 a, 1 b", "")
-    assert words.spread_text([]) == ("", "")
-    assert [words.objective_text(v) for v in (None, 1.5, -12345.67, 1e7)] == ["-", "1.500", "-12345.7", "1.00e+07"]
-    assert [words.duration_text(s) for s in (5, 65, 3661)] == ["0:05", "1:05", "1:01:01"]
+    assert in_words.spread_text([1, 4, 2]) == ("2", "[1..4]")
+    assert in_words.spread_text(["a", "b", "a"]) == ("2 a, 1 b", "")
+    assert in_words.spread_text([]) == ("", "")
+    assert [in_words.objective_text(v) for v in (None, 1.5, -12345.67, 1e7)] == ["-", "1.500", "-12345.7", "1.00e+07"]
+    assert [in_words.duration_text(s) for s in (5, 65, 3661)] == ["0:05", "1:05", "1:01:01"]

@@ -15,9 +15,9 @@ from firerl.agents.actor_critic.rollout import Rollout
 from firerl.agents.actor_critic.search import around
 from firerl.agents.actor_critic.settings import Settings, complete, environment
 from firerl.agents.actor_critic.update import Update
+from firerl.base.settings import build
 from firerl.errors import SettingError
 from firerl.learner import Continuation, Hyperparameters, Learner, check_multiple
-from firerl.settings import build
 
 TARGET_KL = {"log_uniform": [1e-3, 0.1]}  # of the search, where ``schedule`` is "kl"
 REPORT_EPISODES = 20  # of each kind, for the winner

@@ -8,10 +8,10 @@ from typing import Any
 
 from firerl import envs
 from firerl.agents.actor_critic.activations import ACTIVATIONS
-from firerl.agents.actor_critic.schedule import SCHEDULES
+from firerl.agents.actor_critic.rate import SCHEDULES
+from firerl.base.settings import plain, setting
 from firerl.errors import SettingError, unknown
 from firerl.learner import check_multiple
-from firerl.settings import plain, setting
 
 MOST = 1_000_000  # of whole numbers: what would never come to its end is a slip of the finger
 WIDEST = 65_536

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from firerl.agents.actor_critic.distributions import Array
 from firerl.agents.actor_critic.networks import Actor, Layers, Networks
+from firerl.agents.actor_critic.rate import Schedule
 from firerl.agents.actor_critic.returns import lambda_returns
 from firerl.agents.actor_critic.rollout import Act, Unroll
-from firerl.agents.actor_critic.schedule import Schedule
 from firerl.envs import EnvSpec
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from firerl.agents.classifier import networks, policy
+from firerl.agents.classifier import deployed, networks
 from firerl.agents.classifier import settings as classifier_settings
 from firerl.envs import images
-from firerl.envs.images.folder import too_many
+from firerl.envs.images.files.folder import too_many
 from firerl.learner import Hyperparameters, Learner, Stack, Survey
 
 
@@ -79,11 +79,11 @@ class Classifier(Learner):
 
     @classmethod
     def facts_of(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return policy.facts_of(images.load(settings["data"]))
+        return deployed.facts_of(images.load(settings["data"]))
 
     @classmethod
-    def module_of(cls, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> policy.Images:
-        return policy.module_of(settings, weights, facts)
+    def module_of(cls, settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> deployed.Images:
+        return deployed.module_of(settings, weights, facts)
 
     @classmethod
     def stack(cls, settings: Mapping[str, Any], slots: int, device: str) -> Stack:

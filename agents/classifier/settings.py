@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from firerl.agents.classifier import networks
+from firerl.base.settings import build, convert, plain, setting
 from firerl.envs import images
 from firerl.errors import SettingError
-from firerl.settings import build, convert, plain, setting
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from firerl.agents.actor_critic import settings, update
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import Unroll
-from firerl.settings import setting, with_default
+from firerl.base.settings import setting, with_default
 
 
 @dataclass(frozen=True)

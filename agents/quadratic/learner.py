@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from firerl.base.settings import setting
 from firerl.learner import Hyperparameters, Learner
-from firerl.settings import setting
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from firerl.agents.actor_critic import networks, settings, update
 from firerl.agents.actor_critic.learner import ActorCritic
 from firerl.agents.actor_critic.rollout import Unroll
 from firerl.agents.vmpo.gradients import Weights, kl_names, losses_and_gradients
+from firerl.base.settings import setting
 from firerl.envs import EnvSpec
-from firerl.settings import setting
 
 
 @dataclass(frozen=True)

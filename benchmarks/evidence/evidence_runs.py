@@ -22,11 +22,11 @@ import yaml
 from evidence_grid import Cell
 
 import firerl
-from firerl.config import RunConfig
-from firerl.insight.history import History, read
-from firerl.progress import Round, Silent
-from firerl.seeding import Purpose, integer_seed
-from firerl.storage.journal_db import Journal
+from firerl.base.seeding import Purpose, integer_seed
+from firerl.config.run_config import RunConfig
+from firerl.insight.history.history import History, read
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage.journal.journal_db import Journal
 
 RETRACES = 3
 POINTS = 100  # that a kept curve has at most

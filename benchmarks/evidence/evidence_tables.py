@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from firerl.insight import statistics
-from firerl.insight.statistics import Estimate
+from firerl.insight.compare import statistics
+from firerl.insight.compare.statistics import Estimate
 
 Row = dict[str, Any]
 Found = Mapping[str, Mapping[str, Mapping[int, Row]]]  # task -> arm -> seed -> row

@@ -29,8 +29,8 @@ from evidence_grid import Arm, Task, options_of
 from evidence_runs import run_cell
 from evidence_tables import Figure
 
+from firerl.config.learners import find_learner
 from firerl.envs import images
-from firerl.learners import find_learner
 
 SEEDS = 5
 FRESH = range(1001, 1006)  # seeds of `shapes` that are never trained on: 4,000 images each

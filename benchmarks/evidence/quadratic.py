@@ -35,7 +35,7 @@ from quadratic_runs import PROBLEMS, Arm, simulate
 from quadratic_schedule import schedule_objective
 from results_file import append, read
 
-from firerl.insight.statistics import bootstrap
+from firerl.insight.compare.statistics import bootstrap
 
 HERE = Path(__file__).resolve().parents[1]  # benchmarks/
 RESULTS = HERE / "results" / "quadratic.jsonl"

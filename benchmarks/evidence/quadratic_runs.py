@@ -1,8 +1,8 @@
 """One run on the noisy quadratic in a second or two: the real decisions, without journal, checkpoints or processes.
 
-``simulate`` gives the same final objective and the same decisions as ``firerl.run``, to the last bit (tests/
-test_quadratic_benchmark.py): it takes the config from ``firerl.request.resolve``, calls the algorithm's ``decide`` and
-applies the controller's ``transfers``; only the learners of all workers are trained as one array.
+``simulate`` gives the same final objective and the same decisions as ``firerl.run``, to the last bit
+(tests/test_quadratic_benchmark.py): it takes the config from ``firerl.config.request.resolve``, calls the algorithm's
+``decide`` and applies the controller's ``transfers``; only the learners of all workers are trained as one array.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.compose import compose
-from firerl.config import RunConfig, setup_of, window_of
-from firerl.controller import transfers
-from firerl.engine.base import Transfer
+from firerl.base.seeding import Purpose, integer_seed
+from firerl.base.settings import build
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.config.run_config import RunConfig, setup_of, window_of
+from firerl.engine.interface import Transfer
 from firerl.evolution import find
 from firerl.evolution.population import Decision, Report, Worker, counts
 from firerl.evolution.winner import winner
-from firerl.request import resolve
-from firerl.seeding import Purpose, integer_seed
-from firerl.settings import build
-from firerl.start import initial_state_of
+from firerl.session.controller import transfers
+from firerl.session.start import initial_state_of
 
 PROBLEMS = {
     "kappa 1": {"kappa": 1.0, "dimensions": 100, "noise": 0.3},

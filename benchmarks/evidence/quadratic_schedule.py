@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.seeding import Purpose, integer_seed
+from firerl.base.seeding import Purpose, integer_seed
 
 PIECES = 60  # one for each ready of preset=quadratic: as often as a population can change its rates
 REPEATS = 8  # the winner of P1 is the best of 8 members

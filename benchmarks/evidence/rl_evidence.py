@@ -28,8 +28,8 @@ from evidence_runs import run_cell
 from evidence_tables import Figure
 from rl_evidence_grid import GROUPS, TASKS, Cell, cells
 
-from firerl.learners import find_learner
-from firerl.seeding import Purpose, integer_seed
+from firerl.base.seeding import Purpose, integer_seed
+from firerl.config.learners import find_learner
 
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
 PAGES = [evidence.DOCS / f"{name}.md" for name in ("evidence", "evidence-rl")]

@@ -27,12 +27,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from firerl import curves, smoothing
-from firerl.evolution import fire, pbt
+from firerl.evolution import curves, smoothing
+from firerl.evolution.algorithms import fire, pbt
 from firerl.evolution.evaluators import smoothed
 from firerl.evolution.population import Evaluation, Promote, Report, Setup, State, StopEvaluator, Worker
+from firerl.evolution.space import Space
 from firerl.evolution.winner import smoothed_leader
-from firerl.space import Space
 
 # groups of evaluators (parent sub-populations), evaluators in each, points
 TARGETS = {(1, 6, 200): 10, (1, 18, 200): 50, (1, 6, 1000): 50, (5, 50, 200): 500}  # ms

@@ -35,11 +35,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from firerl.cores import usable_cores
+from firerl.base.cores import usable_cores
 from firerl.envs import images
-from firerl.envs.images.folder import FolderData, ImageNetSettings
+from firerl.envs.images.files.decoding import DRAWS, Piece, read
+from firerl.envs.images.files.folder import FolderData, ImageNetSettings
 from firerl.envs.images.order import Order
-from firerl.envs.images.reading import DRAWS, Piece, read
 
 BATCH = 128
 WIDTH, HEIGHT = 500, 375

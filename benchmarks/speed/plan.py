@@ -22,13 +22,13 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from firerl.compose import compose
+from firerl.config.compose import compose
+from firerl.config.learners import find_learner
+from firerl.config.request import resolve
 from firerl.engine import usable_cores
-from firerl.insight.forecast import Forecast, forecast, shares
-from firerl.insight.probe import probe
-from firerl.learners import find_learner
-from firerl.request import resolve
-from firerl.storage.journal_db import Journal
+from firerl.insight.plan.forecast import Forecast, forecast, shares
+from firerl.insight.plan.probe import probe
+from firerl.storage.journal.journal_db import Journal
 
 PROCESSES = (1, 2)
 

@@ -27,13 +27,13 @@ import numpy as np
 
 import firerl
 from firerl.agents.quadratic.learner import Quadratic
+from firerl.base.disk import durable, files
 from firerl.evolution.population import Copy, Decision, Report, Setup, State, initial_state
-from firerl.space import Space
-from firerl.storage import durable, files
+from firerl.evolution.space import Space
 from firerl.storage.generation import BestEver, File, Point
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 from firerl.storage.run_folder import COPY
-from firerl.store import Store
+from firerl.storage.store import Store
 
 MB = 10**6
 WORKERS, STEP = 22, 100  # of the commits

@@ -26,11 +26,11 @@ import ray
 from scale_learner import Ballast
 
 import firerl
-from firerl import store as store_module
-from firerl.engine.ray import RayEngine
+from firerl.engine.ray.ray import RayEngine
 from firerl.evolution import find
-from firerl.progress import Round, Silent
-from firerl.store import Store
+from firerl.session.watching.progress import Round, Silent
+from firerl.storage import store as store_module
+from firerl.storage.store import Store
 
 # Of a round, in seconds on the wall: the learners' part, and what all wait for.
 PARTS = ("advance", "decide", "journal", "copies", "save", "remove")

@@ -45,8 +45,8 @@ def seconds(work: Callable[[], object]) -> float:
 def speed(data: str, model: str, rounds: int) -> dict[str, float]:
     """Milliseconds a step of all members, and of an interval, both ways; and the gains."""
     from firerl.agents.classifier import Classifier
-    from firerl.engine.base import Advance, Create, LearnerSpec
-    from firerl.engine.host import Host
+    from firerl.engine.host.host import Host
+    from firerl.engine.interface import Advance, Create, LearnerSpec
 
     settings = Classifier.resolve({"data": data, "model": model, "stacked": MEMBERS})
     steps = 50  # the evaluation interval on digits, half of that on shapes

@@ -49,7 +49,7 @@ import firerl
 from firerl import envs
 from firerl.agents.actor_critic.activations import ACTIVATIONS
 from firerl.agents.vmpo import VMPO
-from firerl.progress import Round, Silent
+from firerl.session.watching.progress import Round, Silent
 
 SB3 = importlib.util.find_spec("stable_baselines3") is not None
 PPO_ENVS, PPO_STEPS = 8, 256

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.envs.images import folder
-from firerl.envs.images.base import Batch, ImageData, Shape
-from firerl.envs.images.folder import FolderData, ImageNetSettings
+from firerl.base.settings import build, plain, setting, show
+from firerl.envs.images.files import folder
+from firerl.envs.images.files.decoding import Piece, read
+from firerl.envs.images.files.folder import FolderData, ImageNetSettings
+from firerl.envs.images.image_data import Batch, ImageData, Shape
 from firerl.envs.images.order import Order
-from firerl.envs.images.reading import Piece, read
 from firerl.errors import unknown
 from firerl.learner import Survey
-from firerl.settings import build, plain, setting, show
 
 __all__ = [
     "ASIDE", "Batch", "ImageData", "Order", "Shape", "check", "check_again", "defaults", "load", "pixels_of", "survey",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.envs.images.base import Batch, Scale, Shape
+from firerl.envs.images.image_data import Batch, Scale, Shape
 
 CHUNK = 500  # images in one batch of an evaluation
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl.storage import durable, files, untrusted
-from firerl.terminal import say
+from firerl.base.disk import durable, files, untrusted
+from firerl.base.terminal import say
 
 Arrays = dict[str, NDArray[np.generic]]
 LARGEST = 1 << 28  # bytes of a file, which is held three times while it is read

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firerl.cores import usable_cores
-from firerl.engine.base import Costs, Engine, LearnerSpec
-from firerl.engine.placement import group_count, usual_processes
-from firerl.engine_options import ENGINES, RayOptions
+from firerl.base.cores import usable_cores
+from firerl.config.engine_options import ENGINES, RayOptions
+from firerl.engine.interface import Costs, Engine, LearnerSpec
+from firerl.engine.ray.placement import group_count, usual_processes
 from firerl.errors import SettingError, unknown
 
 
@@ -42,7 +42,7 @@ def make_engine(
 
         return InlineEngine(spec)
     if name == "ray":
-        from firerl.engine.ray import RayEngine
+        from firerl.engine.ray.ray import RayEngine
 
         return RayEngine(spec, cluster, processes, timeout, workers, alone)
     wanted = processes or usual_processes(spec.devices, usable_cores())
@@ -51,6 +51,6 @@ def make_engine(
         from firerl.engine.simulated import SimulatedEngine
 
         return SimulatedEngine(spec, wanted, costs)
-    from firerl.engine.local import LocalEngine
+    from firerl.engine.local.local import LocalEngine
 
     return LocalEngine(spec, wanted, timeout, alone)

@@ -9,11 +9,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firerl.engine_options import as_typed, full_name, type_of
+from firerl.config.engine_options import as_typed, full_name, type_of
 from firerl.errors import SettingError
 
 if TYPE_CHECKING:
-    from firerl.config import RunConfig
+    from firerl.config.run_config import RunConfig
     from firerl.learner import Learner
 
 CPU = ("cpu",)

@@ -10,10 +10,10 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from firerl.base.terminal import clean, clean_lines
 from firerl.engine import devices
-from firerl.engine.base import MachineFailure
+from firerl.engine.interface import MachineFailure
 from firerl.errors import MachineError
-from firerl.terminal import clean, clean_lines
 
 MOST_TEXT = 20_000  # characters of a traceback that are kept
 MOST_MESSAGE = 1_000  # of an exception's own text

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from firerl.engine import descendants
-from firerl.engine.base import Advance, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.failures import Failure
-from firerl.engine.host import Host
+from firerl.engine.host import descendants
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.parcels import unpack
 
 
 class InlineEngine:
-    """An engine without processes; see ``firerl.engine.base.Engine``.
+    """An engine without processes; see ``firerl.engine.interface.Engine``.
 
     torch and BLAS run with one thread in the whole process from here on, also after ``close``.
     """

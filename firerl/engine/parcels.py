@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from firerl.engine import chunks
+from firerl.engine.balance import chunks
 from firerl.engine.failures import Failure
 from firerl.storage import checkpoint
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from firerl.terminal import clean
+from firerl.base.terminal import clean
 
 MOST_METRICS = 10_000
 MOST_NAME = 200  # characters

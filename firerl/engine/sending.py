@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dill
 
-from firerl import by_value
-from firerl.engine.base import LearnerSpec
+from firerl.base import by_value
 from firerl.engine.failures import message_of
-from firerl.envs import sending as environments
+from firerl.engine.interface import LearnerSpec
+from firerl.envs.state import registrations as environments
 from firerl.errors import SettingError
 
 

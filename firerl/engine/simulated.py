@@ -20,17 +20,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from firerl.engine.balance import MOVE_SECONDS, Balance
-from firerl.engine.base import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
-from firerl.engine.host import Host
+from firerl.base.seeding import Purpose, generator
+from firerl.engine.balance.balance import MOVE_SECONDS, Balance
+from firerl.engine.host.host import Host
+from firerl.engine.interface import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
+from firerl.engine.local.sharing import Trip, ends
 from firerl.engine.parcels import unpack
-from firerl.engine.placement import Placement, Share, trips
-from firerl.engine.sharing import Trip, ends
-from firerl.seeding import Purpose, generator
+from firerl.engine.ray.placement import Placement, Share, trips
 
 
 class SimulatedEngine:
-    """An engine of ``processes`` simulated processes; see ``firerl.engine.base.Engine``.
+    """An engine of ``processes`` simulated processes; see ``firerl.engine.interface.Engine``.
 
     Building and loading learners takes no virtual time: it happens once. A failed worker has taken the time of a whole
     interval where that is given. Files need no fsync: a power failure costs a simulation, no training.

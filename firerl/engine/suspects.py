@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from firerl.engine.base import Advance, Create, MachineFailure, Transfer
+from firerl.engine.interface import Advance, Create, MachineFailure, Transfer
 
 Order = TypeVar("Order", Create, Transfer, Advance)
 Point = tuple[str, int, int]  # what was done (create, receive, advance), at which step, for which worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from firerl.engine.base import Transfer
+from firerl.engine.interface import Transfer
 
 
 def independent(orders: Sequence[Transfer]) -> Iterator[list[Transfer]]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from firerl import curves
+from firerl.base.seeding import Purpose, generator
+from firerl.base.settings import setting
+from firerl.evolution import curves
 from firerl.evolution.exploit import Workers, ranking
 from firerl.evolution.population import Evaluation, Promote, Setup, StartEvaluator, StopEvaluator, Worker
-from firerl.seeding import Purpose, generator
-from firerl.settings import setting
 
 SMOOTH: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "gp": curves.smooth,

@@ -1,4 +1,4 @@
-"""Find an algorithm by the name of its file in this folder, or by dotted path outside the project.
+"""Find an algorithm by the name of its file in ``algorithms/``, or by dotted path outside the project.
 
 An algorithm is a module with four parts: ``Settings`` (a dataclass), ``arrange``, ``validate`` and ``decide``. A fifth,
 ``initial(setup, settings) -> State``, is for one whose members do not start with draws from the space. See
@@ -18,15 +18,16 @@ from typing import Any
 from firerl.errors import SettingError, unknown
 from firerl.evolution import population
 
+ROOM = "firerl.evolution.algorithms"
 PARTS = ("Settings", "arrange", "validate", "decide")  # what makes a module an algorithm
 
 
 def names() -> list[str]:
-    """The algorithms of this folder."""
-    package = importlib.import_module("firerl.evolution")
+    """The algorithms that come with firerl."""
+    package = importlib.import_module(ROOM)
     found = []
     for info in pkgutil.iter_modules(package.__path__):
-        if all(hasattr(importlib.import_module(f"firerl.evolution.{info.name}"), part) for part in PARTS):
+        if all(hasattr(importlib.import_module(f"{ROOM}.{info.name}"), part) for part in PARTS):
             found.append(info.name)
     return found
 
@@ -36,7 +37,7 @@ def algorithm(name: str) -> ModuleType:
     if "." not in name:
         if name not in names():
             raise unknown("algorithm", name, names())
-        return importlib.import_module(f"firerl.evolution.{name}")
+        return importlib.import_module(f"{ROOM}.{name}")
     try:
         module = importlib.import_module(name)
     except (ImportError, TypeError, ValueError) as error:  # a leading dot, say

@@ -15,6 +15,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from firerl.base.integers import integer
 from firerl.evolution.population import (
     Copy,
     Decision,
@@ -28,7 +29,6 @@ from firerl.evolution.population import (
     StopEvaluator,
     Worker,
 )
-from firerl.integers import integer
 
 T = TypeVar("T")
 

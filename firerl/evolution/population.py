@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from firerl.seeding import Purpose, generator
-from firerl.space import Space
+from firerl.base.seeding import Purpose, generator
+from firerl.evolution.space import Space
 
 Values = Mapping[str, Any]  # hyperparameter name -> value
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from firerl.base.settings import setting
 from firerl.errors import SettingError, unknown
 from firerl.evolution.population import Decision, Report, Set, Setup, State, Values, Worker
-from firerl.settings import setting
-from firerl.space import Dimension
+from firerl.evolution.space import Dimension
 
 USUAL = ("learning_rate", "lr")
 SCHEDULES = ("goyal", "cosine")

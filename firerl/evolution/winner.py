@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firerl import curves
+from firerl.evolution import curves
 from firerl.evolution.exploit import objective_fitness
 from firerl.evolution.population import Copy, Decision, Promote, State, Worker, contenders
 

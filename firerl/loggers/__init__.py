@@ -1,1 +1,1 @@
-"""Who is told of a run besides the person at the terminal: TensorBoard, Weights & Biases, anybody's own."""
+"""Loggers that come with firerl; anybody's own is found by dotted path."""

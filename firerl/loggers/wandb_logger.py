@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from firerl.engine.descendants import unmarked
+from firerl.engine.host.descendants import unmarked
 from firerl.errors import FirerlError
 from firerl.evolution import plain
 from firerl.logger import About, Logger

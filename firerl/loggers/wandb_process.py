@@ -19,9 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from firerl.base.disk import durable, files, untrusted
 from firerl.errors import FirerlError
 from firerl.evolution import plain
-from firerl.storage import durable, files, untrusted
 
 KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
 KEEP_SECONDS = 5.0  # between two writes of it
@@ -110,16 +110,16 @@ def tell_result(run: Any, run_dir: Path, folder: Path, result: Mapping[str, Any]
     """The winner's lineage and all of evolution as tables, the report as an artefact, the result as the summary."""
     import wandb
 
-    from firerl import report
+    from firerl.insight.report import page_file
 
     tables = {"lineage": lineage(result), "evolution": evolution(run_dir)}
     shown = {name: wandb.Table(columns=list(columns), data=rows) for name, (columns, rows) in tables.items()}
     run.log(shown, step=result["steps"])
     run.summary.update({key: result[key] for key in ("worker", "objective", "steps", "hash", "stopped", "fresh")})
-    page = folder / report.NAME
-    report.write(run_dir, page)
+    page = folder / page_file.NAME
+    page_file.write(run_dir, page)
     artifact = wandb.Artifact(f"report-{run.id}", type="report", description="the run as one page, for any browser")
-    artifact.add_file(str(page), name=report.NAME)
+    artifact.add_file(str(page), name=page_file.NAME)
     run.log_artifact(artifact)
 
 

@@ -6,7 +6,7 @@ with a word that says what it stands for (``("ndarray", dtype, shape, bytes)``),
 types nor Python's large integers without running code.
 
 ``loads`` is for bytes of this process. A file may be anybody's: ``read`` looks at it before torch does
-(``firerl.storage.checkpoint_file``), within the limits of ``firerl.storage.untrusted``.
+(``firerl.storage.checkpoint_file``), within the limits of ``firerl.base.disk.untrusted``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from firerl.base.disk import untrusted
 from firerl.errors import RunFolderError, SettingError, reason
-from firerl.storage import checkpoint_file, untrusted
+from firerl.storage import checkpoint_file
 
 _MAGIC = ("firerl checkpoint", 1)  # the first words of every file, and the version of this encoding
 _NUMPY_KINDS = "biufc"  # bool, integers, unsigned, floats, complex: arrays of objects or text are refused

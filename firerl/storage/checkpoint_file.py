@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, ClassVar
 
-from firerl.storage.untrusted import CHECKPOINT, PICKLE, RECORDS
+from firerl.base.disk.untrusted import CHECKPOINT, PICKLE, RECORDS
 
 DIRECTORY = 64 << 20  # bytes that zipfile may ask for at once: its table of contents
 PIECE = 8 << 20  # bytes of a record that are asked for at once: a tensor may have more than DIRECTORY

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from firerl.base.disk.files import digest as sha256_of
 from firerl.evolution import plain
 from firerl.evolution.population import Copy, Decision, Report, StartEvaluator, State
 from firerl.evolution.winner import Leader, smoothed_leader
-from firerl.storage.files import digest as sha256_of
-from firerl.storage.journal_file import FORMAT
+from firerl.storage.journal.journal_file import FORMAT
 
 
 @dataclass(frozen=True)

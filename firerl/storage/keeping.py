@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from firerl.storage import files, kept
+from firerl.base.disk import files
 from firerl.storage.generation import BestEver, File
-from firerl.storage.journal_db import spare
+from firerl.storage.journal import kept_generations
+from firerl.storage.journal.journal_db import spare
 
 
 @dataclass
@@ -66,8 +67,8 @@ class Keeping:
 
 def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
     """Let the states and the listed files go that are kept no more; the names of the files."""
-    kept.drop(db, keeping.dropped)
-    names = kept.best_ever_files(db)
+    kept_generations.drop(db, keeping.dropped)
+    names = kept_generations.best_ever_files(db)
     names |= {spare(name) for name in names} | keeping.names
     gone = [name for (name,) in db.execute("SELECT name FROM checkpoints").fetchall() if name not in names]
     db.executemany("DELETE FROM checkpoints WHERE name = ?", [(name,) for name in gone])
@@ -77,8 +78,8 @@ def keep_only(db: sqlite3.Connection, keeping: Keeping) -> list[str]:
 def forget(db: sqlite3.Connection, first: int) -> None:
     """Of a synchronous run: keep of the generations before ``first`` only their promised rows, and the files of a
     best ever."""
-    kept.drop(db, [number for number in kept.numbers(db) if number < first])
-    best = kept.best_ever_files(db)
+    kept_generations.drop(db, [number for number in kept_generations.numbers(db) if number < first])
+    best = kept_generations.best_ever_files(db)
     for name, generation in db.execute("SELECT name, generation FROM checkpoints").fetchall():
         spared = name.startswith(spare("")) or generation < first
         if spared and name not in best and name not in map(spare, best):

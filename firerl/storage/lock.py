@@ -16,10 +16,10 @@ import weakref
 from pathlib import Path
 from typing import IO
 
+from firerl.base.disk import durable
+from firerl.base.disk.untrusted import read_bytes
 from firerl.errors import RunFolderError
-from firerl.storage import durable
 from firerl.storage.run_folder import check_files
-from firerl.storage.untrusted import read_bytes
 
 _WAIT = 1.0  # seconds
 _LENGTH = 1_000  # bytes of the file; more than that is nobody's name

@@ -12,9 +12,9 @@ import shlex
 import stat
 from pathlib import Path
 
+from firerl.base.disk.temporary import ENDING
+from firerl.base.settings import show
 from firerl.errors import RunFolderError, SettingError, reason
-from firerl.settings import show
-from firerl.storage.temporary import ENDING
 
 RESULTS = ("result.json", "best.pt", "best_ever.pt", "schedule.yaml")  # of a finished run; they go in this order
 COPY = "journal.bak"  # a second journal.sqlite, which gets the same rows after each generation

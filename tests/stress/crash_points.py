@@ -3,10 +3,11 @@
     python tests/stress/crash_points.py           every point of every scenario; minutes
     python tests/stress/crash_points.py --quick   every 10th point
 
-A point is a moment of one action of ``firerl.storage.durable`` (before it, after it, in the middle of a write's bytes).
-The process gets a real SIGKILL there. Some points come twice or thrice, as a power failure would leave the disk:
-``short`` and ``torn`` (half of a file's bytes gone, or zeros) before its fsync, ``torn`` in the middle of a SQLite
-commit (half of what it wrote to the write-ahead log is there), ``undone`` (a rename that the folder has forgotten).
+A point is a moment of one action of ``firerl.base.disk.durable`` (before it, after it, in the middle of a write's
+bytes). The process gets a real SIGKILL there. Some points come twice or thrice, as a power failure would leave the
+disk: ``short`` and ``torn`` (half of a file's bytes gone, or zeros) before its fsync, ``torn`` in the middle of a
+SQLite commit (half of what it wrote to the write-ahead log is there), ``undone`` (a rename that the folder has
+forgotten).
 
 Progress is kept in ``--out``, so that the same line goes on where it was broken off. The last line is a JSON object:
 ``points``; ``lost`` (a committed generation was gone, or the run could not go on), ``differ`` (another result),
@@ -35,8 +36,8 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # resu
 from crash_scenarios import Bench, Scenario, committed, damage, differences, fresh, outcome
 from results_file import append, read
 
+from firerl.base.disk import durable
 from firerl.engine.threads import one_thread
-from firerl.storage import durable
 from firerl.storage.run_folder import COPY
 
 TIMEOUT = 600  # seconds, for any child: machines may be busy
@@ -217,7 +218,7 @@ def prepare(bench: Bench) -> dict[str, Any]:
         if status or answer is not None:
             raise RuntimeError(str(answer))
 
-    from firerl.start import start
+    from firerl.session.start import start
 
     made(lambda: start(config_of(bench.folder / "before", 20), Shaky))
     made(lambda: bench.begin(bench.folder / "whole"))
@@ -239,10 +240,7 @@ def kill_at(point: Point, bench: Bench, run_dir: Path) -> None:
 
 def warm() -> None:
     """Load all that a run loads, before anything is forked."""
-    import firerl.async_controller
-    import firerl.controller
     import firerl.engine.inline
-    import firerl.loggers.guarded
     import firerl.loggers.tensorboard  # noqa: F401
 
     one_thread()

@@ -16,17 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from firerl import start as starting
-from firerl import store
 from firerl.agents.quadratic.learner import Quadratic
-from firerl.compose import compose
-from firerl.config import RunConfig
-from firerl.insight.health import examine
-from firerl.insight.states import place
-from firerl.repair import repair
-from firerl.request import resolve
-from firerl.storage import checkpoint
-from firerl.storage.journal_db import Journal
+from firerl.config.compose import compose
+from firerl.config.request import resolve
+from firerl.config.run_config import RunConfig
+from firerl.insight.check.states import place
+from firerl.insight.health.health import examine
+from firerl.insight.health.repair import repair
+from firerl.session import start as starting
+from firerl.storage import checkpoint, store
+from firerl.storage.journal.journal_db import Journal
 from firerl.storage.run_folder import RESULTS
 
 

@@ -39,9 +39,9 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))  # resu
 import results_file
 from faults_kinds import KINDS, Case, session
 
+from firerl.commands.journal import lines
 from firerl.errors import FirerlError
-from firerl.journal import lines
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 from firerl.storage.run_folder import RESULTS
 
 HERE = Path(__file__).parent

@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import firerl
-from firerl import compare, explain, initial, journal, play, report, retracing, store, winner_file
-from firerl import start as starting
-from firerl.compose import compose
-from firerl.config import config_of
+from firerl.commands import compare, explain, journal, play, report
+from firerl.config.compose import compose
+from firerl.config.learners import find_learner
+from firerl.config.request import resolve
 from firerl.envs.images import cache
-from firerl.insight import health, history, probe, verify
-from firerl.learners import find_learner
-from firerl.repair import repair
-from firerl.request import resolve
+from firerl.insight.health import health, verify
+from firerl.insight.health.repair import repair
+from firerl.insight.history import history
+from firerl.insight.plan import probe
 from firerl.run_result import Result
-from firerl.storage import checkpoint
-from firerl.storage.journal_db import Journal
+from firerl.session import initial
+from firerl.session import start as starting
+from firerl.storage import checkpoint, store, winner_file
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.journal.recorded_config import config_of
 from firerl.storage.lock import refuse_if_held
+from firerl.winner import retracing
 
 SMALL = {
     "population": [2, 2], "evaluators": 2, "steps": 60, "eval_interval": 5, "ready_interval": 20, "engine": "inline",
@@ -104,8 +108,8 @@ def _report(run: Path) -> None:
 
 
 def _compare(run: Path) -> None:
-    from firerl.insight.comparison import compare as compared
-    from firerl.insight.comparison_text import as_json, text
+    from firerl.insight.compare.comparison import compare as compared
+    from firerl.insight.compare.comparison_text import as_json, text
 
     found = compared([compare.read_run(run), compare.read_run(run.parents[2] / "base/rival")], ["learner", "steps"])
     text(found)

@@ -17,7 +17,8 @@ import torch
 from mutations import Mutate, canary, changed
 from mutations_journal import with_journal
 
-from firerl.storage import checkpoint, files
+from firerl.base.disk import files
+from firerl.storage import checkpoint
 
 
 def records(data: bytes) -> dict[str, bytes]:

@@ -16,7 +16,8 @@ from typing import Any
 
 from mutations import canary, changed, json_text
 
-from firerl.storage import checkpoint, seal
+from firerl.storage import checkpoint
+from firerl.storage.journal import seal
 
 
 def with_journal(folder: Path, change: Callable[[sqlite3.Connection], Any], name: str = "journal.sqlite") -> None:

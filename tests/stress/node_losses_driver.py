@@ -16,10 +16,10 @@ from typing import Any
 
 import ray
 
-from firerl import launch
-from firerl.engine.base import Advance, Transfer
-from firerl.engine.ray import RayEngine
-from firerl.store import Store
+from firerl.commands import launch
+from firerl.engine.interface import Advance, Transfer
+from firerl.engine.ray.ray import RayEngine
+from firerl.storage.store import Store
 
 MEMBERS = 8  # of node_losses.PENDULUM; evaluators come after them
 MOMENTS = (

@@ -24,12 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import firerl
-from firerl import journal
-from firerl.remote.address import Remote
-from firerl.remote.reading import local
-from firerl.remote.run import is_begun
-from firerl.remote.snapshot import snapshots
-from firerl.storage.journal_db import Journal
+from firerl.commands import journal
+from firerl.storage.journal.journal_db import Journal
+from firerl.storage.remote.address import Remote
+from firerl.storage.remote.home import is_begun
+from firerl.storage.remote.reading import local
+from firerl.storage.remote.snapshot import snapshots
 from firerl.storage.run_folder import RESULTS
 
 Moment = tuple[str, str, int]  # before or after; what changes ("-": goes); the how manieth of its kind

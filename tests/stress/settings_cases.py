@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
-from firerl import space
-from firerl.compose import choices
+from firerl.config.compose import choices
+from firerl.config.learners import SHORT_NAMES, find_learner
+from firerl.config.request import Preset, Request
 from firerl.engine import ENGINES
 from firerl.envs import images
-from firerl.evolution import find
-from firerl.learners import SHORT_NAMES, find_learner
-from firerl.request import Preset, Request
+from firerl.evolution import find, space
 
 # Two rounds of ten workers: a moment.
 QUADRATIC = {

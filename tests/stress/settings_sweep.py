@@ -41,7 +41,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from settings_cases import LEARNERS, Case, cases, pairs, settings
 
 if TYPE_CHECKING:
-    from firerl.config import RunConfig
+    from firerl.config.run_config import RunConfig
 
 SECONDS = 240  # of a case, by the clock: a shared machine may be slow
 CPU_SECONDS = 30
@@ -66,9 +66,9 @@ class Outcome:
 
 def exercise(config: RunConfig) -> None:
     """Train a learner for a moment: libraries import parts of themselves only then."""
-    from firerl.configured_learner import usual_values
-    from firerl.learners import find_learner
-    from firerl.space import Space
+    from firerl.config.configured_learner import usual_values
+    from firerl.config.learners import find_learner
+    from firerl.evolution.space import Space
 
     learner = find_learner(config.learner)
     network = learner(config.settings, usual_values(Space.parse(config.space), config.settings), 0, "cpu")
@@ -83,17 +83,17 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     import firerl.agents.actor_critic.learner
     import firerl.agents.classifier.learner
     import firerl.api
-    import firerl.controller
-    import firerl.engine.local
+    import firerl.engine.local.local
     import firerl.engine.simulated
     import firerl.envs.mujoco_vector
     import firerl.launch
     import firerl.loggers.tensorboard
-    import firerl.view  # noqa: F401
-    from firerl import compose
+    import firerl.session.controller
+    import firerl.session.watching.view  # noqa: F401
+    from firerl.config import compose
+    from firerl.config.request import resolve
     from firerl.engine.threads import one_thread
     from firerl.errors import FirerlError
-    from firerl.request import resolve
 
     one_thread()
     inner = compose.compose_groups
@@ -190,7 +190,7 @@ def _child(case: Case, folder: Path) -> int:
     sys.stdout, sys.stderr = (open(descriptor, "w", closefd=False) for descriptor in (1, 2))  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    from firerl import launch
+    from firerl.commands import launch
 
     try:
         arguments = _arguments(case)
@@ -206,8 +206,8 @@ def _child(case: Case, folder: Path) -> int:
 
 def _is_long(arguments: Sequence[str]) -> bool:
     """Whether this run would take more than a moment. A line that is refused is no run at all."""
-    from firerl.compose import compose
-    from firerl.launch import configs_of
+    from firerl.commands.launch import configs_of
+    from firerl.config.compose import compose
 
     try:
         configs = configs_of(compose(arguments))
@@ -281,9 +281,9 @@ def all_cases(quick: bool, seed: int = 0) -> list[Case]:
 
 def works(line: Sequence[str]) -> bool:
     """Whether this command line is a run."""
-    from firerl.compose import compose
+    from firerl.commands.launch import configs_of
+    from firerl.config.compose import compose
     from firerl.errors import FirerlError
-    from firerl.launch import configs_of
 
     try:
         return bool(configs_of(compose(line)))

@@ -38,7 +38,7 @@ import psutil
 from faults_kinds import session
 from results_file import append, read
 
-from firerl.storage.journal_db import Journal
+from firerl.storage.journal.journal_db import Journal
 
 COMMON = ["population.sizes=[8,8]", "population.evaluators=6", "engine=local", "engine.processes=2", "seed=1"]
 RUNS = {

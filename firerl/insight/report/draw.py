@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firerl.insight.history import PROMOTION, Stretch
+from firerl.insight.history.history import PROMOTION, Stretch
 from firerl.insight.report import style as report_style
 from firerl.insight.report.lines import Points
 from firerl.insight.report.run import EVALUATOR, Run, group_of

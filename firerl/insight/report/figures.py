@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from firerl.insight.history import PROMOTION, Measurement, Stretch
+from firerl.evolution.space import Dimension
+from firerl.insight.history.history import PROMOTION, Measurement, Stretch
 from firerl.insight.report import style as report_style
 from firerl.insight.report.draw import (
     arrival,
@@ -38,8 +39,7 @@ from firerl.insight.report.lines import (
     trainers,
 )
 from firerl.insight.report.run import EVALUATOR, Run
-from firerl.insight.words import objective_text
-from firerl.space import Dimension
+from firerl.summary.in_words import objective_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

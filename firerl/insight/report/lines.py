@@ -7,10 +7,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from firerl.insight.history import Stretch
+from firerl.evolution.space import Dimension
+from firerl.insight.history.history import Stretch
 from firerl.insight.report.run import Run
-from firerl.insight.words import value_text
-from firerl.space import Dimension
+from firerl.summary.in_words import value_text
 
 Points = list[tuple[Any, Any]]  # (x, y), numbers; both None break the line
 BEND = 9  # points of a connector

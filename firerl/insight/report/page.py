@@ -14,15 +14,15 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
+from firerl.base.terminal import clean
+from firerl.config.named_code import options_line, own_names, to_give_again
 from firerl.evolution.lineage import schedule, segments
-from firerl.insight import names
 from firerl.insight.report import figures as report_figures
 from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.run import EVALUATOR, Run
-from firerl.insight.words import objective_text, value_text
-from firerl.named_code import options_line, own_names, to_give_again
-from firerl.terminal import clean
+from firerl.summary import figure_names
+from firerl.summary.in_words import objective_text, value_text
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -108,7 +108,7 @@ def _worker(run: Run, worker: int) -> dict[str, Any]:
     if own:
         curve = own[-1].objectives
         facts = [("step", f"{run.history.steps[worker]:,}")]
-        facts += [(names.LAST, objective_text(curve[-1]))] if curve else []
+        facts += [(figure_names.LAST, objective_text(curve[-1]))] if curve else []
         facts += [(name, value_text(value)) for name, value in sorted(own[-1].settings[-1][1].items())]
         facts += [("failed", f"{own[-1].failure[1]} at step {own[-1].failure[0]:,}")] if own[-1].failure else []
     legs = [

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from firerl.config import RunConfig, window_of
+from firerl.config.run_config import RunConfig, window_of
 from firerl.evolution.population import Worker, extinct
+from firerl.evolution.space import Space
 from firerl.evolution.winner import Leader, winner
-from firerl.insight.history import History, Leg, gather, reading
-from firerl.insight.tally import Tally, is_number
-from firerl.space import Space
-from firerl.storage.journal_db import Journal
+from firerl.insight.history.history import History, Leg, gather, reading
+from firerl.storage.journal.journal_db import Journal
+from firerl.summary.tally import Tally, is_number
 
 EVALUATOR = "evaluator"  # the group of all evaluators; members' groups are P1, P2, ...
 

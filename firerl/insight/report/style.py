@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from firerl.insight.history import PROMOTION, RUNNING
+from firerl.insight.history.history import PROMOTION, RUNNING
 from firerl.insight.report.run import EVALUATOR
 
 

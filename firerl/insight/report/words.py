@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from firerl.config import window_of
-from firerl.insight import names
-from firerl.insight.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
+from firerl.config.run_config import window_of
+from firerl.insight.history.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
 from firerl.insight.report.lines import medians, stitched
 from firerl.insight.report.run import EVALUATOR, Run, group_of
-from firerl.insight.words import duration_text, objective_text, value_text
+from firerl.summary import figure_names
+from firerl.summary.in_words import duration_text, objective_text, value_text
 
 ALGORITHMS = {
     "fire": "FIRE PBT", "fire_lean": "FIRE PBT, lean", "pbt": "PBT", "pb2": "PB2", "mfpbt": "MF-PBT",
@@ -46,7 +46,7 @@ def summary(run: Run) -> list[str]:
     if run.leader.objective is None:
         return [*sentences, "No member has an objective yet."]
     verb = "won" if run.finished else "is ahead"
-    ranked = f"its {names.ranked_by(window_of(run.config))} is {objective_text(run.leader.objective)}"
+    ranked = f"its {figure_names.ranked_by(window_of(run.config))} is {objective_text(run.leader.objective)}"
     sentences.append(f"Member {run.leader.worker} {verb}: {ranked}.")
     fresh = _fresh(run)
     return [
@@ -61,8 +61,8 @@ def figures(run: Run) -> list[tuple[str, str, str]]:
     workers = len(run.workers)
     best = "-" if run.leader is None else objective_text(run.leader.objective)
     who = "nobody is healthy" if run.leader is None else f"member {run.leader.worker}"
-    ranked = names.ranked_by(window_of(run.config))
-    worth = names.headline((run.result or {}).get("fresh"), bool(run.config.settings.get("env")))
+    ranked = figure_names.ranked_by(window_of(run.config))
+    worth = figure_names.headline((run.result or {}).get("fresh"), bool(run.config.settings.get("env")))
     rows = [
         *([(objective_text(worth[1]), worth[0], f"of the winner, {who}")] if worth else []),
         (best, f"{ranked}, {'the winner' if run.finished else 'the leader'}'s", "members are ranked by it"),
@@ -91,7 +91,7 @@ def objectives(run: Run) -> str:
     text = f"{text[0].upper()}{text[1:]}"
     best = max((y, s.worker, x) for own in run.history.stretches.values() for s in own
                for x, y in zip(s.steps, s.objectives, strict=True))  # fmt: skip
-    return (f"{text}. The {names.HIGHEST} of all, {objective_text(best[0])}, "
+    return (f"{text}. The {figure_names.HIGHEST} of all, {objective_text(best[0])}, "
             f"was {_name(run, best[1])}'s at step {best[2]:,}.")  # fmt: skip
 
 

@@ -1,1 +1,0 @@
-"""A learner that trains nothing: its objective follows a stated model."""

@@ -1,0 +1,1 @@
+"""Images in folders: listed, read, decoded."""

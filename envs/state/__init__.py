@@ -1,0 +1,1 @@
+"""Environments saved in the middle of an episode, and made again in another process."""

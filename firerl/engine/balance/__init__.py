@@ -1,0 +1,1 @@
+"""Which worker trains in which process, from measured speeds."""

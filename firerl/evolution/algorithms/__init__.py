@@ -1,0 +1,1 @@
+"""One file an algorithm; `algo=<name>` finds it by its name."""

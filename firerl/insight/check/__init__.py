@@ -1,0 +1,1 @@
+"""The contract of a learner, tried on one."""

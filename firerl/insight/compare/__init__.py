@@ -1,0 +1,1 @@
+"""Runs beside each other, at equal steps."""

@@ -1,0 +1,1 @@
+"""A run in sentences, and every verdict with its numbers."""

@@ -1,0 +1,1 @@
+"""What happened in a run, put together from its journal."""

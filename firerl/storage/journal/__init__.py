@@ -1,0 +1,1 @@
+"""The journal: its tables, its chain of hashes, its copy."""

@@ -1,0 +1,1 @@
+"""Run folders at an address: objects instead of files, and no rename."""
