@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from firerl.envs.spec import EnvSpec, action_map, check
 from firerl.envs.ends import check_ends
+from firerl.envs.spec import EnvSpec, action_map, check
 from firerl.envs.state.saved_state import get_state, set_state
 from firerl.envs.vector import LONGEST_EPISODE, base_name, env_seeds, make, resolve, single
 
