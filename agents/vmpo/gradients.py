@@ -1,7 +1,7 @@
 """V-MPO's loss of the policy on a minibatch, and its gradient in closed form, one function a kind of distribution.
 
 Written out because autograd through modules takes 4.5 % more of a training on Humanoid and 23 % on HalfCheetah
-(docs/lab/horizon.md). ``tests/test_vmpo_gradients.py`` holds it equal to autograd on the paper's losses.
+(docs/lab/horizon.md). ``tests/agents/test_vmpo_gradients.py`` holds it equal to autograd on the paper's losses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One run on the noisy quadratic in a second or two: the real decisions, without journal, checkpoints or processes.
 
 ``simulate`` gives the same final objective and the same decisions as ``firerl.run``, to the last bit
-(tests/test_quadratic_benchmark.py): it takes the config from ``firerl.config.request.resolve``, calls the algorithm's
-``decide`` and applies the controller's ``transfers``; only the learners of all workers are trained as one array.
+(tests/benchmarks/test_quadratic_benchmark.py): it takes the config from ``firerl.config.request.resolve``, calls the
+algorithm's ``decide`` and applies the controller's ``transfers``; only the learners of all workers are trained as one
+array.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _asked_init(config: RunConfig) -> str | None:
 
 
 # Everything that comes from a file and imports code or connects somewhere. Where a run is kept (run_dir) is no member:
-# only what was typed is ever gone to. tests/test_named_code.py tries each, and asks where each setting belongs.
+# only what was typed is ever gone to. tests/config/test_named_code.py tries each, and asks where each setting belongs.
 DOORS = (
     Door("learner", "imports", _asked_code("learner")),
     Door("algo", "imports", _asked_code("algo")),

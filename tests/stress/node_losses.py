@@ -5,7 +5,8 @@
 
 Three nodes of one CPU each and a head without any, all on this machine, run V-MPO on InvertedPendulum. One node gets
 SIGKILL, with all that runs on it, at a moment that ``node_losses_driver.py`` waits for. Journal and results must be,
-byte for byte, those of ``engine=inline``. ``tests/test_ray.py`` has machines that join, and controllers that end.
+byte for byte, those of ``engine=inline``. ``tests/engine/test_ray.py`` has machines that join, and controllers that
+end.
 
 Progress is kept in ``--out``: the same line goes on where it was broken off. The last line is a JSON object: ``cases``,
 ``node_kills``, ``journals_differ``, ``not_as_planned`` (a loss that did not come about).

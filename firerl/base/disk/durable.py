@@ -2,7 +2,7 @@
 
 Every function here is one action on the disk, or a short row of them. A test that puts a ``watcher`` here is told
 before and after each (and in the middle of every write), and can kill the process there, as
-``tests/stress/crash_points.py`` does at every point of a run. ``tests/test_durable.py`` fails where a module goes
+``tests/stress/crash_points.py`` does at every point of a run. ``tests/base/test_durable.py`` fails where a module goes
 around this one.
 """
 

@@ -1,6 +1,6 @@
 """Names of files that are not finished yet: made here and nowhere else, so that whoever cleans up knows them all.
 
-``tests/test_files.py`` fails where another module makes such a name.
+``tests/base/test_files.py`` fails where another module makes such a name.
 """
 
 from __future__ import annotations

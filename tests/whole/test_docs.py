@@ -1,0 +1,167 @@
+"""The documents' code runs as pasted."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents_for_tests import ROOT, blocks, run_commands
+
+from firerl.base.settings import describe
+from firerl.engine.inline import InlineEngine
+from firerl.evolution.algorithms import fire
+from firerl.run_result import Result
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh folder outside the repository, in which commands run and modules are found."""
+    (tmp_path / "agents").mkdir()  # a user's own folder of that name does no harm
+    (tmp_path / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    # Processes cost seconds to start and change no result; run.py has real ones.
+    monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
+    for module in ("digits", "wrapped"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    return tmp_path
+
+
+def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learner, script, *_ = blocks("docs/your-own-learner.md", "python")
+    (folder / "digits.py").write_text(learner)
+    (folder / "run.py").write_text(script)
+    check, launch, _ = blocks("docs/your-own-learner.md", "sh")
+    run_commands(check)
+    told = capsys.readouterr().out
+    quoted = blocks("docs/your-own-learner.md", "text")[0].splitlines()
+    assert told.splitlines()[:2] == quoted[:2]
+    assert told.endswith("all checks passed\n")
+    run_commands(launch)
+    # As it would be if its state forgot the generator.
+    broken = learner.replace('"stream": self.rng.bit_generator.state', '"stream": {}').replace(
+        "if stream is not None", "if stream"
+    )
+    (folder / "forgetful.py").write_text(broken)
+    assert importlib.import_module("firerl.check").main(["forgetful.Digits"]) == 1
+    failed = capsys.readouterr().out.splitlines()
+    at = failed.index(quoted[3])
+    assert failed[at + 1] == quoted[4]
+    assert failed[at + 2].startswith(quoted[5].removesuffix("..."))
+    # A script of its own, without a guard.
+    done = subprocess.run([sys.executable, "run.py"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert float(done.stdout.splitlines()[-1].split()[0]) > 0.8
+    assert (folder / "winner.png").stat().st_size > 10_000
+
+
+def test_a_learner_that_others_have_written(folder: Path) -> None:
+    (folder / "wrapped.py").write_text(blocks("docs/your-own-learner.md", "python")[3])
+    run_commands(blocks("docs/your-own-learner.md", "sh")[2])
+    told = json.loads((folder / "runs/wrapped-replay-seed3/replay.json").read_text())
+    assert len(told["networks"]) == 2
+    assert all(network["fresh"]["accuracy"] > 0.8 for network in told["networks"])
+    assert told["winner"]["fresh"]["accuracy"] > 0.8
+
+
+def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "digits.py").write_text(blocks("docs/your-own-learner.md", "python")[0])
+    names: dict[str, Any] = {}
+    exec(compile(blocks("docs/library.md", "python")[0], "library.md", "exec"), names)
+    assert names["longer"].best.network_step == 640
+    assert names["model"].evaluate(0) > 0.8
+    assert len(names["again"].networks) == 2
+    assert names["figure"].axes
+    # The command line is a thin layer over it: the same run, the same journal.
+    from firerl.commands import journal, launch
+
+    same = "learner=digits.Digits learner.batch=16 space.lr={log_uniform:[1e-2,10.0]} population.sizes=[4,4] "
+    same += "population.evaluators=2 steps=640 eval_interval=20 ready_interval=80 algo=fire algo.fitness_window=3 "
+    assert launch.main([*same.split(), "run_dir=runs/same", "engine=inline"]) == 0
+    capsys.readouterr()
+    printed = []
+    for name in ("library", "same"):
+        assert journal.main([f"runs/{name}", "--reports"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert printed[0].count("report ") > 250
+
+
+def test_every_attribute_of_a_result_is_on_the_library_page() -> None:
+    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    for name in (n for n in dir(Result) if not n.startswith("_")):
+        assert f"`{name}" in text or name in ("objective", "hyperparameters")  # best's, for short
+
+
+def test_your_own_algorithm(tmp_path: Path) -> None:
+    (code,) = blocks("docs/your-own-algorithm.md", "python")
+    assert 30 <= len([line for line in code.splitlines() if line]) <= 45
+    (tmp_path / "rivals").mkdir()
+    (tmp_path / "rivals" / "tournament.py").write_text(code)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    (commands,) = blocks("docs/your-own-algorithm.md", "sh")
+    for command in commands.strip().splitlines():
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    copies = [line for line in (tmp_path / "one.txt").read_text().splitlines() if line.startswith("copy ")]
+    assert len(copies) > 20
+    refused = "python -m firerl.launch learner=quadratic algo=rivals.tournament algo.margni=1"
+    done = subprocess.run(refused, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'algo.margin'" in done.stderr
+
+
+def test_use_the_winner(tmp_path: Path) -> None:
+    runs, export, classifier, init = blocks("docs/use-the-winner.md", "sh")
+    play, onnx, classify = blocks("docs/use-the-winner.md", "python")
+    (tmp_path / "play.py").write_text(play)
+    (tmp_path / "classify.py").write_text(classify)
+    (tmp_path / "onnx_file.py").write_text(onnx)
+    learn, classifier_export = classifier.strip().splitlines()
+    commands = [*runs.strip().splitlines(), "python play.py", *init.strip().splitlines(), learn, "python classify.py"]
+    has_onnx = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+    if has_onnx:
+        commands += [*export.strip().splitlines(), "python onnx_file.py", classifier_export]
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    said = {}
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        said[command] = done.stdout
+    assert re.match(r"<Policy for CartPole, 8,000 steps> return \d+\.0\n", said["python play.py"])
+    assert re.match(r"\(1, 8, 8\) \['0'(, '\d'){4}\]\n", said["python classify.py"])
+    assert (tmp_path / "runs" / "further" / "init.pt").is_file()
+    if not has_onnx:
+        pytest.skip("the extra firerl[onnx] is not installed: the rest of the page works")
+    assert re.match(r"[01] \{.*'task': 'CartPole'", said["python onnx_file.py"])
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "pip install -e . && python -m firerl.launch env=Humanoid" in readme
+    assert "pip install -e .[dev] && pytest" in readme
+
+
+def test_the_page_on_fire_pbt_lists_every_setting_with_its_default() -> None:
+    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(algo\.\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
+    lines = describe(fire.Settings, "algo.")
+    assert [row[:2] for row in rows] == [(line.name, line.default) for line in lines]
+    assert all(unit == line.unit for (_, _, unit), line in zip(rows, lines, strict=True) if line.unit)
+
+
+def test_the_page_on_fire_pbt_names_every_choice() -> None:
+    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    for setting in dataclasses.fields(fire.Settings):
+        row = next(line for line in text.splitlines() if line.startswith(f"| `algo.{setting.name}`"))
+        for choice in setting.metadata["choices"]:
+            assert f"`{choice}`" in row or f"| {choice} |" in row

@@ -1,0 +1,158 @@
+"""Every command of README and docs runs as pasted, each in a process of its own; long runs are made short.
+
+A page is a test: its commands run from top to bottom in a fresh folder. What stands in a page beside its commands (a
+learner, an algorithm) lies in the folder under the name that the page gives it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SMALL = "population.sizes=[2,2] population.evaluators=2"
+AGENT = "learner.num_envs=2 learner.unroll=20 learner.hidden=[8] learner.objective_episodes=2"
+AGENT += " env.kwargs.max_episode_steps=20 eval_interval=40 ready_interval=80"
+IMAGES = "learner.model=mlp learner.batch_size=32 eval_interval=5 ready_interval=10 steps=20"
+
+# What is added to a line so that it takes seconds: the first entry whose left side is in the line.
+SHORTER = (
+    ("resume=runs/smoke", "steps=320"),
+    ("resume=runs/", ""),
+    ("explain runs/smoke step=", "step=160"),
+    ("learner=quadratic preset=smoke", ""),
+    ("learner=quadratic", "steps=120 eval_interval=10 ready_interval=30"),
+    ("learner=modelled", f"{SMALL} steps=120"),
+    ("learner=classifier algo=constant", "population.sizes=[1] population.evaluators=0 " + IMAGES),
+    ("learner=classifier algo=random", "population.sizes=[2] population.evaluators=0 " + IMAGES),
+    ("learner.stacked=8", f"{SMALL} {IMAGES}"),
+    ("launch learner=classifier", f"{SMALL} {IMAGES}"),
+    (
+        "chunk=",
+        "env.kwargs.max_episode_steps=20 learner.num_envs=2 learner.unroll=20 learner.objective_episodes=2 "
+        "eval_interval=80 chunk=40 ready_interval=160 steps=160",
+    ),
+    ("algo=pbt run_dir=runs/pbt", f"population.sizes=[6] population.evaluators=0 {AGENT} steps=160"),
+    ("env=CartPole", ""),
+    ("firerl.launch env=", f"{SMALL} {AGENT} steps=160"),
+    ("firerl.plan env=", f"{SMALL} {AGENT} steps=160"),
+)
+# Lines that no test machine can run as they stand, with the test that runs what they are about.
+ELSEWHERE = (
+    ("pip install", "the clone is installed: .ci/run does it"),
+    ("RAY_AUTH", "a cluster: tests/whole/test_cluster_scripts.py"),
+    ("ray start", "a cluster: tests/whole/test_cluster_scripts.py"),
+    ("engine.address=", "a cluster: tests/engine/test_ray.py"),
+    ("s3://", "a bucket: tests/storage/test_remote.py"),
+    ("/mnt/share", "a mounted folder: tests/storage/test_remote.py"),
+    ("/data/imagenet", "ImageNet: tests/envs/test_imagenet_runs.py"),
+    ("learner.model=resnet18", "torchvision: tests/agents/test_classifier_runs.py"),
+    ("--watch", "it waits for Ctrl-C: tests/insight/test_report.py"),
+    ("preset=paper22 engine.processes=64", "64 processes: tests/commands/test_plan.py"),
+)
+
+
+# Lines that need an extra, with a module that it brings.
+EXTRAS = (("firerl.export", "onnxscript"), ("wandb", "wandb"))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """The page's lines for a shell, without comments; those that run elsewhere are left out."""
+    lines = [re.sub(r"\s+# .*", "", line) for block in blocks(page, "sh") for line in block.splitlines()]
+    lines = [line for line in lines if line.startswith("python -m ")]
+    return [line for line in lines if not any(part in line for part, _ in ELSEWHERE)]
+
+
+def shorter(line: str) -> str:
+    """The line with settings behind it that win over its own."""
+    more = next((more for part, more in SHORTER if part in line), "")
+    names = {setting.partition("=")[0] for setting in more.split()}
+    kept = [word for word in line.split(" ") if word.partition("=")[0] not in names]
+    return " ".join([*kept, more]).strip()
+
+
+# Modules that a page tells its reader to write: what their code block holds, and where it goes.
+MODULES = (
+    ("class Digits", "digits.py"),
+    ("class Wrapped", "wrapped.py"),
+    ("class Folder", "trackers.py"),
+    ("def decide", "rivals/tournament.py"),
+)
+
+
+def fill(folder: Path, page: Path) -> None:
+    """What the commands of a page need beside them."""
+    (folder / "agents").mkdir()  # a user's own folder of that name does no harm
+    (folder / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
+    for code in blocks(page, "python"):
+        for part, name in MODULES:
+            if part in code:
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(code)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The README's run of a minute or two, made short: ``runs/smoke`` of several pages."""
+    folder = tmp_path_factory.mktemp("smoke")
+    (line,) = (line for line in commands(ROOT / "README.md") if "run_dir=runs/smoke" in line)
+    run(line, folder)
+    return folder / "runs" / "smoke"
+
+
+def run(line: str, folder: Path) -> str:
+    """Run a line in a shell of its own; what it has printed."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        shorter(line), shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=250
+    )
+    assert done.returncode == 0, f"{line}\n{shorter(line)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def needs_smoke(lines: list[str]) -> bool:
+    return any("runs/smoke" in line for line in lines)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=lambda page: page.name)
+def test_every_command_of_the_page_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    lines = commands(page)
+    fill(tmp_path, page)
+    if needs_smoke(lines):
+        lines = [line for line in lines if "preset=smoke run_dir=runs/smoke" not in line]
+        shutil.copytree(request.getfixturevalue("smoke"), tmp_path / "runs" / "smoke")
+    missing = {
+        extra for line in lines for part, extra in EXTRAS if part in line and not importlib.util.find_spec(extra)
+    }
+    for line in lines:
+        if not any(part in line for part, extra in EXTRAS if extra in missing):
+            run(line, tmp_path)
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}; the rest of the page runs")
+
+
+def all_lines() -> Iterator[str]:
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            yield from block.splitlines()
+
+
+@pytest.mark.parametrize("part", [part for part, _ in ELSEWHERE])
+def test_what_runs_elsewhere_is_still_there(part: str) -> None:
+    """An entry that no line needs would hide one that is written later."""
+    assert any(part in line for line in all_lines())
