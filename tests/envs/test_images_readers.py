@@ -225,11 +225,11 @@ def test_a_file_that_kills_its_readers_is_named(load: Any, monkeypatch: pytest.M
     where = imagenet_for_tests.make(tmp_path / "images")
     data = load(where, processes=1)
     (tmp_path / "deadly.py").write_text(
-        "import os\nfrom firerl.envs.images import readers, reading\n"
+        "import os\nfrom firerl.envs.images.files import decoding, readers\n"
         "def read(piece, out):\n"
         f"    os.path.basename(piece.paths[-1]) == {os.path.basename(data._train.paths[2])!r} and os.abort()\n"
         "    len(piece.paths) > 1 and os.abort()\n"
-        "    return reading.read(piece, out)\n"
+        "    return decoding.read(piece, out)\n"
         "readers.read = read\nserve = readers.serve\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -54,7 +54,7 @@ def kernels() -> str:
 
 @cache
 def played(**environment: str) -> tuple[str, str]:
-    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment}
+    env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     command = [sys.executable, "-W", "ignore", __file__]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr

@@ -79,7 +79,8 @@ def test_equal_states_give_equal_bytes_whatever_objects_they_share() -> None:
 
 def test_bytes_do_not_depend_on_the_process() -> None:
     code = (
-        "import numpy, torch; from firerl.storage import checkpoint, files; print(files.digest(checkpoint.dumps("
+        "import numpy, torch; from firerl.base.disk import files; from firerl.storage import checkpoint; "
+        "print(files.digest(checkpoint.dumps("
         "{'w': torch.arange(9.).reshape(3, 3).t(), 'g': numpy.random.default_rng(1).bit_generator.state, 'b': b'x'})))"
     )
     here = {

@@ -248,9 +248,9 @@ def test_a_holder_elsewhere_is_taken_over_when_it_is_silent(
 def test_a_holder_elsewhere_that_renews_its_lock_is_let_be(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_lock, "BEAT", 0.1)
     monkeypatch.setattr(remote_lock, "POLL", 0.05)
-    hold = "import time; from firerl.remote import lock as remote_lock\n"
-    hold += "remote_lock.BEAT = 0.1; remote_lock._machine = lambda: 'far'\n"
-    hold += f"held = remote_lock.RemoteLock(remote_lock.Remote({share!r}), print); print('held', flush=True)\n"
+    hold = "import time; from firerl.storage.remote import lease\n"
+    hold += "lease.BEAT = 0.1; lease._machine = lambda: 'far'\n"
+    hold += f"held = lease.RemoteLock(lease.Remote({share!r}), print); print('held', flush=True)\n"
     holder = subprocess.Popen([sys.executable, "-c", hold + "time.sleep(60)"], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None

@@ -83,10 +83,10 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     import firerl.agents.actor_critic.learner
     import firerl.agents.classifier.learner
     import firerl.api
+    import firerl.commands.launch
     import firerl.engine.local.local
     import firerl.engine.simulated
     import firerl.envs.mujoco_vector
-    import firerl.launch
     import firerl.loggers.tensorboard
     import firerl.session.controller
     import firerl.session.watching.view  # noqa: F401

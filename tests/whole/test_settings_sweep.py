@@ -75,12 +75,12 @@ def test_what_must_be_refused_may_not_run(swept: Any) -> None:
 
 def test_a_defect_is_found(swept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The children do run this process's code, and what it does wrong is seen."""
-    import firerl.launch
+    import firerl.commands.launch
 
     found = [case(swept, "edge", "learner=quadratic", "steps=7")]
     assert swept.sweep(found)[0].verdict == "refused"
-    monkeypatch.setattr(firerl.launch, "configs_of", lambda tree: [][0])
+    monkeypatch.setattr(firerl.commands.launch, "configs_of", lambda tree: [][0])
     assert swept.sweep(found)[0].verdict == "traceback"
     monkeypatch.setattr(swept, "SECONDS", 1)
-    monkeypatch.setattr(firerl.launch, "configs_of", lambda tree: __import__("time").sleep(60))
+    monkeypatch.setattr(firerl.commands.launch, "configs_of", lambda tree: __import__("time").sleep(60))
     assert swept.sweep(found)[0].verdict == "hang"
