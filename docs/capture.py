@@ -1,4 +1,4 @@
-"""Draw a finished run as its terminal showed it: ``python docs/capture.py <run_dir> docs/humanoid.svg``."""
+"""Draw a finished run as its terminal showed it: ``python docs/capture.py <run_dir> docs/pictures/humanoid.svg``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photograph the top of a run's report: ``python docs/capture_report.py <run_dir> docs/report.png [--worker 7]``."""
+"""Photograph a report's top: ``python docs/capture_report.py <run_dir> docs/pictures/report.png [--worker 7]``."""
 
 from __future__ import annotations
 

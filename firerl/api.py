@@ -52,12 +52,12 @@ def run(
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
     sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``run_dir`` may be an address
-    (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a
-    ``best.pt`` whose weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]).
-    ``chunk`` is the part of an evaluation interval after which a worker may change its process (docs/cluster.md).
-    With ``sync=False`` no worker waits for the others (docs/async.md).
-    ``logger`` is who is told besides: "tensorboard", "wandb", dotted paths; "none". What is left out is as the
-    command line has it. ``progress`` prints how it goes, ``observer`` is told besides.
+    (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a ``best.pt`` whose
+    weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]). ``chunk`` is the
+    part of an evaluation interval after which a worker may change its process (docs/how-to/cluster.md). With
+    ``sync=False`` no worker waits for the others (docs/how-to/async.md). ``logger`` is who is told besides:
+    "tensorboard", "wandb", dotted paths; "none". What is left out is as the command line has it. ``progress`` prints
+    how it goes, ``observer`` is told besides.
 
     A class of a script or a notebook will do: worker processes get it from this process, and never run the script
     again. Such a class must be handed in again to ``resume``.

@@ -1,7 +1,7 @@
 """The Learner interface: all that firerl knows of a workload.
 
 A learner trains one network with hyperparameters that may change between two calls. See
-``docs/your-own-learner.md`` for one in 30 lines.
+``docs/how-to/your-own-learner.md`` for one in 30 lines.
 """
 
 from __future__ import annotations

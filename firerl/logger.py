@@ -1,4 +1,4 @@
-"""The Logger interface: who is told of a run besides the person at the terminal. See ``docs/loggers.md``.
+"""The Logger interface: who is told of a run besides the person at the terminal. See ``docs/how-to/loggers.md``.
 
 A logger is one small class. It works in a thread of its own (``firerl.session.watching.guarded_logger``), so whatever
 it does, fail or hang, never stops a run, and nothing it does changes a run's result.

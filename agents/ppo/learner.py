@@ -31,9 +31,9 @@ class Settings(settings.Settings):
     max_grad_norm: float = with_default(settings.Settings, "max_grad_norm", 0.5)
 
 
-# All but Swimmer and HumanoidStandup are what a study over millions of steps found (docs/ppo.md says how). Those two
-# are as people run PPO, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last 1,000 steps
-# whatever happens, evaluations are so far apart that one ends in each environment.
+# All but Swimmer and HumanoidStandup are what a study over millions of steps found (docs/explanation/ppo.md says how).
+# Those two are as people run PPO, in round numbers: 8 x 256 steps and minibatches of 64 there. Where episodes last
+# 1,000 steps whatever happens, evaluations are so far apart that one ends in each environment.
 _LONG: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "minibatches": 25, "learning_rate": 3e-4, "eval_interval": 8000,
 }  # fmt: skip

@@ -51,12 +51,12 @@ class Settings(settings.Settings):
     init_eta: float = setting(1.0, "first temperature", above=0, maximum=1e6)
     init_alpha_mu: float = setting(1.0, "first multiplier of the KL's mean part", above=0, maximum=1e6)
     init_alpha_sigma: float = setting(10.0, "first multiplier of the KL's covariance part", above=0, maximum=1e6)
-    control_variate: bool = setting(True, "takes noise out of the policy's gradient, see docs/vmpo.md")
+    control_variate: bool = setting(True, "takes noise out of the policy's gradient, see docs/explanation/vmpo.md")
 
 
-# All but HumanoidStandup are what a study over millions of steps found (docs/vmpo.md says how). Where episodes last
-# 1,000 steps whatever happens, few environments and an evaluation every 8,000 steps see to it that episodes end in
-# every interval.
+# All but HumanoidStandup are what a study over millions of steps found (docs/explanation/vmpo.md says how). Where
+# episodes last 1,000 steps whatever happens, few environments and an evaluation every 8,000 steps see to it that
+# episodes end in every interval.
 _FALLING: dict[str, Any] = {"schedule": "linear", "schedule_steps": 4_000_000}  # the rate
 _LONG: dict[str, Any] = {
     "num_envs": 8, "unroll": 250, "hidden": (256, 128), "epochs": 8, "minibatches": 8, "learning_rate": 1e-3,

@@ -2,7 +2,7 @@
 
     python benchmarks/evidence/images_evidence.py          what results/images_evidence.jsonl lacks; some hours
     python benchmarks/evidence/images_evidence.py --list   what is there and what is missing; runs nothing
-    python benchmarks/evidence/images_evidence.py --plot   docs/evidence-images.md and its figure, from the results
+    python benchmarks/evidence/images_evidence.py --plot   docs/lab/evidence-images.md and its figure, from the results
     python benchmarks/evidence/images_evidence.py --quick  one short pair on digits, kept nowhere; a minute
 
 Arms: random search over the first rate of the usual schedule (Goyal et al. 2017), PBT, FIRE; the winner's schedule of
@@ -109,7 +109,7 @@ def describe(row: dict[str, Any]) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the tables into docs/evidence-images.md at their marks, and draw the figure."""
+    """Put the tables into docs/lab/evidence-images.md at their marks, and draw the figure."""
     from images_evidence_figure import write_figure
 
     found = tables.group(rows)
@@ -120,7 +120,7 @@ def plot(rows: Sequence[dict[str, Any]]) -> None:
             "images fire hand": tables.differences(found, FIGURES, TESTED, theirs="hand schedule"),
             "images evolution": tables.evolution(found),
         },
-        evidence.DOCS / "evidence-images.md",
+        evidence.DOCS / "lab" / "evidence-images.md",
     )
     print(write_figure(found))
 

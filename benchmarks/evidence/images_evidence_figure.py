@@ -40,7 +40,7 @@ def write_figure(found: Found) -> Path:
         right.set_ylim(bottom=50)
         left.legend(frameon=False)
     figure.tight_layout()
-    path = DOCS / "evidence-images.svg"
+    path = DOCS / "pictures" / "evidence-images.svg"
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
     return path

@@ -3,7 +3,7 @@
     python benchmarks/evidence/quadratic.py                       what benchmarks/results/quadratic.jsonl lacks
     python benchmarks/evidence/quadratic.py --groups algorithms sizes  some of it (also: switches, lean, conditions)
     python benchmarks/evidence/quadratic.py --seeds 0             computes nothing: the tables of what is there
-    python benchmarks/evidence/quadratic.py --plot                docs/evidence-parts.md, its figures, from the results
+    python benchmarks/evidence/quadratic.py --plot                its page in docs/lab and the figures, from the results
     python benchmarks/evidence/quadratic.py --quick               two seeds of the algorithms, under 2 minutes
 
 Three problems, (kappa, D, noise) = (1, 100, .3), (1.5, 100, .3), (2, 50, .1). A run is preset=quadratic: 3,600 steps,
@@ -185,12 +185,12 @@ def lines_of(group: str, found: Found) -> list[str]:
 
 
 def write_docs(groups: Mapping[str, Found]) -> None:
-    """The figures, and the tables of docs/evidence-parts.md between ``<!-- table: group -->`` and ``<!-- end -->``."""
+    """The figures, and the page's tables between ``<!-- table: group -->`` and ``<!-- end -->``."""
     from quadratic_figures import DOCS, write_figures
 
     for written in write_figures(groups):
         print(written)
-    page = DOCS / "evidence-parts.md"
+    page = DOCS / "lab" / "evidence-parts.md"
     text = page.read_text()
     for group, found in groups.items():
         begin, end = f"<!-- table: {group} -->\n", "<!-- end -->"

@@ -1,4 +1,4 @@
-"""The figures of docs/evidence-parts.md, from the results file alone."""
+"""The figures of docs/lab/evidence-parts.md, from the results file alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_figures(groups: Mapping[str, Any]) -> list[Path]:
     for group, draw in (("algorithms", _by_arm), ("sizes", _by_workers)):
         if not groups.get(group):
             continue
-        path = DOCS / f"evidence-{group}.svg"
+        path = DOCS / "pictures" / f"evidence-{group}.svg"
         figure = draw(groups[group])
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
         plt.close(figure)

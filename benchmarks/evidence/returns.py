@@ -3,7 +3,7 @@
     python benchmarks/evidence/returns.py                  every run that is missing; goes on where it was killed
     python benchmarks/evidence/returns.py --tasks Humanoid --arms vmpo sb3 rl_games --processes 2
     python benchmarks/evidence/returns.py --summary        the tables and the JSON line, from the rows alone
-    python benchmarks/evidence/returns.py --plot           the same, and the pictures docs/returns-*.svg
+    python benchmarks/evidence/returns.py --plot           the same, and the pictures docs/pictures/returns-*.svg
     python benchmarks/evidence/returns.py --quick          under two minutes: 20,000 steps of Humanoid; keeps no results
 
 By the speeds of the study all of it takes some twelve hours of one core.
@@ -37,7 +37,7 @@ from results_file import read
 
 HERE = Path(__file__).parents[1]  # benchmarks/
 RESULTS = HERE / "results" / "returns.jsonl"
-DOCS = HERE.parent / "docs"
+PICTURES = HERE.parent / "docs" / "pictures"
 SEEDS = (3, 4, 5)
 STEPS = 4_000_000
 TASKS = ("Humanoid", "Ant", "HalfCheetah", "Walker2d", "Hopper", "Swimmer", "HumanoidStandup")
@@ -222,8 +222,8 @@ def main() -> None:
         rows = read(options.results)
     print("\n".join(table(rows) + walk_table(rows)))
     if options.plot:
-        picture(rows, ["Humanoid", "Ant"], DOCS / "returns-big.svg")
-        picture(rows, ["HalfCheetah", "Walker2d", "Hopper"], DOCS / "returns-small.svg")
+        picture(rows, ["Humanoid", "Ant"], PICTURES / "returns-big.svg")
+        picture(rows, ["HalfCheetah", "Walker2d", "Hopper"], PICTURES / "returns-small.svg")
     print(json.dumps(summary(rows)))
 
 

@@ -32,7 +32,7 @@ from firerl.base.seeding import Purpose, integer_seed
 from firerl.config.learners import find_learner
 
 ARMS = {arm.name: arm for arms in GROUPS.values() for arm in arms}
-PAGES = [evidence.DOCS / f"{name}.md" for name in ("evidence", "evidence-rl")]
+PAGES = [evidence.DOCS / f"{name}.md" for name in ("evidence", "lab/evidence-rl")]
 EPISODES = 50
 FIGURES: dict[str, Figure] = {
     "mean action": lambda row: row["winner"]["mean"],
@@ -118,7 +118,7 @@ def where_it_acted(found: tables.Found) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the tables into docs/evidence.md and docs/evidence-rl.md at their marks, and draw the figures."""
+    """Put the tables into docs/evidence.md and docs/lab/evidence-rl.md at their marks, and draw the figures."""
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)

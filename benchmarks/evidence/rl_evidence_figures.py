@@ -32,7 +32,7 @@ def write_figures(found: Found) -> list[Path]:
     )
     written = []
     for name, draw in (("curves", _curves), ("winners", _winners), ("paths", _paths)):
-        path = DOCS / f"evidence-rl-{name}.svg"
+        path = DOCS / "pictures" / f"evidence-rl-{name}.svg"
         figure = draw(found)
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
         plt.close(figure)

@@ -1,6 +1,6 @@
 """What the RL evidence compares: tasks with their settings, arms, seeds. Written down before the final seeds ran.
 
-Why these settings: docs/evidence-rl.md, "Settings, chosen before the seeds".
+Why these settings: docs/lab/evidence-rl.md, "Settings, chosen before the seeds".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 An algorithm is a module with four parts: ``Settings`` (a dataclass), ``arrange``, ``validate`` and ``decide``. A fifth,
 ``initial(setup, settings) -> State``, is for one whose members do not start with draws from the space. See
-``docs/your-own-algorithm.md``.
+``docs/how-to/your-own-algorithm.md``.
 """
 
 from __future__ import annotations

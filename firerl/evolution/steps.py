@@ -1,7 +1,7 @@
 """The steps of a decision that all algorithms share: points, failures, who is ready, exploit and explore.
 
-An algorithm's ``decide`` begins with ``take_reports`` and ends with ``moment.state()``. docs/fire-pbt.md numbers the
-steps.
+An algorithm's ``decide`` begins with ``take_reports`` and ends with ``moment.state()``. docs/explanation/fire-pbt.md
+numbers the steps.
 """
 
 from __future__ import annotations

@@ -44,8 +44,9 @@ from firerl.storage.lock import Lock, refuse_if_held
 from firerl.storage.run_folder import CHECKPOINT, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
 
 _NEW = "journal.sqlite.new"
-# Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it
-# a run stays within 2.2 times its states plus 20 MB (docs/reliability.md), and some of the 20 are the journal's.
+# Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it a
+# run stays within 2.2 times its states plus 20 MB (docs/explanation/reliability.md), and some of the 20 are the
+# journal's.
 ROOM = 16 * 10**6
 
 

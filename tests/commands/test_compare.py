@@ -320,7 +320,7 @@ def test_help_and_tables_load_nothing_heavy(runs: Path) -> None:
 
 
 def test_the_page_has_every_option_and_commands_that_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).parents[2] / "docs/compare.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/how-to/compare.md").read_text(encoding="utf-8")
     lines = page.partition("```sh\n")[2].partition("```")[0].strip().splitlines()
     for line in lines:
         _, _, module, *arguments = shlex.split(line)

@@ -16,7 +16,7 @@ from firerl.config.usage import learner_lines, reference
 from firerl.errors import SettingError
 from firerl.learner import Learner
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Own(Learner):
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
-    assert PAGE.read_text() == reference() + "\n", "python -m firerl.config.usage > docs/settings.md"
+    assert PAGE.read_text() == reference() + "\n", "python -m firerl.config.usage > docs/reference/settings.md"
 
 
 def test_the_help_of_a_learner_has_its_values_on_a_task_and_what_is_tuned(capsys: pytest.CaptureFixture[str]) -> None:

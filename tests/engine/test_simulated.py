@@ -287,7 +287,7 @@ def test_a_run_is_simulated_from_start_to_end_or_not_at_all() -> None:
 
 def test_the_documents_command_works_as_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[2] / "docs" / "simulated.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "explanation" / "simulated.md").read_text()
     (command,) = re.findall(r"^python -m firerl.launch (.*)$", text, re.MULTILINE)
     assert main(command.split()) == 0
     timing = Journal.open(tmp_path / "runs" / "simulated").timings()[-1]

@@ -110,12 +110,12 @@ def test_no_logger_writes_where_a_link_leads(name: str, tmp_path: Path) -> None:
 
 def test_your_own_logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The page's code, as pasted."""
-    (code,) = blocks("docs/loggers.md", "python")
+    (code,) = blocks("docs/how-to/loggers.md", "python")
     (tmp_path / "trackers.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
-    run_commands(blocks("docs/loggers.md", "sh")[1])
+    run_commands(blocks("docs/how-to/loggers.md", "sh")[1])
     told = capsys.readouterr().out.replace("\n", " ")
     assert f"! trackers.Folder: metrics are in {tmp_path}/runs/told/loggers/trackers.Folder" in told
     folder = tmp_path / "runs" / "told" / "loggers" / "trackers.Folder"

@@ -1,4 +1,4 @@
-"""What users of other PBT implementations complain of, each as a test (the list: docs/reliability.md)."""
+"""What users of other PBT implementations complain of, each as a test (the list: docs/explanation/reliability.md)."""
 
 from __future__ import annotations
 

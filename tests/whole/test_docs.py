@@ -37,13 +37,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    learner, script, *_ = blocks("docs/your-own-learner.md", "python")
+    learner, script, *_ = blocks("docs/how-to/your-own-learner.md", "python")
     (folder / "digits.py").write_text(learner)
     (folder / "run.py").write_text(script)
-    check, launch, _ = blocks("docs/your-own-learner.md", "sh")
+    check, launch, _ = blocks("docs/how-to/your-own-learner.md", "sh")
     run_commands(check)
     told = capsys.readouterr().out
-    quoted = blocks("docs/your-own-learner.md", "text")[0].splitlines()
+    quoted = blocks("docs/how-to/your-own-learner.md", "text")[0].splitlines()
     assert told.splitlines()[:2] == quoted[:2]
     assert told.endswith("all checks passed\n")
     run_commands(launch)
@@ -65,8 +65,8 @@ def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_learner_that_others_have_written(folder: Path) -> None:
-    (folder / "wrapped.py").write_text(blocks("docs/your-own-learner.md", "python")[3])
-    run_commands(blocks("docs/your-own-learner.md", "sh")[2])
+    (folder / "wrapped.py").write_text(blocks("docs/how-to/your-own-learner.md", "python")[3])
+    run_commands(blocks("docs/how-to/your-own-learner.md", "sh")[2])
     told = json.loads((folder / "runs/wrapped-replay-seed3/replay.json").read_text())
     assert len(told["networks"]) == 2
     assert all(network["fresh"]["accuracy"] > 0.8 for network in told["networks"])
@@ -74,9 +74,9 @@ def test_a_learner_that_others_have_written(folder: Path) -> None:
 
 
 def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "digits.py").write_text(blocks("docs/your-own-learner.md", "python")[0])
+    (folder / "digits.py").write_text(blocks("docs/how-to/your-own-learner.md", "python")[0])
     names: dict[str, Any] = {}
-    exec(compile(blocks("docs/library.md", "python")[0], "library.md", "exec"), names)
+    exec(compile(blocks("docs/how-to/library.md", "python")[0], "library.md", "exec"), names)
     assert names["longer"].best.network_step == 640
     assert names["model"].evaluate(0) > 0.8
     assert len(names["again"].networks) == 2
@@ -97,18 +97,18 @@ def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_every_attribute_of_a_result_is_on_the_library_page() -> None:
-    text = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/library.md").read_text(encoding="utf-8")
     for name in (n for n in dir(Result) if not n.startswith("_")):
         assert f"`{name}" in text or name in ("objective", "hyperparameters")  # best's, for short
 
 
 def test_your_own_algorithm(tmp_path: Path) -> None:
-    (code,) = blocks("docs/your-own-algorithm.md", "python")
+    (code,) = blocks("docs/how-to/your-own-algorithm.md", "python")
     assert 30 <= len([line for line in code.splitlines() if line]) <= 45
     (tmp_path / "rivals").mkdir()
     (tmp_path / "rivals" / "tournament.py").write_text(code)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    (commands,) = blocks("docs/your-own-algorithm.md", "sh")
+    (commands,) = blocks("docs/how-to/your-own-algorithm.md", "sh")
     for command in commands.strip().splitlines():
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -121,8 +121,8 @@ def test_your_own_algorithm(tmp_path: Path) -> None:
 
 
 def test_use_the_winner(tmp_path: Path) -> None:
-    runs, export, classifier, init = blocks("docs/use-the-winner.md", "sh")
-    play, onnx, classify = blocks("docs/use-the-winner.md", "python")
+    runs, export, classifier, init = blocks("docs/how-to/use-the-winner.md", "sh")
+    play, onnx, classify = blocks("docs/how-to/use-the-winner.md", "python")
     (tmp_path / "play.py").write_text(play)
     (tmp_path / "classify.py").write_text(classify)
     (tmp_path / "onnx_file.py").write_text(onnx)
@@ -152,7 +152,7 @@ def test_the_readme_names_the_two_commands() -> None:
 
 
 def test_the_page_on_fire_pbt_lists_every_setting_with_its_default() -> None:
-    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/fire-pbt.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(algo\.\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
     lines = describe(fire.Settings, "algo.")
     assert [row[:2] for row in rows] == [(line.name, line.default) for line in lines]
@@ -160,7 +160,7 @@ def test_the_page_on_fire_pbt_lists_every_setting_with_its_default() -> None:
 
 
 def test_the_page_on_fire_pbt_names_every_choice() -> None:
-    text = (ROOT / "docs/fire-pbt.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/explanation/fire-pbt.md").read_text(encoding="utf-8")
     for setting in dataclasses.fields(fire.Settings):
         row = next(line for line in text.splitlines() if line.startswith(f"| `algo.{setting.name}`"))
         for choice in setting.metadata["choices"]:

@@ -1,7 +1,8 @@
 """Reading files that nobody vouches for: how large and how deep they may be, and that they are ordinary files.
 
 All limits stand here. Whoever reads a file of a run folder, or one that a person was given, passes it through these
-functions, ``firerl.storage.checkpoint`` or ``firerl.storage.journal.journal_db``. ``docs/security.md`` says what for.
+functions, ``firerl.storage.checkpoint`` or ``firerl.storage.journal.journal_db``. ``docs/explanation/security.md`` says
+what for.
 """
 
 from __future__ import annotations

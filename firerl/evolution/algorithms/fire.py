@@ -21,7 +21,7 @@ from firerl.evolution.steps import Moment, exploit, take_reports
 
 @dataclass(frozen=True)
 class Settings(EvaluatorSettings, ExploitSettings):
-    """FIRE PBT's settings, among them a switch for each of its parts; docs/fire-pbt.md explains them.
+    """FIRE PBT's settings, among them a switch for each of its parts; docs/explanation/fire-pbt.md explains them.
 
     The defaults are the paper's for images, but for ``min_points``.
     """
@@ -92,7 +92,7 @@ def decide(
     """One evaluation point: the population after these reports, and what was decided, in the order to apply it.
 
     Takes any non-empty set of reports, in journalled order. Pure: the same arguments give the same answer. The numbers
-    are those of docs/fire-pbt.md; ``parents`` is the fitness of step 3.
+    are those of docs/explanation/fire-pbt.md; ``parents`` is the fitness of step 3.
     """
     # 1. Points. 2. Failures.
     moment, decisions = take_reports(setup, state, reports)

@@ -2,7 +2,7 @@
 
 Plain FIRE ranks a parent only while an evaluator runs on it, so a parent sub-population of six needs four evaluators
 or so. Here a parent's own recent improvement counts beside what an evaluator sees of it: with 6 + 6 members and 2
-evaluators no difference to FIRE with 8 + 8 + 6 was measured on the noisy quadratic (docs/evidence-parts.md).
+evaluators no difference to FIRE with 8 + 8 + 6 was measured on the noisy quadratic (docs/lab/evidence-parts.md).
 """
 
 from __future__ import annotations

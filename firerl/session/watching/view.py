@@ -122,7 +122,7 @@ def _leading(result: Mapping[str, Any], plays: bool, window: int) -> list[str]:
         f"{result.get('worker')}'s weights"
     ]
     mend = "an episode must end in each environment: env.kwargs.max_episode_steps=<steps>, learner.num_envs=<fewer> or "
-    return [*lines, f"  {'':10}  {mend}a longer ready_interval (docs/objective.md)"] if plays else lines
+    return [*lines, f"  {'':10}  {mend}a longer ready_interval (docs/how-to/objective.md)"] if plays else lines
 
 
 class Gathered(Together):

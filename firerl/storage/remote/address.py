@@ -2,7 +2,8 @@
 
 All that firerl asks of it: to put an object in one piece, to get it, to list, to remove, and to put one only where
 there is none. A mounted folder (``file://``) needs no package; anything else goes through fsspec, which is imported
-only then. What fails is tried again with growing pauses; what comes back is not trusted (``docs/security.md``).
+only then. What fails is tried again with growing pauses; what comes back is not trusted
+(``docs/explanation/security.md``).
 """
 
 from __future__ import annotations
