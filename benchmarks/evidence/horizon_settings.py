@@ -59,6 +59,13 @@ OVER_SHORT: dict[str, dict[str, Any]] = {
     "short, 16 x 256, discount .995": {"num_envs": 16, "unroll": 256, "discount": 0.995},
     "short, 16 x 256, scale's bound 3e-4": {"num_envs": 16, "unroll": 256, "eps_alpha_sigma": 3e-4},
     "short, 16 x 256, linear": {"num_envs": 16, "unroll": 256, "schedule": "linear", "schedule_steps": 4_000_000},
+    "short, 16 x 256, linear, scale's bound 3e-4": {
+        "num_envs": 16,
+        "unroll": 256,
+        "schedule": "linear",
+        "schedule_steps": 4_000_000,
+        "eps_alpha_sigma": 3e-4,
+    },
     "short, 32 x 128": {"num_envs": 32, "unroll": 128},
     "short, no control variate": {"control_variate": False},
 }
