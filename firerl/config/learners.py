@@ -17,7 +17,7 @@ SHORT_NAMES = {
     "ppo": "firerl.agents.ppo.learner.PPO",
     "classifier": "firerl.agents.classifier.learner.Classifier",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
-    "modelled": "firerl.engine.modelled.Modelled",
+    "modelled": "firerl.engine.simulated.modelled_learner.Modelled",
 }
 METHODS = ("__init__", "set_hyperparameters", "train", "evaluate", "state", "load")  # what a learner brings itself
 

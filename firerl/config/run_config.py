@@ -157,7 +157,7 @@ def from_plain(data: Mapping[str, Any]) -> RunConfig:
 
 
 def modelled(config: RunConfig, **settings: Any) -> RunConfig:
-    """The same run with a learner that trains nothing (``firerl.engine.modelled``) in place of its own.
+    """The same run with a learner that trains nothing, ``firerl.engine.simulated.modelled_learner``.
 
     ``settings`` are the modelled learner's (``noise``, ``failure_rate``, ...); what it stands for is as ``config``
     says. Raises SettingError.

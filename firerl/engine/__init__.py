@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from firerl.base.cores import usable_cores
 from firerl.config.engine_options import ENGINES, RayOptions
 from firerl.engine.interface import Costs, Engine, LearnerSpec
-from firerl.engine.ray.placement import group_count, usual_processes
+from firerl.engine.placement import group_count, usual_processes
 from firerl.errors import SettingError, unknown
 
 
@@ -48,7 +48,7 @@ def make_engine(
     wanted = processes or usual_processes(spec.devices, usable_cores())
     wanted = min(wanted, group_count(workers, spec.stacked)) if workers else wanted
     if name == "simulated":
-        from firerl.engine.simulated import SimulatedEngine
+        from firerl.engine.simulated.simulated_engine import SimulatedEngine
 
         return SimulatedEngine(spec, wanted, costs)
     from firerl.engine.local.local import LocalEngine

@@ -213,7 +213,7 @@ def _run(
 ) -> Ended:
     from firerl.engine import make_engine, usable_cores
     from firerl.engine.interface import Costs, LearnerSpec
-    from firerl.engine.ray.placement import poor_fit, usual_processes
+    from firerl.engine.placement import poor_fit, usual_processes
     from firerl.engine.threads import one_thread
     from firerl.session.async_controller import AsyncController
     from firerl.session.controller import Controller

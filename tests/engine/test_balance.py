@@ -16,7 +16,7 @@ from firerl.engine.balance.balance import MOVE_SECONDS, Balance, moves
 from firerl.engine.inline import InlineEngine
 from firerl.engine.interface import MachineFailure, Outcome
 from firerl.engine.local.sharing import LEAST_GAIN
-from firerl.engine.ray.placement import Placement, trips
+from firerl.engine.placement import Placement, trips
 from firerl.storage.journal.journal_db import Journal
 
 

@@ -19,7 +19,7 @@ from firerl.config.request import resolve
 from firerl.engine.balance.balance import Balance
 from firerl.engine.host.host import Host
 from firerl.engine.interface import Advance, Create, LearnerSpec, Load, Outcome
-from firerl.engine.ray.placement import Placement
+from firerl.engine.placement import Placement
 from firerl.errors import SettingError
 from firerl.learner import Continuation
 from firerl.session import start as starting

@@ -20,10 +20,10 @@ from learners_for_tests import Quiet, Walk
 
 from firerl.base.disk import files
 from firerl.engine import make_engine
+from firerl.engine.copy_order import independent
 from firerl.engine.interface import Advance, Create, Engine, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.local.local import LocalEngine
-from firerl.engine.ray.placement import Placement
-from firerl.engine.transfers import independent
+from firerl.engine.placement import Placement
 from firerl.errors import RunFolderError, SettingError
 from firerl.storage import checkpoint
 

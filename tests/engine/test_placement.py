@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firerl.engine.interface import Advance
-from firerl.engine.ray.placement import Placement, device_of, group_count, poor_fit, usual_processes
+from firerl.engine.placement import Placement, device_of, group_count, poor_fit, usual_processes
 
 
 def test_every_item_goes_to_its_workers_process_in_order() -> None:

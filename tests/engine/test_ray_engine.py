@@ -13,7 +13,7 @@ from learners_for_tests import Walk
 
 from firerl.engine import make_engine
 from firerl.engine.interface import Advance, Create, Interval, LearnerSpec, MachineFailure
-from firerl.engine.ray.placement import Share
+from firerl.engine.placement import Share
 
 ray = pytest.importorskip("ray")
 

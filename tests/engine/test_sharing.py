@@ -26,7 +26,7 @@ from firerl.engine.host.host import Host
 from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure, Outcome, Transfer
 from firerl.engine.local.local import LocalEngine
 from firerl.engine.local.sharing import Model, Work
-from firerl.engine.ray.placement import Placement, Share, trips
+from firerl.engine.placement import Placement, Share, trips
 from firerl.storage import checkpoint
 from firerl.storage.journal.journal_db import Journal
 

@@ -18,10 +18,10 @@ from firerl.commands.launch import main
 from firerl.config.compose import compose
 from firerl.config.request import changed, resolve
 from firerl.config.run_config import RunConfig, modelled
-from firerl.engine import simulated
 from firerl.engine.interface import Advance, Costs, Create, Interval, LearnerSpec, Transfer
-from firerl.engine.modelled import Modelled, distance, pace_of
-from firerl.engine.simulated import SimulatedEngine
+from firerl.engine.simulated import simulated_engine
+from firerl.engine.simulated.modelled_learner import Modelled, distance, pace_of
+from firerl.engine.simulated.simulated_engine import SimulatedEngine
 from firerl.errors import SettingError
 from firerl.evolution.population import Copy, Fail
 from firerl.evolution.space import Space
@@ -67,7 +67,7 @@ def rows(run_dir: Path) -> tuple[Any, ...]:
 @pytest.fixture
 def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real time stands still for the engine: its clock shows the model alone."""
-    monkeypatch.setattr(simulated, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(simulated_engine, "perf_counter", lambda: 0.0)
 
 
 @pytest.mark.parametrize("learner", [REAL, MODELLED])

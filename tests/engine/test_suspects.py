@@ -20,7 +20,7 @@ from firerl.config.run_config import EngineConfig, RunConfig
 from firerl.engine.host.host import Host
 from firerl.engine.interface import Advance, Create, LearnerSpec, Load, MachineFailure, Outcome, Saved, Transfer
 from firerl.engine.local.local import LocalEngine
-from firerl.engine.ray.placement import Placement
+from firerl.engine.placement import Placement
 from firerl.engine.suspects import Suspects
 from firerl.errors import FirerlError
 from firerl.evolution.population import Fail

@@ -85,7 +85,7 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
     import firerl.api
     import firerl.commands.launch
     import firerl.engine.local.local
-    import firerl.engine.simulated
+    import firerl.engine.simulated.simulated_engine
     import firerl.envs.mujoco_vector
     import firerl.loggers.tensorboard
     import firerl.session.controller

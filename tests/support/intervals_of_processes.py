@@ -8,7 +8,7 @@ from heapq import heappop, heappush
 
 from firerl.engine.balance.balance import Balance
 from firerl.engine.interface import Advance, Outcome
-from firerl.engine.ray.placement import Placement
+from firerl.engine.placement import Placement
 
 
 @dataclass

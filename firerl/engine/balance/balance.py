@@ -9,7 +9,7 @@ from statistics import mean, median
 from firerl.engine.balance.speeds import Speeds
 from firerl.engine.interface import Advance, Outcome
 from firerl.engine.local.sharing import LEAST_GAIN, Model, Pace, shares
-from firerl.engine.ray.placement import Placement, Share
+from firerl.engine.placement import Placement, Share
 
 MOVE_SECONDS = 0.1  # what a move costs at least: a state is packed, sent, and its learner built again
 WORTH_A_CHANGE = 0.05  # of an interval: another plan for who is shared must promise as much

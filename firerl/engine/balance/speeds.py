@@ -8,7 +8,7 @@ from statistics import mean, median
 
 from firerl.engine.interface import Outcome
 from firerl.engine.local.sharing import Pace, Work
-from firerl.engine.ray.placement import Placement
+from firerl.engine.placement import Placement
 
 Samples = dict[int, dict[int, list[float]]]  # by unit, by process
 

@@ -21,6 +21,7 @@ from firerl.engine.balance import chunks
 from firerl.engine.balance.roster import Roster
 from firerl.engine.failures import Failure, cause_of, failure_of, raise_if_the_machine_failed
 from firerl.engine.host.global_generators import Isolated
+from firerl.engine.host.groups import Groups, Trained
 from firerl.engine.interface import (
     Advance,
     Create,
@@ -33,9 +34,8 @@ from firerl.engine.interface import (
     Saved,
     Transfer,
 )
-from firerl.engine.local.groups import Groups, Trained
 from firerl.engine.parcels import Begun, Parcel
-from firerl.engine.ray.placement import device_of
+from firerl.engine.placement import device_of
 from firerl.engine.returned import lost_of, metrics_of, objective_of
 from firerl.engine.suspects import DIED
 from firerl.engine.threads import one_thread

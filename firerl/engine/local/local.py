@@ -25,6 +25,7 @@ import multiprocess.resource_tracker
 
 from firerl.base.cores import SHARERS
 from firerl.engine.balance.balance import Balance
+from firerl.engine.copy_order import independent
 from firerl.engine.failures import Failure
 from firerl.engine.host import descendants
 from firerl.engine.interface import (
@@ -41,10 +42,9 @@ from firerl.engine.interface import (
 )
 from firerl.engine.local.local_process import serve
 from firerl.engine.parcels import Begun, unpack
-from firerl.engine.ray.placement import Placement, trips
+from firerl.engine.placement import Placement, trips
 from firerl.engine.sending import packed
 from firerl.engine.threads import ONE_THREAD
-from firerl.engine.transfers import independent
 from firerl.errors import SettingError
 
 Request = tuple[Any, ...]  # the name of a Host's method, then its arguments
@@ -58,7 +58,7 @@ def _ignore(_: Outcome) -> None:
 
 
 class LocalEngine:
-    """An engine of ``processes`` processes. See ``engine.base.Engine``.
+    """An engine of ``processes`` processes. See ``interface.Engine``.
 
     ``timeout``: seconds without an answer from a process that owes one, after which it counts as hung. Workers that are
     to be ``alone`` have a process each, besides.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import NamedTuple
 
-from firerl.engine.ray.placement import Share
+from firerl.engine.placement import Share
 
 LEAST_GAIN = 0.02  # of what two processes take: less is noise
 FEW = 4  # targets, and workers of one process, that are looked at closely

@@ -20,6 +20,7 @@ import firerl
 from firerl.base.disk import durable, files
 from firerl.config.engine_options import RayOptions
 from firerl.engine.balance.balance import Balance
+from firerl.engine.copy_order import independent
 from firerl.engine.host.host import NEXT
 from firerl.engine.interface import (
     Advance,
@@ -34,11 +35,10 @@ from firerl.engine.interface import (
     Transfer,
 )
 from firerl.engine.parcels import unpack
+from firerl.engine.placement import Placement, trips
 from firerl.engine.ray import ray_cluster
-from firerl.engine.ray.placement import Placement, trips
 from firerl.engine.ray.ray_actor import Node, Workers
 from firerl.engine.sending import packed
-from firerl.engine.transfers import independent
 from firerl.errors import FirerlError, SettingError
 from firerl.storage import checkpoint
 
@@ -50,7 +50,7 @@ _FLIGHT = 128 * 10**6  # bytes of states in this process at a time (of one state
 
 
 class RayEngine:
-    """An engine of ``count`` actors. See ``engine.base.Engine``; ``timeout`` and ``alone`` as in LocalEngine.
+    """An engine of ``count`` actors, see ``interface.Engine``; ``timeout`` and ``alone`` as in LocalEngine.
 
     Raises SettingError if there is no cluster, if it has less than the actors ask for, or if the learner cannot be sent
     to a node or imported there.

@@ -148,7 +148,7 @@ def _model(config: RunConfig, measured: Probe) -> dict[str, Any]:
 
 def _stand_in(metrics: Mapping[str, float]) -> type[Learner]:
     """The modelled learner, with another's metrics."""
-    from firerl.engine.modelled import Modelled
+    from firerl.engine.simulated.modelled_learner import Modelled
 
     class StandIn(Modelled):
         def train(self, steps: int) -> dict[str, float]:

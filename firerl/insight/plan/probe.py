@@ -113,7 +113,7 @@ def probe(
     from firerl.base.seeding import Purpose, integer_seed
     from firerl.engine import make_engine
     from firerl.engine.interface import Create, LearnerSpec
-    from firerl.engine.ray.placement import group_count
+    from firerl.engine.placement import group_count
     from firerl.session.start import initial_state_of
 
     stacked = learner.stacked_of(config.settings)

@@ -11,7 +11,7 @@ from firerl.config.learners import find_learner
 from firerl.config.run_config import RunConfig
 from firerl.engine import usable_cores
 from firerl.engine.devices import of_run
-from firerl.engine.ray.placement import group_count, usual_processes
+from firerl.engine.placement import group_count, usual_processes
 from firerl.insight.plan import probe as probing
 from firerl.insight.plan.forecast import Forecast, forecast
 from firerl.insight.plan.power import Power, case_of, power

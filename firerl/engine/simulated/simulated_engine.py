@@ -26,7 +26,7 @@ from firerl.engine.host.host import Host
 from firerl.engine.interface import Advance, Costs, Create, Done, Interval, LearnerSpec, Load, Outcome, Saved, Transfer
 from firerl.engine.local.sharing import Trip, ends
 from firerl.engine.parcels import unpack
-from firerl.engine.ray.placement import Placement, Share, trips
+from firerl.engine.placement import Placement, Share, trips
 
 
 class SimulatedEngine:
