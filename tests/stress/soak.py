@@ -230,7 +230,7 @@ def figures_of(rows: Sequence[Row], name: str, unit: float) -> dict[str, Any]:
 
 
 def table(found: dict[str, dict[str, Any]]) -> list[str]:
-    """For people, as in docs/explanation/reliability.md."""
+    """For people, as in docs/lab/reliability.md."""
     lines = ["| run | process | memory | descriptors | threads |", "|---|---|---|---|---|"]
     for name, figures in found.items():
         for role, (memory, descriptors, threads) in figures["grown"].items():

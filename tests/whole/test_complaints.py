@@ -1,4 +1,4 @@
-"""What users of other PBT implementations complain of, each as a test (the list: docs/explanation/reliability.md)."""
+"""What users of other PBT implementations complain of, each as a test (the list: docs/lab/reliability.md)."""
 
 from __future__ import annotations
 
