@@ -118,7 +118,7 @@ def where_it_acted(found: tables.Found) -> str:
 
 
 def plot(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the tables into docs/evidence.md and docs/lab/evidence-rl.md at their marks, and draw the figures."""
+    """Put each table into docs/evidence.md or docs/lab/evidence-rl.md, where its mark is, and draw the figures."""
     from rl_evidence_figures import write_figures
 
     found = tables.group(rows)
