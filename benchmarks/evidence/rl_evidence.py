@@ -4,7 +4,7 @@
     python benchmarks/evidence/rl_evidence.py --goal          more seeds than the least
     python benchmarks/evidence/rl_evidence.py --groups extra  other arms: fire_lean, larger populations, rivals
     python benchmarks/evidence/rl_evidence.py --list          what is there and what is missing; runs nothing
-    python benchmarks/evidence/rl_evidence.py --plot          docs/evidence*.md and figures, from the results alone
+    python benchmarks/evidence/rl_evidence.py --plot          its tables in docs/ and figures, from the results alone
     python benchmarks/evidence/rl_evidence.py --quick         one short pair on InvertedPendulum; two minutes
 
 Every finished run is one line of the results file and never computed again; a run that was interrupted goes on from its
