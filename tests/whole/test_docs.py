@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from documents_for_tests import ROOT, blocks, run_commands
 
-from firerl.base.settings import describe
+from firerl.base.settings import build
 from firerl.engine.inline import InlineEngine
 from firerl.evolution.algorithms import fire
 from firerl.run_result import Result
@@ -151,17 +151,19 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "pip install -e .[dev] && pytest" in readme
 
 
-def test_the_page_on_fire_pbt_lists_every_setting_with_its_default() -> None:
+def test_the_page_on_fire_pbt_has_the_switch_of_every_part() -> None:
     text = (ROOT / "docs/explanation/fire-pbt.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(algo\.\w+)` \| (.*?) \| (.*?) \|", text, re.MULTILINE)
-    lines = describe(fire.Settings, "algo.")
-    assert [row[:2] for row in rows] == [(line.name, line.default) for line in lines]
-    assert all(unit == line.unit for (_, _, unit), line in zip(rows, lines, strict=True) if line.unit)
+    switches = dict(re.findall(r"^\|.*\| `algo\.(\w+)=(\w+)` \|$", text, re.MULTILINE))
+    parts = [f for f in dataclasses.fields(fire.Settings) if f.metadata["choices"] or f.type == "bool"]
+    assert sorted(switches) == sorted(f.name for f in parts)
+    values = {name: {"false": False}.get(value, value) for name, value in switches.items()}
+    made = build(fire.Settings, values, "algo.")  # each value is allowed
+    assert all(getattr(made, f.name) != f.default for f in parts)
 
 
-def test_the_page_on_fire_pbt_names_every_choice() -> None:
-    text = (ROOT / "docs/explanation/fire-pbt.md").read_text(encoding="utf-8")
+def test_the_page_of_settings_names_every_choice_of_fire() -> None:
+    text = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    rows = text.partition("### algo=fire\n")[2].partition("### ")[0].splitlines()
     for setting in dataclasses.fields(fire.Settings):
-        row = next(line for line in text.splitlines() if line.startswith(f"| `algo.{setting.name}`"))
-        for choice in setting.metadata["choices"]:
-            assert f"`{choice}`" in row or f"| {choice} |" in row
+        row = next(line for line in rows if line.startswith(f"| `algo.{setting.name}`"))
+        assert all(choice in row for choice in setting.metadata["choices"])
