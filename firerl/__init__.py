@@ -35,6 +35,8 @@ if not os.path.isdir(os.path.join(_here, "agents")):
 
 
 def __getattr__(name: str) -> Any:
+    if name == "adapters":
+        return importlib.import_module("firerl.agents.adapters")
     if name in _HOMES:
         return getattr(importlib.import_module(f"firerl.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'firerl' has no attribute {name!r}")

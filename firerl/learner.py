@@ -41,6 +41,13 @@ class Continuation:
         return not self.lost and not self.stays
 
 
+class Growth(NamedTuple):
+    """Bytes that a learner gains as it trains, such as the rows of a replay buffer."""
+
+    memory: int = 0
+    state: int = 0  # what ``state()`` holds
+
+
 class Learner:
     """One network in training.
 
@@ -108,6 +115,11 @@ class Learner:
         return cls.space
 
     @classmethod
+    def tunable_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """What a search space may hold, where complete ``settings`` decide it."""
+        return cls.tunable
+
+    @classmethod
     def check_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise SettingError where the learner cannot train with this value; asked of a space's ends before a run.
 
@@ -147,6 +159,11 @@ class Learner:
     def continuation_of(cls, settings: Mapping[str, Any]) -> Continuation:
         """What to expect of ``load(**state())``, where complete ``settings`` decide it; asked once before a run."""
         return Continuation()
+
+    @classmethod
+    def growth_of(cls, settings: Mapping[str, Any], steps: int) -> Growth:
+        """What so many steps of training add to a new learner, where complete ``settings`` decide it."""
+        return Growth()
 
     @classmethod
     def stacked_of(cls, settings: Mapping[str, Any]) -> int:

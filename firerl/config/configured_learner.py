@@ -105,7 +105,7 @@ def space_of(
     """The learner's search space, with a user's changes by hyperparameter; null takes one out, and so does a value
     among the learner's settings as they were ``typed``."""
     own = plain(learner.space_of(settings))
-    known = learner.tunable if learner.Settings or learner.tunable else set(settings) - {"env", "data"}
+    known = learner.tunable_of(settings) if learner.Settings or learner.tunable else set(settings) - {"env", "data"}
     allowed = {*own, *known}
     for name, spec in merged("space", {}, changes).items():
         if own and name not in allowed:

@@ -16,6 +16,7 @@ SHORT_NAMES = {
     "vmpo": "firerl.agents.vmpo.learner.VMPO",
     "ppo": "firerl.agents.ppo.learner.PPO",
     "classifier": "firerl.agents.classifier.learner.Classifier",
+    "sb3": "firerl.agents.adapters.sb3_learner.SB3",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
     "modelled": "firerl.engine.simulated.modelled_learner.Modelled",
 }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -164,6 +165,7 @@ def resolve(raw: Mapping[str, Any], own: type[Learner] | None = None) -> RunConf
         chunk=request.chunk,
     )
     _check_sync(config, learner)
+    _check_memory(config, learner)
     algorithm.validate(setup_of(config), algo_settings)
     return replace(config, run_dir=config.run_dir or default_run_dir(config))
 
@@ -246,6 +248,18 @@ def _check_sync(config: RunConfig, learner: type[Learner] | None = None) -> None
     stacked = 1 if learner is None or config.sync else learner.stacked_of(config.settings)
     if stacked > 1:
         raise SettingError(f"learner.stacked={stacked}: must be null with sync=false, where nobody trains together")
+
+
+def _check_memory(config: RunConfig, learner: type[Learner]) -> None:
+    """Raise SettingError where what the workers gather as they train does not fit into this machine."""
+    workers, grown = sum(config.sizes) + config.evaluators, learner.growth_of(config.settings, config.steps).memory
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if config.engine.name in ("inline", "local") and workers * grown > memory:
+        raise SettingError(
+            f"learner={config.learner}: {workers} workers gather {grown / 1e9:.3g} GB each, "
+            f"{workers * grown / 1e9:,.4g} GB together, and this machine has {memory / 1e9:,.4g} GB: fewer workers, a "
+            "smaller buffer, or engine=ray on more machines"
+        )
 
 
 def default_run_dir(config: RunConfig) -> str:

@@ -91,11 +91,11 @@ def learner_usage(name: str, env: str | None = None) -> str:
 def learner_lines(learner: type[Learner], settings: Mapping[str, Any]) -> list[Line]:
     """Every setting of a learner and every hyperparameter: complete ``settings`` have the values."""
     declared = {line.name: line for line in describe(learner.Settings, "learner.")} if learner.Settings else {}
-    space = learner.space_of(settings)
+    space, own = learner.space_of(settings), learner.tunable_of(settings)
     lines = []
     for name in [*settings, *(name for name in space if name not in settings)]:
         line = declared.get(f"learner.{name}", Line(f"learner.{name}", "", "", ""))
-        tuned = f"tuned: {show(space[name])}" if name in space else f"space.{name}= tunes it" if line.tunable else ""
+        tuned = f"tuned: {show(space[name])}" if name in space else f"space.{name}= tunes it" if name in own else ""
         meaning = "; ".join(part for part in (line.help, tuned) if part)
         lines.append(line._replace(default=show(settings[name]) if name in settings else "", help=meaning))
     return lines

@@ -23,7 +23,7 @@ from firerl.insight.plan.probe import Probe
 from firerl.insight.plan.prospect import Prospect, table
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
-FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, None, {}, 1.0)
+FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, 1, None, {}, 1.0)
 QUICK = ["--quick", "--minutes=0.01"]
 MALFORMED = [
     (["learner=quadratik"], "did you mean 'quadratic'"),

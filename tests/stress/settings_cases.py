@@ -35,6 +35,8 @@ LEARNERS: dict[str, dict[str, str]] = {
     "modelled": {**QUADRATIC, "learner": "modelled", "learner.of": "quadratic"},
     "vmpo": {**AGENT, **SMALL, "learner": "vmpo"},
     "ppo": {**AGENT, **SMALL, "learner": "ppo"},
+    "sb3": {**AGENT, "learner": "sb3", "learner.arguments.n_steps": "16", "learner.batch_size": "8",
+            "learner.eval_interval": "16"},
     "classifier": {**{k: v for k, v in AGENT.items() if k != "env"}, "learner": "classifier", "learner.width": "2",
                    "learner.eval_interval": "1"},
 }  # fmt: skip

@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from firerl.base.clock import PARTS
+from firerl.config.learners import find_learner
 from firerl.config.run_config import EngineConfig, RunConfig, StopConfig, modelled
 from firerl.insight.plan.probe import Probe, resident
-from firerl.learner import Learner
+from firerl.learner import Growth, Learner
 from firerl.session.watching.progress import Round, Silent
 from firerl.storage.store import ROOM
 
@@ -35,6 +36,7 @@ class Forecast:
     processes: int
     shares: Mapping[str, float]  # of processes x seconds, by part, sum 1
     disk_bytes: int  # at the fullest moment
+    state_bytes: int  # of one worker at the end
     memory_bytes: int | None
     evolution: Mapping[str, Any]  # what it did in the modelled run
     played: float  # share of the run that was played; the rest is as that
@@ -66,13 +68,16 @@ def forecast(
     once = 2 * measured.start_seconds + measured.report_seconds  # the controller loads the same libraries, before
     once += busiest * (measured.create_seconds + measured.first_seconds())
     rounds = evaluations * busiest
+    growth = _growth(config, measured)
+    state_bytes = measured.state_bytes + growth.state
     return Forecast(
         seconds=taken + once,
         seconds_at_most=taken + once + rounds * evaluate * (longest - 1) if longest > 1.01 and evaluate > 0 else None,
         processes=hosts,
         shares=by_part,
-        disk_bytes=round(other / share) + most_states(config, measured.state_bytes) * measured.state_bytes,
-        memory_bytes=_memory(measured, workers, hosts),
+        disk_bytes=round(other / share) + most_states(config, state_bytes) * state_bytes,
+        state_bytes=state_bytes,
+        memory_bytes=_memory(measured, workers, hosts, growth.memory),
         evolution=evolution,
         played=share,
     )
@@ -128,12 +133,20 @@ def shares(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {**parts, "idle": max(0.0, 1.0 - sum(parts.values()))}
 
 
-def _memory(measured: Probe, workers: int, processes: int) -> int | None:
-    """Of the controller and all processes, when every worker has its learner."""
+def _growth(config: RunConfig, measured: Probe) -> Growth:
+    """What a worker gains over the run beyond what it had when the probe measured it."""
+    learner = find_learner(config.learner)
+    probed = len(measured.rounds) * measured.eval_interval
+    whole, had = (learner.growth_of(config.settings, steps) for steps in (config.steps, probed))
+    return Growth(*(max(0, a - b) for a, b in zip(whole, had, strict=True)))
+
+
+def _memory(measured: Probe, workers: int, processes: int, growth: int) -> int | None:
+    """Of the controller and all processes, when every worker has its learner, and that has grown so much."""
     own = resident(os.getpid())
     if measured.base_bytes is None or measured.member_bytes is None or own is None:
         return None
-    return own + processes * measured.base_bytes + workers * measured.member_bytes
+    return own + processes * measured.base_bytes + workers * (measured.member_bytes + growth)
 
 
 def _model(config: RunConfig, measured: Probe) -> dict[str, Any]:

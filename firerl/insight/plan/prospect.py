@@ -178,7 +178,7 @@ def _cost_lines(found: Prospect, seeds: int) -> list[str]:
     lines.append(
         "  of rounds     " + ", ".join(f"{name} {100 * cost.shares[part]:.1f} %" for part, name in names.items())
     )
-    lines.append(f"  disk          {_bytes(cost.disk_bytes)}, of it a state {_bytes(found.probe.state_bytes)}")
+    lines.append(f"  disk          {_bytes(cost.disk_bytes)}, of it a state {_bytes(cost.state_bytes)}")
     memory = "unknown on this system" if cost.memory_bytes is None else _bytes(cost.memory_bytes)
     lines.append(f"  memory        {memory}")
     return lines

@@ -1,0 +1,21 @@
+"""Learners of other libraries as learners of firerl; in Python ``firerl.adapters``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from firerl.learner import Learner
+
+__all__ = ["sb3"]
+
+
+def sb3(algorithm: Any, policy: str = "MlpPolicy", env: str | None = None, **arguments: Any) -> type[Learner]:
+    """An algorithm of Stable-Baselines3 or sb3-contrib as a learner for ``firerl.run``, ``check`` and the others.
+
+    ``algorithm`` is its class or its name, ``env`` the name of a registered environment; ``arguments`` are the
+    constructor's own, and settings of ``learner=sb3`` such as ``num_envs``. What the search tunes begins around them.
+    Raises SettingError.
+    """
+    from firerl.agents.adapters.sb3_learner import bound
+
+    return bound(algorithm, policy, env, arguments)

@@ -1,0 +1,101 @@
+"""Does ``learner=sb3`` learn as plain Stable-Baselines3 does: same algorithm, same settings, same seed, no evolution?
+
+    python benchmarks/evidence/sb3_returns.py [--quick] [--algorithms PPO SAC] [--seeds 0 1 2] [--steps 100000]
+
+Plain: the library's own ``learn()`` on Gymnasium's environments in its DummyVecEnv and Monitor. Ours: ``learner=sb3``,
+trained interval by interval. Both get the same seeds, also those of each episode, so the returns of all episodes must
+be equal; the table shows the mean of the last tenth of them, whether all are equal, and the steps a second of both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from firerl import envs
+from firerl.agents.adapters import sb3_algorithm
+from firerl.agents.adapters.sb3_learner import SB3
+from firerl.envs.state.remembering import Kept
+
+TASKS = {"PPO": "Hopper", "A2C": "InvertedPendulum", "SAC": "Hopper", "TD3": "Hopper", "DQN": "CartPole"}
+INTERVALS = 10  # calls of train()
+QUICK = {"PPO": 4_096, "A2C": 2_000, "SAC": 600, "TD3": 600, "DQN": 2_000}
+
+
+def settings_of(algorithm: str) -> dict[str, Any]:
+    return SB3.resolve({"algorithm": algorithm, "env": TASKS[algorithm]})
+
+
+def ours(settings: Mapping[str, Any], seed: int, steps: int) -> tuple[list[float], float]:
+    """Returns of all episodes, and seconds."""
+    learner, unit, found = SB3(settings, {}, seed), SB3.granularity_of(settings), list[float]()
+    began = time.perf_counter()
+    for done in range(0, steps, part := max(steps // INTERVALS // unit, 1) * unit):
+        ended = learner.env.ended.since
+        learner.train(min(part, steps - done))
+        found += [value for value, _ in ended]
+    return found, time.perf_counter() - began
+
+
+def plain(settings: Mapping[str, Any], seed: int, steps: int) -> tuple[list[float], float]:
+    """The same with the library alone."""
+    environments, own = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
+    env_id = envs.resolve(settings["env"]["name"])
+    env = gymnasium.make(env_id)
+    if "mujoco" not in str(env.spec and env.spec.entry_point):
+        env = Kept(env)  # which gives each episode a seed, as ours have them
+    vector = DummyVecEnv([lambda: Monitor(env)])
+    model = sb3_algorithm.build(settings, vector, own)
+    vector._seeds = envs.env_seeds(environments, 1)  # ours has been reset with them once
+    vector.reset()
+    began = time.perf_counter()
+    model.learn(steps, log_interval=None)
+    return vector.envs[0].get_episode_rewards(), time.perf_counter() - began
+
+
+def row(algorithm: str, seed: int, steps: int) -> str:
+    settings = settings_of(algorithm)
+    unit = SB3.granularity_of(settings)
+    steps = max(steps // unit, 1) * unit
+    (mine, my_seconds), (theirs, their_seconds) = ours(settings, seed, steps), plain(settings, seed, steps)
+    alike, last = _alike(mine, theirs), slice(-max(len(theirs) // 10, 1), None)
+    equal = "equal" if alike == len(theirs) == len(mine) else f"equal up to {alike}"
+    returns = f"{np.mean(theirs[last]):.4f} | {np.mean(mine[last]):.4f}"
+    speeds = f"{steps / their_seconds:,.0f} | {steps / my_seconds:,.0f}"
+    return f"| {algorithm} | {TASKS[algorithm]} | {seed} | {steps:,} | {returns} | {len(theirs)} {equal} | {speeds} |"
+
+
+def _alike(one: Sequence[float], other: Sequence[float]) -> int:
+    """How many episodes have the same return, but for the rounding of a sum, from the first on."""
+    same = [math.isclose(a, b, rel_tol=1e-12) for a, b in zip(one, other, strict=False)]
+    return same.index(False) if False in same else len(same)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one seed, a few updates: a minute")
+    parser.add_argument("--algorithms", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=100_000)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    print(
+        "| algorithm | task | seed | steps | plain return | firerl return | episodes | plain steps/s | firerl steps/s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for algorithm in arguments.algorithms:
+        for seed in arguments.seeds[: 1 if arguments.quick else None]:
+            print(row(algorithm, seed, QUICK[algorithm] if arguments.quick else arguments.steps), flush=True)
+
+
+if __name__ == "__main__":
+    main()
