@@ -77,11 +77,6 @@ class SB3(Learner):
         return found
 
     @classmethod
-    def defaults_of(cls, settings: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same, whoever gave what in Python."""
-        return SB3.settings
-
-    @classmethod
     def tunable_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(sb3_algorithm.tunable(settings["algorithm"]))
 
@@ -270,7 +265,7 @@ def bound(algorithm: Any, policy: str, env: str | None, arguments: Mapping[str, 
     if env is not None:
         given["env"] = environment(env, env)
     found: Any = type(SB3.__name__, (SB3,), {"__module__": SB3.__module__, "__doc__": SB3.__doc__})
-    found.given, found.settings = given, {**SB3.settings, **given}
+    found.given = given
     return found
 
 

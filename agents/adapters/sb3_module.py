@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy, BaseModel
 from torch import Tensor, nn
 
 from firerl.envs import EnvSpec
@@ -33,7 +34,19 @@ class ActingPolicy(nn.Module):
 
     def forward(self, observations: Tensor) -> Tensor:
         """Without noise."""
-        return self._in_units(self.policy._predict(observations, deterministic=True))
+        return self._in_units(self._mean(observations))
+
+    def _mean(self, observations: Tensor) -> Tensor:
+        """The policy's own action, around the library's distributions, which look at their numbers and so cannot be
+        exported."""
+        policy = self.policy
+        if isinstance(policy, ActorCriticPolicy):
+            features = BaseModel.extract_features(policy, observations, policy.pi_features_extractor)
+            actions = policy.action_net(policy.mlp_extractor.forward_actor(features))
+            return actions.argmax(-1) if self.discrete else actions.tanh() if policy.squash_output else actions
+        if hasattr(getattr(policy, "actor", None), "get_action_dist_params"):  # SAC and its kin
+            return policy.actor.get_action_dist_params(observations)[0].tanh()
+        return policy._predict(observations, deterministic=True)
 
     def _in_units(self, actions: Tensor) -> Tensor:
         if self.discrete:

@@ -22,8 +22,8 @@ pytest.importorskip("stable_baselines3", reason="the extra firerl[sb3] is not in
 NET = {"net_arch": [8, 8]}
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "PPO": ("Hopper", {"n_steps": 20, "batch_size": 10}),
-    "SAC": ("Hopper", {"learning_starts": 8, "batch_size": 8}),
-    "TD3": ("Hopper", {"learning_starts": 8, "batch_size": 8}),
+    "SAC": ("Hopper", {"learning_starts": 8, "batch_size": 8, "train_freq": 4}),
+    "TD3": ("Hopper", {"learning_starts": 8, "batch_size": 8, "train_freq": 4}),
     "DQN": ("CartPole", {"learning_starts": 8, "batch_size": 8}),
 }
 RUN: dict[str, Any] = {
