@@ -69,10 +69,12 @@ def _main(arguments: list[str]) -> int:
 
 def _help(given: list[str]) -> int:
     """Print the help text: of all, or of the learner that is given."""
+    from firerl.config.configured_learner import named
     from firerl.config.usage import learner_usage, usage
 
-    typed = {argument.key: argument.value for argument in split(given)}
-    text = learner_usage(typed["learner"], typed.get("env")) if "learner" in typed else usage()
+    typed = read(given)
+    (learner, own), (env, _) = named("learner", typed.get("learner"), "-"), named("env", typed.get("env"), "-")
+    text = usage() if learner == "-" else learner_usage(learner, None if env == "-" else env, own)
     say(*text.split("\n"))
     return 0
 

@@ -70,13 +70,14 @@ def usage() -> str:
     ).rstrip()
 
 
-def learner_usage(name: str, env: str | None = None) -> str:
-    """The settings of a learner, with the values that they have on the task ``env``, and what the search tunes of them.
+def learner_usage(name: str, env: str | None = None, given: Mapping[str, Any] | None = None) -> str:
+    """The settings of a learner, with the values that they have on the task ``env`` and beside those that are
+    ``given``, and what the search tunes of them.
 
     Raises SettingError on names that are unknown.
     """
     learner = find_learner(name)
-    settings = learner.resolve({"env": env} if env else {})
+    settings = learner.resolve({**(given or {}), **({"env": env} if env else {})})
     where = f" on env={env}" if env else ""
     return "\n".join(
         [

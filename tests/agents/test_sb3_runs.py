@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from documents_for_tests import ROOT, blocks
 from runs_for_tests import StopAt
 
 import firerl
+from firerl import api
 from firerl.commands import export, play
 from firerl.storage.journal.journal_db import Journal
 from firerl.winner import network as network_of_run
@@ -81,6 +83,21 @@ def test_two_processes_and_a_break_give_the_same_run(tmp_path: Path) -> None:
         run(tmp_path / "broken", "SAC", observer=StopAt(3))
     firerl.resume(tmp_path / "broken", progress=False)  # by its name: the class need not be handed in
     assert digest(whole) == digest(local) == digest(tmp_path / "broken")
+
+
+@pytest.mark.parametrize("source", ["examples/sb3.py", "docs/how-to/stable-baselines3.md"])
+def test_four_lines_of_python(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made short."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / source).read_text(encoding="utf-8")
+    code = text if source.endswith(".py") else blocks(source, "python")[0]
+    short = {**{key: value for key, value in RUN.items() if key != "seed"}, "engine": "inline"}
+    monkeypatch.setattr(firerl, "run", lambda made, preset, run_dir: api.run(made, **short, run_dir=run_dir))
+    exec(code.replace("n_steps=128", "n_steps=20, batch_size=10"), {})
+    assert "CartPole-v1" in capsys.readouterr().out
+    assert (tmp_path / "runs/sb3-ppo/result.json").exists()
 
 
 def test_importing_it_imports_no_library() -> None:

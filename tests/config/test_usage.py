@@ -35,6 +35,7 @@ class Own(Learner):
 
 
 def test_the_page_of_settings_is_what_the_code_says() -> None:
+    pytest.importorskip("stable_baselines3")  # whose algorithms say what their settings are
     assert PAGE.read_text() == reference() + "\n", "python -m firerl.config.usage > docs/reference/settings.md"
 
 
@@ -47,6 +48,8 @@ def test_the_help_of_a_learner_has_its_values_on_a_task_and_what_is_tuned(capsys
             assert f"learner.{name}={value} " in told
     assert "space.discount= tunes it" in told
     assert "tuned: {log_uniform: [" in told
+    assert main(["learner=vmpo", "learner.num_envs=3", "--help"]) == 0
+    assert "learner.num_envs=3 " in capsys.readouterr().out
     assert main(["learner=quadratik", "--help"]) == 2
     assert "did you mean 'quadratic'" in capsys.readouterr().err
 

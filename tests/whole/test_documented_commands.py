@@ -29,6 +29,8 @@ SHORTER = (
     ("resume=runs/smoke", "steps=320"),
     ("resume=runs/", ""),
     ("explain runs/smoke step=", "step=160"),
+    ("learner=sb3 learner.algorithm=TD3", ""),
+    ("learner=sb3", f"{SMALL} learner.arguments.train_freq=8 eval_interval=40 ready_interval=80 steps=160"),
     ("learner=quadratic preset=smoke", ""),
     ("learner=quadratic", "steps=120 eval_interval=10 ready_interval=30"),
     ("learner=modelled", f"{SMALL} steps=120"),
@@ -62,7 +64,7 @@ ELSEWHERE = (
 
 
 # Lines that need an extra, with a module that it brings.
-EXTRAS = (("firerl.export", "onnxscript"), ("wandb", "wandb"))
+EXTRAS = (("firerl.export", "onnxscript"), ("learner=sb3", "stable_baselines3"), ("wandb", "wandb"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
