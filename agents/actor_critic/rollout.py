@@ -1,30 +1,123 @@
-"""Acting: environments stepped in parallel, what they yield, and the bookkeeping of their episodes.
+"""Acting: from observations to actions, and environments stepped in parallel with the bookkeeping of their episodes.
 
-All of it is the stream half of the state: it stays with the worker when weights are copied.
+What a ``Rollout`` holds is the stream half of the state: it stays with the worker when weights are copied.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from firerl import envs
-from firerl.agents.actor_critic.distributions import Array
+from firerl.agents.actor_critic.networks import Array, ObservationNormaliser, Policy
+from firerl.agents.actor_critic.settings import info_key
+from firerl.envs import EnvSpec
 from firerl.envs.door import number
 from firerl.errors import SettingError
 
 Act = Callable[[Array], tuple[Array, Array, tuple[Array, ...]]]  # raw obs -> normalised obs, action, distribution
 
 
+class Actor:
+    """A policy behind its normaliser, for few observations at a time: there a call of torch costs twice one of numpy.
+
+    Build a new one after the normaliser has changed; the policy's weights are followed.
+    """
+
+    def __init__(self, policy: Policy, normaliser: ObservationNormaliser):
+        self.head, self.clip = policy.head, normaliser.clip
+        self.activation_ = policy.trunk.activation.array_
+        self.mean, self.factor = normaliser.mean.cpu().numpy().copy(), normaliser.factor().cpu().numpy()
+        self.hidden, self.outputs = (
+            [(layer.weight.detach().t(), layer.bias.detach().cpu().numpy()) for layer in layers]
+            for layers in (policy.trunk.linears, policy.head.layers())
+        )
+
+    def __call__(self, raw: Array, noise: Array | None) -> tuple[Array, Array, tuple[Array, ...]]:
+        """Raw observations [N, O] -> normalised ones, actions, the distribution's parameters; see ``head.act``."""
+        normal = raw - self.mean
+        normal *= self.factor
+        np.minimum(normal, self.clip, out=normal)
+        np.maximum(normal, -self.clip, out=normal)
+        observations = features = normal.astype(np.float32)
+        for weight, bias in self.hidden:
+            features = _product(features, weight)
+            features += bias
+            self.activation_(features)
+        outputs = [_product(features, weight) + bias for weight, bias in self.outputs]
+        return observations, *self.head.act(outputs, noise)
+
+
+def _product(left: Array, right: Tensor) -> Array:
+    """[N, I] x [I, O]. By numpy where it is small: from 2**18 on numpy takes as many threads as there are cores."""
+    if right.is_cpu and left.size * right.shape[1] < 2**17:
+        return left @ right.numpy()
+    return torch.mm(torch.from_numpy(left).to(right.device), right).cpu().numpy()
+
+
+class ActionMap:
+    """From the policy's actions to the environment's: [-1, 1] to the bounds, clipped only here."""
+
+    def __init__(self, spec: EnvSpec):
+        self.spec = spec
+        if not spec.discrete:
+            self.centre, self.half = envs.action_map(spec)
+            self.low, self.high = np.array(spec.low), np.array(spec.high)
+
+    def __call__(self, actions: np.ndarray) -> np.ndarray:
+        if self.spec.discrete:
+            return actions + self.spec.action_start
+        mapped = self.centre + self.half * actions
+        np.minimum(mapped, self.high, out=mapped)
+        return np.maximum(mapped, self.low, out=mapped).astype(self.spec.action_dtype)
+
+
+class ActingModule(nn.Module):
+    """The policy alone, from raw observations to actions in the environment's units, without environments.
+
+    Observations [B, O] in the environment's dtype -> mean actions, [B, A] of its own float type or [B] int64.
+    ``forward`` is torch alone, for export. ``act`` is what the learner does when it plays, to the bit.
+    """
+
+    names: ClassVar[tuple[str, str]] = ("observations", "actions")
+
+    def __init__(self, policy: Policy, normaliser: ObservationNormaliser, spec: EnvSpec):
+        super().__init__()
+        self.input_shape = (spec.observation_size,)
+        self.input_dtype = getattr(torch, spec.observation_dtype)
+        self.policy, self.normaliser = policy, normaliser
+        self.discrete, self.action_start = spec.discrete, spec.action_start
+        self.actor, self.action_map = Actor(policy, normaliser), ActionMap(spec)
+        self.action_dtype = getattr(torch, spec.action_dtype)
+        if not spec.discrete:  # [A] each, float64 as there
+            self.centre, self.half_width, self.low, self.high = (
+                nn.Buffer(torch.from_numpy(values))
+                for values in (self.action_map.centre, self.action_map.half, self.action_map.low, self.action_map.high)
+            )
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """The mean action, or the most probable one."""
+        outputs = self.policy(self.normaliser(observations.double()))
+        if self.discrete:
+            return outputs[0].argmax(-1) + self.action_start
+        mapped = self.centre + self.half_width * outputs[0]
+        return torch.maximum(torch.minimum(mapped, self.high), self.low).to(self.action_dtype)
+
+    def act(self, observations: np.ndarray, generator: torch.Generator | None = None) -> np.ndarray:
+        """The same for arrays; sampled from ``generator`` if there is one."""
+        noise = None if generator is None else self.policy.head.noise((len(observations),), generator)
+        return self.action_map(self.actor(np.asarray(observations, dtype=np.float64), noise)[1])
+
+
 class Unroll:
     """One unroll of T steps of N environments, in tensors that every unroll fills anew."""
 
-    def __init__(self, steps: int, num_envs: int, spec: envs.EnvSpec, device: torch.device):
+    def __init__(self, steps: int, num_envs: int, spec: EnvSpec, device: torch.device):
         shape = (steps, num_envs)
         action = torch.int64 if spec.discrete else torch.float32
         action_shape = shape if spec.discrete else (*shape, spec.action_size)
@@ -44,21 +137,37 @@ class Unroll:
         return self.observations, self.actions, *self.old
 
 
-class ActionMap:
-    """From the policy's actions to the environment's: [-1, 1] to the bounds, clipped only here."""
+def lambda_returns(
+    rewards: Tensor,  # [T, N]
+    values: Tensor,  # [T, N]: V(s_t)
+    next_values: Tensor,  # [T, N]: V of the state that step t led to; at the end of an episode, of its last state
+    terminated: Tensor,  # [T, N], bool: the task ended, nothing follows
+    truncated: Tensor,  # [T, N], bool: the episode was cut, the value of its last state stands for the rest
+    discount: float,
+    lambda_: float,
+) -> Tensor:
+    """G = r + discount ((1 - lambda) V(s') + lambda G'), cut at termination, bootstrapped through truncation. [T, N].
 
-    def __init__(self, spec: envs.EnvSpec):
-        self.spec = spec
-        if not spec.discrete:
-            self.centre, self.half = envs.action_map(spec)
-            self.low, self.high = np.array(spec.low), np.array(spec.high)
+    G - V is the generalised advantage estimate (GAE). With lambda = 1 G is the n-step return, n reaching to the end of
+    the unroll.
+    """
+    alive = (~terminated).to(rewards.dtype)
+    deltas = rewards + discount * next_values * alive - values
+    carry = discount * lambda_ * (~(terminated | truncated)).to(rewards.dtype)
+    returns = torch.empty_like(values)
+    advantage = torch.zeros_like(values[0])
+    for t in range(len(rewards) - 1, -1, -1):
+        advantage = deltas[t] + carry[t] * advantage
+        returns[t] = advantage + values[t]
+    return returns
 
-    def __call__(self, actions: np.ndarray) -> np.ndarray:
-        if self.spec.discrete:
-            return actions + self.spec.action_start
-        mapped = self.centre + self.half * actions
-        np.minimum(mapped, self.high, out=mapped)
-        return np.maximum(mapped, self.low, out=mapped).astype(self.spec.action_dtype)
+
+def finite(observations: Array, env: str) -> Array:
+    """Raw observations [B, O] of ``env`` as they are. Raises FloatingPointError where one is not finite."""
+    if not np.isfinite(observations).all():
+        i, k = np.argwhere(~np.isfinite(observations))[0]
+        raise FloatingPointError(f"{env}: observation {k} of environment {i} is {observations[i, k]}")
+    return observations
 
 
 class Rollout:
@@ -67,12 +176,11 @@ class Rollout:
     The window belongs to the weights that the worker has: when these are replaced, all environments begin new episodes.
     """
 
-    def __init__(self, settings: Mapping[str, Any], spec: envs.EnvSpec, seed: int, device: torch.device):
+    def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int, device: torch.device):
         self.spec = spec
         self.num_envs = settings["num_envs"]
         self.reach = math.ceil(settings["objective_episodes"] / self.num_envs)  # episodes of each environment
-        objective = settings["objective"]
-        self.info_key = objective.removeprefix("info:") if objective.startswith("info:") else None
+        self.info_key = info_key(settings["objective"])
         self.action_map = ActionMap(spec)
         self.env = envs.make(settings["env"]["name"], self.num_envs, seed, **settings["env"]["kwargs"])
         self.observation: np.ndarray = self.env.reset()[0]
@@ -100,7 +208,7 @@ class Rollout:
         terminated, truncated = unroll.terminated.numpy(), unroll.truncated.numpy()
         acted = []
         for t in range(len(rewards)):
-            raw[t] = self.checked(self.observation)
+            raw[t] = finite(self.observation, self.spec.name)
             acted.append(act(raw[t]))
             step = self.env.step(self.action_map(acted[t][1]))
             self.observation, rewards[t], terminated[t], truncated[t], infos = step
@@ -112,20 +220,11 @@ class Rollout:
             if ended.any():
                 truncated[t] &= ~terminated[t]
                 self._end_episodes(t, ended, infos)
-        unroll.last.numpy()[:] = self.checked(self.observation)
+        unroll.last.numpy()[:] = finite(self.observation, self.spec.name)
         observations, actions, old = zip(*acted, strict=True)
         for store, parts in zip(unroll.acted(), (observations, actions, *zip(*old, strict=True)), strict=True):
             store[: len(parts)] = torch.from_numpy(np.stack(parts))
         return unroll
-
-    def checked(self, observation: Array) -> Array:
-        """Raw observations [B, O] as they are. Raises FloatingPointError where one is not finite."""
-        if not np.isfinite(observation).all():
-            bad = np.argwhere(~np.isfinite(observation))[0]
-            raise FloatingPointError(
-                f"{self.spec.name}: observation {bad[1]} of environment {bad[0]} is {observation[tuple(bad)]}"
-            )
-        return observation
 
     def _end_episodes(self, t: int, ended: Array, infos: dict[str, Any]) -> None:
         for i in np.flatnonzero(ended):
@@ -200,3 +299,36 @@ class Rollout:
 
     def close(self) -> None:
         self.env.close()
+
+
+def play(env: Mapping[str, Any], count: int, seed: int, act: Callable[[Array], Array]) -> list[tuple[float, int]]:
+    """(return, length) of ``count`` whole episodes of ``env`` from fresh environments, ``act`` from raw observations
+    to actions in the environment's units.
+
+    Every one of up to 20 environments plays a fixed share of the episodes, so short ones are not favoured.
+    """
+    if count < 1:
+        raise SettingError(f"episodes={count}: the smallest allowed is 1")
+    width = min(count, 20)
+    vector: Any = envs.make(env["name"], width, seed, **env["kwargs"])
+    quota = [count // width + (i < count % width) for i in range(width)]
+    results: list[list[tuple[float, int]]] = [[] for _ in quota]
+    totals, lengths = np.zeros(width), np.zeros(width, dtype=np.int64)
+    active = np.arange(width)  # an environment that played its quota is left out
+    try:
+        observations = vector.reset()[0]
+        while len(active):
+            actions = act(finite(observations[active], env["name"]))
+            observations[active], rewards, terminated, truncated = vector.step_some(active, actions)
+            totals[active] += rewards
+            lengths[active] += 1
+            for i in active[terminated | truncated]:
+                results[i].append((float(totals[i]), int(lengths[i])))
+                totals[i], lengths[i] = 0.0, 0
+                if len(results[i]) == quota[i]:
+                    active = active[active != i]
+                else:
+                    observations[[i]] = vector.reset_some(np.array([i]))
+    finally:
+        vector.close()
+    return [episode for own in results for episode in own]

@@ -1,4 +1,4 @@
-"""The settings that every on-policy agent has, and what of them follows from others."""
+"""The settings that every on-policy agent has, and what follows from them: the search, the rate."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from firerl import envs
-from firerl.agents.actor_critic.activations import ACTIVATIONS
-from firerl.agents.actor_critic.rate import SCHEDULES
+from firerl.agents.actor_critic.networks import ACTIVATIONS
 from firerl.base.settings import plain, setting
 from firerl.errors import SettingError, unknown
 from firerl.learner import check_multiple
 
 MOST = 1_000_000  # of whole numbers: what would never come to its end is a slip of the finger
 WIDEST = 65_536
+SCHEDULES = ("fixed", "linear", "kl")
+STEP = 1.5  # one change of the rate's factor
+LOWEST, HIGHEST = 0.01, 30.0  # factors
+FACTOR = 3.0  # a first value of a search lies within this factor of the setting
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,13 @@ def environment(env: Any, usual: str) -> dict[str, Any]:
     return {"name": name, "kwargs": dict(kwargs)}
 
 
+def info_key(objective: str) -> str | None:
+    """The key of an ``objective`` info:<key>."""
+    return objective.removeprefix("info:") if objective.startswith("info:") else None
+
+
 def _check_objective(objective: str) -> None:
-    if objective not in ("training", "fresh") and not (objective.startswith("info:") and len(objective) > len("info:")):
+    if objective not in ("training", "fresh") and not info_key(objective):
         raise unknown("learner.objective", objective, ["training", "fresh", "info:<key>"])
 
 
@@ -157,3 +165,38 @@ def _check_relations(settings: Mapping[str, Any]) -> None:
         raise SettingError("learner.schedule=linear needs learner.schedule_steps, the steps that the rate falls over")
     if settings["eval_interval"] is not None:
         check_multiple("learner.eval_interval", settings["eval_interval"], batch, "num_envs x unroll")
+
+
+def around(spec: Mapping[str, Any], value: Any) -> dict[str, Any]:
+    """A range of a search space, as in ``space.py`` -> first values near ``value``, the range as bounds to explore in.
+
+    It stays as it is where it does not contain ``value``, has bounds or first values of its own, or is not logarithmic.
+    """
+    kind, *more = spec
+    if more or kind not in ("log_uniform", "one_minus_log_uniform"):
+        return dict(spec)
+    low, high = spec[kind]
+    if not low <= value <= high:
+        return dict(spec)
+    if kind == "one_minus_log_uniform":
+        rest = 1.0 - value
+        near = 1.0 - rest * FACTOR, 1.0 - rest / FACTOR
+    else:
+        near = value / FACTOR, value * FACTOR
+    return {kind: [min(max(float(f"{end:.3g}"), low), high) for end in near], "bounds": [low, high]}
+
+
+def next_factor(settings: Mapping[str, Any], factor: float, steps: int, kl: float) -> float:
+    """The factor on ``learning_rate`` after an unroll whose last pass ended at ``kl``, in nats, and ``steps`` in all.
+
+    fixed: as it was, 1. linear: from 1 to ``LOWEST`` over ``schedule_steps`` environment steps of learning. kl: a step
+    down after an unroll that went further than twice ``target_kl`` from the policy that acted, a step up after one
+    that stayed within half of it.
+    """
+    if settings["schedule"] == "linear":
+        return max(1.0 - steps / settings["schedule_steps"], LOWEST)
+    if settings["schedule"] == "kl" and kl > 2.0 * settings["target_kl"]:
+        return max(factor / STEP, LOWEST)
+    if settings["schedule"] == "kl" and kl < 0.5 * settings["target_kl"]:
+        return min(factor * STEP, HIGHEST)
+    return factor

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 
 from firerl import envs
-from firerl.agents.actor_critic.search import around
-from firerl.agents.actor_critic.settings import environment
+from firerl.agents.actor_critic.settings import around, environment
 from firerl.agents.adapters import episodes, sb3_algorithm
 from firerl.agents.adapters.sb3_settings import (
     ALGORITHMS,

@@ -12,8 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from firerl.agents.actor_critic import settings, update
-from firerl.agents.actor_critic.learner import ActorCritic
+from firerl.agents.actor_critic import learner, settings
 from firerl.agents.actor_critic.rollout import Unroll
 from firerl.base.settings import setting, with_default
 
@@ -83,7 +82,7 @@ def value_loss(values: Tensor, targets: Tensor) -> Tensor:
     return 0.5 * (targets - values).square()
 
 
-class Update(update.Update):
+class Update(learner.Update):
     """The networks of one learner and how they learn. Gradients are in closed form; a test compares with autograd."""
 
     algorithm = "PPO"
@@ -126,7 +125,7 @@ class Update(update.Update):
         return ["loss", "value_loss", "policy_loss", "entropy", self.head.width_name, "approx_kl", "clip_fraction"]
 
 
-class PPO(ActorCritic):
+class PPO(learner.ActorCritic):
     """Proximal policy optimisation with a clipped objective on any Gymnasium task with vector observations.
 
     weights: policy, value, the optimiser, statistics of observations and values.

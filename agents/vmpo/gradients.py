@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from firerl.agents.actor_critic.distributions import Categorical, Gaussian, Head, Parameters
+from firerl.agents.actor_critic.networks import Categorical, Gaussian, Head, Parameters
 
 
 class Weights(NamedTuple):

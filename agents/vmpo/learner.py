@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from firerl import envs
-from firerl.agents.actor_critic import networks, settings, update
-from firerl.agents.actor_critic.learner import ActorCritic
+from firerl.agents.actor_critic import learner, settings
 from firerl.agents.actor_critic.rollout import Unroll
 from firerl.agents.vmpo.gradients import Weights, kl_names, losses_and_gradients
 from firerl.base.settings import setting
@@ -100,7 +99,7 @@ def temperature(advantages: Tensor, eta: Tensor, eps_eta: float) -> tuple[Tensor
     return psi, eta * slack, slack - torch.dot(top_psi, scaled)
 
 
-class Networks(networks.Networks):
+class Networks(learner.Networks):
     """Everything that is copied with the weights, but for the optimisers. ``target`` is pi_old."""
 
     def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int):
@@ -114,7 +113,7 @@ class Networks(networks.Networks):
         return nn.functional.softplus(self.raw_multipliers) + 1e-8
 
 
-class Update(update.Update):
+class Update(learner.Update):
     """The networks of one learner and how they learn."""
 
     algorithm = "V-MPO"
@@ -186,16 +185,16 @@ class Update(update.Update):
             self.unrolls = 0
 
     def state(self) -> dict[str, Any]:
-        own = {"multiplier_optimiser": update.optimiser_state(self.optimiser, 1), "unrolls": self.unrolls}
+        own = {"multiplier_optimiser": learner.optimiser_state(self.optimiser, 1), "unrolls": self.unrolls}
         return {**super().state(), **own}
 
     def load(self, state: Mapping[str, Any]) -> None:
         super().load(state)
-        update.load_optimiser(self.optimiser, 1, state["multiplier_optimiser"])
+        learner.load_optimiser(self.optimiser, 1, state["multiplier_optimiser"])
         self.unrolls = int(state["unrolls"])
 
 
-class VMPO(ActorCritic):
+class VMPO(learner.ActorCritic):
     """On-policy maximum a posteriori policy optimisation on any Gymnasium task with vector observations.
 
     weights: policy, target policy, value, eta and alphas, both optimisers, statistics of observations and values.

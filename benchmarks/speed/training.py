@@ -47,7 +47,7 @@ from torch import Tensor, nn
 
 import firerl
 from firerl import envs
-from firerl.agents.actor_critic.activations import ACTIVATIONS
+from firerl.agents.actor_critic.networks import ACTIVATIONS
 from firerl.agents.vmpo import VMPO
 from firerl.session.watching.progress import Round, Silent
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 import torch
 from agents_for_tests import AGENTS, UNIT, bits, collect, learner
 
-from firerl.agents.actor_critic.learner import ActorCritic
-from firerl.agents.actor_critic.rollout import ActionMap
-from firerl.envs import check
+from firerl.agents.actor_critic.learner import ActorCritic, Update
+from firerl.agents.actor_critic.rollout import Unroll
+from firerl.agents.actor_critic.settings import Settings
+from firerl.base.settings import with_default
 from firerl.errors import SettingError
 from firerl.storage import checkpoint
 
@@ -141,100 +143,6 @@ def test_the_unroll_after_a_copy_is_acted_by_the_copied_policy_alone(kind: type[
     torch.testing.assert_close(unroll.old[1], scale)
 
 
-def test_objective_counts_only_own_episodes(kind: type[ActorCritic]):
-    one = learner(kind, "FirerlKnown", unroll=10)  # 10 steps of 4 environments: 3 episodes each, and one under way
-    assert one.evaluate(0) is None
-    one.train(UNIT)
-    assert one.rollout.new.tolist() == [3] * 4
-    assert one.evaluate(0) == 3.0
-    assert one.rollout.new.tolist() == [0] * 4
-    assert one.evaluate(0) == 3.0  # the window reaches back
-    one.load(weights=one.state()["weights"])
-    assert one.evaluate(0) is None
-    one.rollout.unroll = short = one.rollout.unroll
-    short.rewards = short.rewards[:1]
-    for _ in range(2):  # two steps of a new episode: had the old ones gone on, they would have ended
-        collect(one)
-    assert one.evaluate(0) is None
-    collect(one)
-    assert one.evaluate(0) == 3.0
-
-
-def test_every_environment_has_a_say_in_the_objective(kind: type[ActorCritic]):
-    """Short episodes end first; a mean over whatever has ended would be theirs alone."""
-    one = learner(kind, "FirerlKnown")  # 4 environments, objective_episodes=8: two of each
-    rollout = one.rollout
-    rollout.windows, rollout.new = [[1.0, 1.0, 1.0], [2.0], [9.0], []], np.array([3, 1, 1, 0])
-    assert one.evaluate(0) is None  # the fourth environment's first episode is a long one
-    assert rollout.windows == [[1.0, 1.0], [2.0], [9.0], []]
-    rollout.windows[3], rollout.new = [9.0], np.array([0, 0, 0, 1])
-    assert one.evaluate(0) == pytest.approx((2 * 1 + 2 + 9 + 9) / 5)
-    rollout.windows[0], rollout.new = [1.0, 1.0, 4.0, 4.0, 4.0], np.array([3, 0, 0, 0])
-    assert one.evaluate(0) == pytest.approx((3 * 4 + 2 + 9 + 9) / 6)  # all new ones, and the newest elsewhere
-
-
-def test_new_weights_are_judged_fairly_from_the_first_objective_on(kind: type[ActorCritic]):
-    """A policy that keeps its weights, loaded again and again, as after a copy: half of its episodes are short."""
-    one = learner(kind, "FirerlTwoLengths", learning_rate=0.0, unroll=50)
-    first = []
-    for _ in range(40):
-        one.load(weights=one.state()["weights"])
-        while (value := one.evaluate(0)) is None:
-            one.train(one.granularity_of(one.config))
-        first.append(value)
-    assert np.mean(first) == pytest.approx(55, abs=4 * np.std(first) / np.sqrt(len(first)))  # 10 or 100, as likely
-    assert np.std(first) > 5
-
-
-def test_objective_from_info(kind: type[ActorCritic]):
-    one = learner(kind, "FirerlKnown", objective="info:score")
-    one.train(UNIT)
-    assert one.evaluate(0) == 30.0
-    two = learner(kind, "FirerlKnown", objective="info:scores")
-    with pytest.raises(SettingError, match=r"info:scores.*it has: score"):
-        two.train(UNIT)
-
-
-# ---- episodes and actions
-
-
-def test_fresh_episodes_are_whole_and_do_not_favour_short_ones(kind: type[ActorCritic]):
-    one = learner(kind, "CartPole-v1")
-    played = one.episodes(45, 3, mean=False)
-    assert len(played) == 45
-    assert played == one.episodes(45, 3, mean=False)
-    assert played != one.episodes(45, 4, mean=False)
-    assert all(value == length for value, length in played)
-    alone = one.episodes(20, 3, mean=True)
-    assert len(alone) == 20
-    assert alone != one.episodes(20, 3, mean=False)
-
-
-def test_actions_reach_the_bounds_and_are_clipped_only_when_applied(kind: type[ActorCritic]):
-    spec = check("Humanoid")
-    actions = ActionMap(spec)(np.full((1, 17), 1.0))
-    assert actions == pytest.approx(0.4)
-    assert ActionMap(spec)(np.full((1, 17), -5.0)) == pytest.approx(-0.4)
-    one = learner(kind, "InvertedPendulum", init_scale=5.0)
-    unroll = collect(one)
-    assert unroll.actions.abs().max() > 1.5
-    first = learner(kind, "Ant", init_scale=0.3).update.nets.policy(torch.zeros(1, 105))
-    assert first[1].detach().numpy() == pytest.approx(0.3)  # of the half width, whatever the bounds are
-    assert learner(kind, "CartPole-v1").act(np.zeros((3, 4))).tolist() in ([0, 0, 0], [1, 1, 1])
-
-
-def test_observations_that_are_not_finite_are_refused(kind: type[ActorCritic]):
-    with pytest.raises(FloatingPointError, match="FirerlKnown: observation 0 of environment 0 is nan"):
-        learner(kind, {"name": "FirerlKnown", "kwargs": {"poison": 5}}).train(UNIT)
-
-
-def test_rewards_that_are_not_finite_are_refused(kind: type[ActorCritic]):
-    with pytest.raises(FloatingPointError, match=r"FirerlKnown: a reward is 1e\+39"):  # infinite as a float32
-        learner(kind, {"name": "FirerlKnown", "kwargs": {"exponent": 39}}).train(UNIT)
-    with pytest.raises(SettingError, match=r"FirerlKnown.*step\(\) returned the reward inf; wanted is a finite number"):
-        kind.resolve({"env": {"name": "FirerlKnown", "kwargs": {"exponent": 400}}})
-
-
 def test_unstable_physics_is_counted_in_the_metrics(kind: type[ActorCritic]):
     one = learner(kind)
     assert one.train(UNIT)["physics_warnings"] == 0.0
@@ -304,3 +212,83 @@ def test_it_learns_a_discrete_task(kind: type[ActorCritic]):
 def test_it_learns_a_continuous_task(kind: type[ActorCritic]):
     one = learner(kind, "InvertedPendulum", num_envs=8, unroll=25, hidden=[64, 64], epochs=4, minibatches=4)
     assert best_of_three(one) > 800
+
+
+# ---- the rate
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": "kl", "target_kl": 1e-6}, {"schedule": "linear", "schedule_steps": 4 * UNIT}]
+)
+def test_the_schedule_sets_the_rate_and_is_copied_with_the_weights(kind: type[ActorCritic], settings: dict):
+    one, other = (learner(kind, seed=seed, learning_rate=1e-2, **settings) for seed in (0, 1))
+    rates = [one.train(UNIT)["rate"] for _ in range(3)]
+    assert rates[0] == 1e-2
+    assert rates[0] > rates[1] > rates[2]
+    other.load(weights=one.state()["weights"])
+    assert other.state()["weights"]["schedule"] == one.state()["weights"]["schedule"]
+    assert other.train(UNIT)["rate"] == one.train(UNIT)["rate"] < rates[2]
+    one.set_hyperparameters({"learning_rate": 1e-3})  # what is explored moves the rate, the factor stays
+    factor = one.update.factor
+    assert one.train(UNIT)["rate"] == 1e-3 * factor
+
+
+def test_a_fixed_rate_stays(kind: type[ActorCritic]):
+    one = learner(kind, learning_rate=2e-3)
+    assert [one.train(UNIT)["rate"] for _ in range(3)] == [2e-3] * 3
+    before = bits(one.state())
+    other = learner(kind, seed=5, learning_rate=2e-3)
+    other.load(**one.state())
+    assert bits(other.state()) == before
+
+
+# ---- a third algorithm is forty lines
+
+
+class PolicyGradient(Update):
+    """- mean A log pi(a|s) + 1/2 mean (G - V)^2 - entropy_cost x entropy, one pass over an unroll."""
+
+    algorithm = "A2C"
+
+    def samples(self, unroll: Unroll) -> list[torch.Tensor]:
+        advantages, targets = self.targets(unroll)
+        return [unroll.observations.flatten(0, 1), unroll.actions.flatten(0, 1), advantages / advantages.std(), targets]
+
+    @torch.no_grad()
+    def gradients(self, *minibatch: torch.Tensor) -> torch.Tensor:
+        observations, actions, advantages, targets = minibatch
+        outputs, inputs = self.policy.forward(observations)
+        (values,), value_inputs = self.value.forward(observations)
+        new, errors, count = self.head.parameters_of(outputs), values - targets.unsqueeze(-1), len(targets)
+        cost = self.settings["entropy_cost"]
+        self.policy.backward(self.head.backward(outputs, new, actions, advantages / count, cost), inputs)
+        self.value.backward([errors / count], value_inputs)
+        return torch.stack([errors.square().mean(), self.head.entropy(new).mean()])
+
+    def names(self) -> list[str]:
+        return ["value_error", "entropy"]
+
+
+@dataclass(frozen=True)
+class OnePass(Settings):
+    """Other defaults."""
+
+    epochs: int = with_default(Settings, "epochs", 1)
+    learning_rate: float = with_default(Settings, "learning_rate", 3e-3)
+
+
+class A2C(ActorCritic):
+    """Advantage actor-critic."""
+
+    Settings = OnePass
+    update_class = PolicyGradient
+
+
+def test_a_third_algorithm_learns_and_keeps_the_promises():
+    complete = A2C.resolve({"env": "CartPole-v1"})
+    one, other = (A2C(complete, {"entropy_cost": 1e-3}, seed, "cpu") for seed in (0, 1))
+    one.train(8000)
+    assert np.mean([value for value, _ in one.episodes(5, 1)]) > 100
+    other.load(**one.state())
+    assert one.train(400) == other.train(400)
+    assert bits(one.state()) == bits(other.state())

@@ -1,15 +1,21 @@
-"""The settings of on-policy agents: complete, checked, refused with words that help."""
+"""The settings of on-policy agents: complete, checked, refused with words that help; the search and the rate."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import hypothesis
 import pytest
 from agents_for_tests import AGENTS
+from hypothesis import strategies as st
 
 from firerl.agents.actor_critic.learner import ActorCritic
+from firerl.agents.actor_critic.settings import around, next_factor
 from firerl.agents.ppo import PPO
 from firerl.agents.vmpo import VMPO
 from firerl.envs import base_name
 from firerl.errors import SettingError
+from firerl.evolution.space import Space
 
 
 @pytest.mark.parametrize(
@@ -114,3 +120,74 @@ def test_what_is_given_never_changes():
         assert words in str(caught.value)
     with pytest.raises(SettingError, match="two samples or more"):  # there is nothing to follow
         VMPO.resolve({"env": "HalfCheetah", "num_envs": 1, "unroll": 1})
+
+
+# ---- where a search begins
+
+
+def test_first_values_lie_within_a_factor_of_three() -> None:
+    assert around({"log_uniform": [1e-5, 1e-2]}, 3e-4) == {"log_uniform": [1e-4, 9e-4], "bounds": [1e-5, 1e-2]}
+    assert around({"log_uniform": [1e-5, 1e-2]}, 1e-5) == {"log_uniform": [1e-5, 3e-5], "bounds": [1e-5, 1e-2]}
+    near = around({"one_minus_log_uniform": [0.5, 0.99]}, 0.9)
+    assert near == {"one_minus_log_uniform": [0.7, 0.967], "bounds": [0.5, 0.99]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        ({"log_uniform": [1e-5, 1e-2]}, 0.0),
+        ({"integer": [1, 10]}, 4),
+        ({"choice": ["a", "b"]}, "a"),
+        ({"log_uniform": [1e-4, 1e-3], "bounds": [1e-5, 1e-2]}, 3e-4),
+    ],
+)
+def test_a_range_that_says_more_itself_stays_as_it_is(spec: dict[str, Any], value: Any) -> None:
+    assert around(spec, value) == spec
+
+
+@hypothesis.given(st.floats(1e-5, 1e-2), st.sampled_from(["log_uniform", "one_minus_log_uniform"]))
+def test_it_is_always_a_space_that_holds_the_value(value: float, kind: str) -> None:
+    (dimension,) = Space.parse({"x": around({kind: [1e-5, 1e-2]}, value)}).dimensions
+    assert dimension.contains(value)
+    assert (dimension.lower, dimension.upper) == (1e-5, 1e-2)
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_every_task_has_a_space_around_its_settings(kind: type[ActorCritic]) -> None:
+    for task in (*kind.tasks, "CartPole-v1"):
+        settings = kind.resolve({"env": task})
+        for dimension in Space.parse(kind.space_of(settings)).dimensions:
+            assert dimension.name == "entropy_cost" or dimension.contains(settings[dimension.name])
+
+
+@pytest.mark.parametrize("kind", AGENTS.values())
+def test_a_rate_that_follows_the_kl_is_tuned_by_that_kl(kind: type[ActorCritic]) -> None:
+    fixed, kl = (kind.space_of(kind.resolve({"env": "Hopper", "schedule": name})) for name in ("fixed", "kl"))
+    assert {*fixed} - {*kl} == {"learning_rate"}
+    assert {*kl} - {*fixed} == {"target_kl"}
+
+
+# ---- how the rate goes on
+
+
+KL = {"schedule": "kl", "target_kl": 0.01}
+
+
+def test_a_rate_that_follows_the_kl_goes_down_after_a_long_way_and_up_after_a_short_one():
+    def after(*kls: float, factor: float = 1.0) -> float:
+        for kl in kls:
+            factor = next_factor(KL, factor, 10, kl)
+        return factor
+
+    assert after(0.021) == pytest.approx(1 / 1.5)
+    assert after(0.021, 0.019, 0.006) == pytest.approx(1 / 1.5)  # near enough
+    assert after(0.021, 0.004) == pytest.approx(1.0)
+    assert after(*[0.0] * 50) == 30.0
+    assert after(*[1.0] * 50) == 0.01
+    assert after(float("nan"), factor=0.01) == 0.01  # says nothing
+
+
+def test_a_linear_rate_falls_to_a_hundredth_over_its_steps():
+    linear = {"schedule": "linear", "schedule_steps": 100}
+    factors = [next_factor(linear, 1.0, steps, kl=1.0) for steps in (40, 80, 120, 160)]
+    assert factors == pytest.approx([0.6, 0.2, 0.01, 0.01])

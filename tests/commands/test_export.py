@@ -70,8 +70,8 @@ def test_the_file_says_what_it_is_and_names_no_folder(run_dir: Path, tmp_path: P
 
 @needs_onnx
 def test_actions_stay_within_bounds_that_are_finite(tmp_path: Path) -> None:
-    from firerl.agents.actor_critic.module import ActingModule
-    from firerl.agents.actor_critic.networks import Networks
+    from firerl.agents.actor_critic.learner import Networks
+    from firerl.agents.actor_critic.rollout import ActingModule
     from firerl.envs import EnvSpec
 
     spec = EnvSpec("t", "t-v0", 2, False, 3, 0, (-1.0, -np.inf, 2.0), (3.0, 0.5, np.inf), None)
