@@ -128,6 +128,14 @@ class Interval:
     weights: Path | None = None
     hyperparameters: Mapping[str, Any] | None = None
 
+    @property
+    def files(self) -> set[Path]:
+        """Those that must be read for it."""
+        named = [self.weights]
+        if self.build is not None:
+            named.append(self.build.path if isinstance(self.build, Load) else self.build.weights)
+        return {path for path in named if path is not None}
+
 
 @dataclass(frozen=True)
 class Done:

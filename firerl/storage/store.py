@@ -26,24 +26,22 @@ from typing import Any
 
 import yaml
 
-from firerl import __version__
 from firerl.base.disk import durable, files
 from firerl.base.terminal import clean_lines
 from firerl.errors import RunFolderError
 from firerl.evolution import plain
 from firerl.evolution.population import State
 from firerl.storage import origins
-from firerl.storage.generation import BestEver, File, Generation, Point, first_hash, next_hash
-from firerl.storage.journal import kept_generations, seal
+from firerl.storage.generation import BestEver, File, Generation, Point, next_hash
+from firerl.storage.journal import kept_generations, new_journal, seal
 from firerl.storage.journal.journal_db import Journal, check_file, reading, whole_result
-from firerl.storage.journal.journal_file import FORMAT, SCHEMA, connect
+from firerl.storage.journal.journal_file import connect
 from firerl.storage.journal.proof import Proof, lacking, looked_at, prove
 from firerl.storage.journal.second import Second
 from firerl.storage.keeping import Keeping, forget, keep_only, second_copy
 from firerl.storage.lock import Lock, refuse_if_held
 from firerl.storage.run_folder import CHECKPOINT, JOURNALS, RESULTS, TEMPORARY, check_empty, check_files, mending
 
-_NEW = "journal.sqlite.new"
 # Bytes of all workers' states, up to which one generation more than is kept may lie there while it is saved: with it a
 # run stays within 2.2 times its states plus 20 MB (docs/explanation/reliability.md), and some of the 20 are the
 # journal's.
@@ -101,17 +99,8 @@ class Store:
             if initial is not None:
                 files.write(run_dir / "init.pt", initial)
             durable.make_folder(run_dir / "checkpoints")
-            digest = first_hash(promised, state)
-            meta = {
-                "format": str(FORMAT),
-                "firerl": __version__,
-                "config": plain.dumps(config),
-                "promised": plain.dumps(promised),
-                "usual": plain.dumps(usual or {}),
-            }
             with _writing(run_dir):
-                _new_journal(run_dir, {**meta, "initial_state": plain.dumps(state)}, digest)
-            durable.rename(run_dir / _NEW, run_dir / "journal.sqlite")
+                new_journal.create(run_dir, config, promised, usual or {}, state)
             return cls(run_dir, lock, prove(run_dir), mirror)
 
     @classmethod
@@ -354,23 +343,6 @@ def _history(config: Mapping[str, Any]) -> int:
     if type(kept) is not int or not 0 <= kept < 2**31:
         raise ValueError(f"checkpoints.keep_history is {kept!r:.40}")
     return kept
-
-
-def _new_journal(run_dir: Path, meta: Mapping[str, str], digest: str) -> None:
-    """``journal.sqlite.new`` with the settings and generation 0."""
-    new = run_dir / _NEW
-    db = sqlite3.connect(new, isolation_level=None)
-    durable.journal_mode(db, new, "MEMORY")  # a killed process leaves nothing beside it
-    with durable.transaction(db, new):
-        for statement in SCHEMA.split(";"):
-            db.execute(statement)
-        db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        db.execute("INSERT INTO generations VALUES (0, 0, ?, ?, NULL)", (digest, meta["initial_state"]))
-        kept_generations.recount(db)
-        seal.recount_rows(db)
-        seal.close(db)
-    durable.close(db, new)
-    durable.sync(new)
 
 
 @contextmanager

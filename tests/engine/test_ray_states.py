@@ -8,27 +8,7 @@ from pathlib import Path
 import pytest
 
 import firerl
-from firerl.engine.interface import Load
 from firerl.engine.ray import ray as engine
-
-
-def orders(folder: Path, sizes: list[int]) -> list[Load]:
-    for number, size in enumerate(sizes):
-        (folder / str(number)).write_bytes(bytes(size))
-    return [Load(number, {}, 0, folder / str(number)) for number in range(len(sizes))]
-
-
-def test_portions_hold_as_much_as_may_fly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_FLIGHT", 100)
-    given = orders(tmp_path, [40, 60, 1, 250, 30, 30])
-    portions = [[order.worker for order in portion] for portion in engine._portions(given)]
-    assert portions == [[0, 1], [2], [3], [4, 5]]
-    assert list(engine._portions([])) == []
-
-
-def test_a_missing_file_is_left_to_whoever_reads_it(tmp_path: Path) -> None:
-    given = [*orders(tmp_path, [5]), Load(1, {}, 0, tmp_path / "none")]
-    assert list(engine._portions(given)) == [given]
 
 
 @pytest.fixture

@@ -63,6 +63,11 @@ def test_no_room_is_crowded() -> None:
     assert not {str(folder): len(inside) for folder, inside in files.items() if len(inside) > 12}
 
 
+def test_no_file_is_longer_than_one_reads() -> None:
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in modules()}
+    assert not {module: length for module, length in lengths.items() if length > 400}
+
+
 def test_a_module_has_its_name_alone() -> None:
     """But for the parts that every agent has."""
     places = defaultdict(list)

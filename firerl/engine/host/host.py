@@ -6,7 +6,6 @@ too: no array is ever shared by two workers, and all engines take the same path.
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +18,10 @@ from firerl.base.disk import durable, files
 from firerl.engine import devices
 from firerl.engine.balance import chunks
 from firerl.engine.balance.roster import Roster
-from firerl.engine.failures import Failure, cause_of, failure_of, raise_if_the_machine_failed
+from firerl.engine.failures import Failure, failure_of
 from firerl.engine.host.global_generators import Isolated
 from firerl.engine.host.groups import Groups, Trained
+from firerl.engine.host.untold import Untold
 from firerl.engine.interface import (
     Advance,
     Create,
@@ -37,9 +37,8 @@ from firerl.engine.interface import (
 from firerl.engine.parcels import Begun, Parcel
 from firerl.engine.placement import device_of
 from firerl.engine.returned import lost_of, metrics_of, objective_of
-from firerl.engine.suspects import DIED
 from firerl.engine.threads import one_thread
-from firerl.errors import RunFolderError, SettingError
+from firerl.errors import RunFolderError
 from firerl.storage import checkpoint
 
 NEXT = "next"  # how the file of a report begins that no commit knows yet
@@ -70,7 +69,7 @@ class Host:
         self._device = device_of(process, spec.devices)
         on_gpu = devices.type_of(self._device) != "cpu"
         self._learners = Roster(self._construct, self._pack, spec.workers_per_device, collect=on_gpu)
-        self._failures: dict[int, Failure] = {}  # those that no Outcome has told yet
+        self._failures = Untold(self._device, self._drop, self._memory_advice)
         self._buildable: tuple[Mapping[str, Any], int] | None = None  # what a learner has been built with
         self._lost: dict[int, str] = {}  # what load() has told, but no Outcome yet
         self._groups = Groups(spec, self._device)
@@ -82,13 +81,13 @@ class Host:
         for order in orders:
             self._at_work([order.worker])
             if order.died is not None:
-                self._fail(order.worker, _died(order.died))
+                self._failures.died(order.worker, order.died)
                 continue
             weights = None if order.weights is None else read(order.weights)
             self._build(order.worker, order.hyperparameters, order.seed)
             if weights is not None and order.worker not in self._failures:
                 learner = self._learner(order.worker)
-                with self._own_call(order.worker, building=True):
+                with self._failures.own_call(order.worker, building=True):
                     learner.load(weights=weights)
                     learner.set_hyperparameters(dict(order.hyperparameters))  # as after every copy of weights
 
@@ -107,7 +106,7 @@ class Host:
         """Train and evaluate, one worker or group after the other; what came of each at its end."""
         for order in orders:
             if order.died is not None:
-                self._fail(order.worker, _died(order.died))
+                self._failures.died(order.worker, order.died)
         orders = sorted(orders, key=lambda order: self._learners.waits(order.worker))  # those first that are built
         for together in self._groups.split(orders):
             self._at_work([order.worker for order in together])
@@ -138,7 +137,7 @@ class Host:
         except BaseException as error:  # anybody's code
             if isinstance(error, KeyboardInterrupt):
                 raise
-            self._raise_if_the_machine_failed(error, worker)
+            self._failures.raise_if_the_machine_failed(error, worker)
             return None
         recipe = self._learners.recipe(worker)
         self._learners.drop(worker, collect=True)
@@ -147,7 +146,7 @@ class Host:
     def _first_chunks(self, order: Advance, count: int) -> chunks.Parts:
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
-            with self._own_call(order.worker):
+            with self._failures.own_call(order.worker):
                 return _train(learner, chunks.sizes(order.steps, self._spec.chunk)[:count])
         return []
 
@@ -206,17 +205,17 @@ class Host:
         for order, weights in orders:
             self._at_work([order.target])
             if order.died is not None:
-                self._fail(order.target, _died(order.died))
+                self._failures.died(order.target, order.died)
                 continue
             if isinstance(weights, Failure):
-                self._fail(order.target, weights)
+                self._failures.fail(order.target, weights)
                 continue
             if order.moves and order.seed is not None:
                 self._build(order.target, order.hyperparameters, order.seed)
             if order.target not in self._failures:
                 learner = self._learner(order.target)
                 received = None if weights is None else checkpoint.loads(weights)
-                with self._own_call(order.target, building=True):
+                with self._failures.own_call(order.target, building=True):
                     if order.moves:
                         learner.load(weights=received)
                     # After load, since the donor's optimiser may have brought the donor's learning rate.
@@ -230,7 +229,7 @@ class Host:
             if worker in self._learners:
                 self._at_work([worker])
                 state = self._dump(worker)
-                yield worker, self._tell_failure(worker) if isinstance(state, Failure) else state
+                yield worker, self._failures.outcome(worker) if isinstance(state, Failure) else state
 
     def give(self, workers: Sequence[int]) -> list[Parcel]:
         """Those of ``workers`` that have a learner, or a failure to tell; here they are forgotten."""
@@ -252,7 +251,7 @@ class Host:
         for parcel in parcels:
             self._at_work([parcel.worker])
             if isinstance(parcel.state, Failure):
-                self._fail(parcel.worker, parcel.state)
+                self._failures.fail(parcel.worker, parcel.state)
                 continue
             self._build(parcel.worker, parcel.hyperparameters, parcel.seed)
             self._put_in(parcel.worker, checkpoint.loads(parcel.state))
@@ -278,7 +277,7 @@ class Host:
         self._build(0, hyperparameters, seed)
         if 0 not in self._failures:
             learner = self._learner(0)
-            with self._own_call(0):
+            with self._failures.own_call(0):
                 learner.load(weights=checkpoint.loads(weights))
                 return metrics_of(learner.report(seed), "report()")
         return self._failures.pop(0)
@@ -287,7 +286,7 @@ class Host:
         self._failures.pop(worker, None)
         self._learners.drop(worker)
         self._learners.make_room()
-        with self._own_call(worker, building=True):
+        with self._failures.own_call(worker, building=True):
             self._learners.add(worker, hyperparameters, seed)
             self._buildable = (hyperparameters, seed)
         if worker in self._failures and self._buildable is not None:
@@ -309,6 +308,13 @@ class Host:
         settings = copy.deepcopy(dict(self._spec.settings))
         return Isolated(self._spec.learner, settings, dict(hyperparameters), seed, self._device)
 
+    def _drop(self, worker: int) -> None:
+        self._learners.drop(worker)
+        self._lost.pop(worker, None)
+
+    def _memory_advice(self) -> str:
+        return devices.memory_advice(self._learners.built, self._spec.settings)
+
     def _advance(
         self, order: Advance, trained: Trained | None = None, begun: chunks.Parts = (), seconds: float = 0.0
     ) -> Outcome:
@@ -317,7 +323,7 @@ class Host:
         if order.worker not in self._failures:
             learner = self._learner(order.worker)
             start = time.perf_counter()
-            with self._own_call(order.worker):
+            with self._failures.own_call(order.worker):
                 if trained is None:
                     parts = [*begun, *_train(learner, chunks.sizes(order.steps, self._spec.chunk)[len(begun) :])]
                     seconds += time.perf_counter() - start
@@ -332,56 +338,25 @@ class Host:
                     return replace(told, lost=self._lost.pop(order.worker, ""))
                 kind = "NaN" if isnan(objective) else "infinity"
                 text = f"evaluate() returned {objective} after train() gave {metrics!s:.2000}"
-                self._fail(order.worker, Failure(kind, text))
-        return self._tell_failure(order.worker)
-
-    def _tell_failure(self, worker: int) -> Outcome:
-        failure = self._failures.pop(worker)
-        return Outcome(worker, failure=failure.kind, traceback=failure.text, told=failure.line)
+                self._failures.fail(order.worker, Failure(kind, text))
+        return self._failures.outcome(order.worker)
 
     def _learner(self, worker: int) -> Isolated:
         if worker not in self._learners:
             raise RuntimeError(f"worker {worker} has no learner")
         if self._learners.waits(worker):
             self._learners.make_room()
-            with self._own_call(worker):
+            with self._failures.own_call(worker):
                 self._lost[worker] = lost_of(self._learners.wake(worker))
-            self._check_loaded(worker)
+            self._failures.check_loaded(worker)
         return self._learners.get(worker)
 
     def _put_in(self, worker: int, state: Mapping[str, Any]) -> None:
         """Give a learner that has just been built its state."""
         if worker not in self._failures:
-            with self._own_call(worker):
+            with self._failures.own_call(worker):
                 self._lost[worker] = lost_of(self._learner(worker).load(**state))
-        self._check_loaded(worker)
-
-    def _check_loaded(self, worker: int) -> None:
-        """Raise MachineFailure where a learner did not take its own state back, SettingError where it says why."""
-        if failure := self._failures.pop(worker, None):
-            if failure.kind == SettingError.__name__:  # data that is not here, say: a person can mend that
-                raise SettingError(failure.message)
-            # It was healthy when it was saved, and a run without a crash never loads: no part of the result.
-            raise MachineFailure(f"worker {worker} cannot be loaded again: {failure.line}")
-
-    def _fail(self, worker: int, failure: Failure) -> None:
-        self._learners.drop(worker)
-        self._lost.pop(worker, None)
-        self._failures[worker] = failure
-
-    @contextlib.contextmanager
-    def _own_call(self, worker: int, building: bool = False) -> Iterator[None]:
-        """Make what a learner raises inside its failure; while it is ``building`` itself the system's errors are the
-        machine's."""
-        try:
-            yield
-        except BaseException as error:  # anybody's code
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            self._raise_if_the_machine_failed(error, worker)
-            if building and (cause := cause_of(error, OSError)):
-                raise MachineFailure(f"worker {worker} cannot be built: {failure_of(cause).line}") from error
-            self._fail(worker, failure_of(error))
+        self._failures.check_loaded(worker)
 
     def _dump(self, worker: int, half: str | None = None) -> bytes | Failure:
         """The bytes of a learner's state, or of one half of it; the failure of one that cannot be saved."""
@@ -393,20 +368,12 @@ class Host:
 
     def _pack(self, worker: int, learner: Isolated, half: str | None = None) -> bytes | None:
         """The same of a learner that is built; None: it has failed at it."""
-        with self._own_call(worker):
+        with self._failures.own_call(worker):
             state = learner.state()
             if half:
                 return checkpoint.dumps(state[half], f"state()[{half!r}]")
             return checkpoint.dumps(state, "state()")
         return None
-
-    def _raise_if_the_machine_failed(self, error: BaseException, worker: int) -> None:
-        advice = devices.memory_advice(self._learners.built, self._spec.settings)
-        raise_if_the_machine_failed(error, f"worker {worker}", self._device, advice)
-
-
-def _died(text: str) -> Failure:
-    return Failure(DIED, text, text)
 
 
 def _train(learner: Isolated, sizes: Sequence[int]) -> list[tuple[int, chunks.Metrics]]:

@@ -11,7 +11,7 @@ import platform
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from firerl.engine.interface import (
 from firerl.engine.parcels import unpack
 from firerl.engine.placement import Placement, trips
 from firerl.engine.ray import ray_cluster
+from firerl.engine.ray.portions import portions
 from firerl.engine.ray.ray_actor import Node, Workers
 from firerl.engine.sending import packed
 from firerl.errors import FirerlError, SettingError
@@ -109,7 +110,7 @@ class RayEngine:
         self.ask("create", {p: (mine, contents[mine[0].weights]) for p, mine in split.items()}, split)
 
     def load(self, orders: Sequence[Load]) -> None:
-        for portion in _portions(orders):
+        for portion in portions(orders, _FLIGHT):
             split = self.placement.split(portion)
             states = {p: [checkpoint.packed(order.path) for order in mine] for p, mine in split.items()}
             self.ask("load", {p: (mine, *states[p]) for p, mine in split.items()}, split)
@@ -218,7 +219,7 @@ class RayEngine:
 
     def begin(self, order: Interval) -> None:
         process = self.process_of(order.advance.worker)
-        contents = {path: checkpoint.packed(path) for path in _files_of(order)}
+        contents = {path: checkpoint.packed(path) for path in order.files}
         reference = self.actors[process].interval.remote(order, contents)
         self._under_way[reference], self._waited[reference] = order, 0.0
 
@@ -387,26 +388,3 @@ class RayEngine:
         return MachineFailure(
             text + workers, process=process, call=method, suspects=suspects, alone=alone, moving=moving
         )
-
-
-def _files_of(order: Interval) -> set[Path]:
-    """The files that an actor must read for ``order``."""
-    named = {order.weights}
-    if order.build is not None:
-        named.add(order.build.path if isinstance(order.build, Load) else order.build.weights)
-    return {path for path in named if path is not None}
-
-
-def _portions(orders: Sequence[Load]) -> Iterator[list[Load]]:
-    """Cut ``orders`` into runs whose files are in memory together: one at least, no more than _FLIGHT bytes."""
-    portion: list[Load] = []
-    held = 0
-    for order in orders:
-        size = order.path.stat().st_size if order.path.exists() else 0  # a missing one is told when it is read
-        if portion and held + size > _FLIGHT:
-            yield portion
-            portion, held = [], 0
-        portion.append(order)
-        held += size
-    if portion:
-        yield portion
