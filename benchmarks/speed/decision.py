@@ -27,8 +27,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from firerl.evolution import curves, smoothing
+from firerl.evolution import curves
 from firerl.evolution.algorithms import fire, pbt
+from firerl.evolution.curves import smoothing
 from firerl.evolution.evaluators import smoothed
 from firerl.evolution.population import Evaluation, Promote, Report, Setup, State, StopEvaluator, Worker
 from firerl.evolution.space import Space

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from test_smoothing import rising
 
-from firerl.evolution import curves
 from firerl.evolution.curves import Overlap, best_score_diff, best_score_diffs, binom_test, overlap, smooth
+from firerl.evolution.curves.pair import _sign_test
 
 levels = st.lists(st.integers(-6, 6), min_size=1, max_size=7).map(lambda ys: np.array(ys, dtype=float))
 finite = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
@@ -248,7 +248,7 @@ def test_binom_test_counts_raw_values_in_the_smooth_overlap() -> None:
 def test_sign_test_is_scipys(n: int, data: st.DataObject) -> None:
     wins = data.draw(st.integers(0, n))
     expected = binomtest(wins, n, alternative="greater").pvalue if n else 1.0
-    assert curves._sign_test(wins, n) == pytest.approx(expected, rel=1e-11)
+    assert _sign_test(wins, n) == pytest.approx(expected, rel=1e-11)
 
 
 @given(noisy, noisy)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firerl.evolution import smoothing
-from firerl.evolution.smoothing import forget, prepare, smooth
+from firerl.evolution.curves import smoothing
+from firerl.evolution.curves.smoothing import forget, prepare, smooth
 
 
 def rising(n: int, seed: int = 0, noise: float = 0.2) -> np.ndarray:

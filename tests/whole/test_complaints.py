@@ -16,7 +16,8 @@ from runs_for_tests import StopAt
 
 import firerl
 from firerl.errors import SettingError
-from firerl.evolution import evaluators, smoothing
+from firerl.evolution import evaluators
+from firerl.evolution.curves import smoothing
 from firerl.evolution.population import Copy, Decision, Fail, Promote, Report, Set, StartEvaluator
 from firerl.insight.health.health import examine
 from firerl.learner import Learner
