@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from firerl.base.terminal import say
 from firerl.config.compose import compose
 from firerl.config.learners import warn_of_main
-from firerl.config.request import resolve
+from firerl.config.request import resolve, rounded_line
 from firerl.config.run_config import USUAL_LOGGERS
 from firerl.learner import Learner
 from firerl.run_result import Result
@@ -32,10 +33,10 @@ def run(
     preset: str | None = None,
     population: Sequence[int] | None = None,
     evaluators: int | None = None,
-    steps: int | None = None,
-    eval_interval: int | None = None,
-    ready_interval: int | None = None,
-    chunk: int | None = None,
+    steps: float | None = None,
+    eval_interval: float | None = None,
+    ready_interval: float | None = None,
+    chunk: float | None = None,
     run_dir: str | Path | None = None,
     local_dir: str | Path | None = None,
     engine: str = "local",
@@ -51,7 +52,8 @@ def run(
     """Evolve a population to its end.
 
     ``learner`` is a Learner class, a short name or a dotted path; ``settings`` are its own. ``population`` gives the
-    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker. ``run_dir`` may be an address
+    sizes of P1, P2, ...; steps and intervals are in the learner's steps, per worker, whole
+    numbers (1e6 is one); a run that would end between two readies goes on to the next. ``run_dir`` may be an address
     (``s3://bucket/runs/x``), ``local_dir`` is where the run then works. ``init`` is a run folder or a ``best.pt`` whose
     weights all members start from; ``devices`` is where they compute ("cpu", ["cuda:0", "cuda:1"]). ``chunk`` is the
     part of an evaluation interval after which a worker may change its process (docs/how-to/cluster.md). With
@@ -89,6 +91,8 @@ def run(
     if run_dir is not None:
         is_remote(run_dir)  # refuses an address that became a Path
     config = resolve(compose(settings=wanted), class_given)
+    if progress and (line := rounded_line(steps, config)):
+        say(line, error=True)
     if class_given is not None:
         warn_of_main(class_given, config.run_dir)
     return Result(*start(config, class_given, progress=progress, observer=observer))

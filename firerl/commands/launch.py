@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from firerl import __version__
-from firerl.base.settings import show
+from firerl.base.settings import convert_field, show
 from firerl.base.terminal import say
 from firerl.commands import INTERRUPTED, guarded
 from firerl.config.compose import compose, read, split
-from firerl.config.request import SECTIONS, resolve
+from firerl.config.request import SECTIONS, Request, resolve, rounded_line
 from firerl.config.run_config import RunConfig, to_plain
 from firerl.errors import SettingError, unknown
 
@@ -54,7 +54,10 @@ def _main(arguments: list[str]) -> int:
             raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
         changes = read(given)
         return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes, given)
-    configs = configs_of(compose(given))
+    tree = compose(given)
+    configs = configs_of(tree)
+    if line := rounded_line(tree.get("steps"), configs[0]):
+        say(line, error=True)
     if options:
         return _print_configs(configs)
     if not (auto and _begun(configs[0])):
@@ -81,11 +84,12 @@ def _help(given: list[str]) -> int:
 
 def configs_of(tree: Mapping[str, Any]) -> list[RunConfig]:
     """One checked config, or one for every seed of a list, each with a folder of its own."""
-    seeds = tree.get("seed", 0)
-    if not isinstance(seeds, list):
+    given = tree.get("seed", 0)
+    if not isinstance(given, list):
         return [resolve(tree)]
-    if not seeds or len({str(seed) for seed in seeds}) < len(seeds):
-        raise SettingError(f"seed={show(seeds)}: must be an integer or a list of different integers")
+    seeds = [convert_field(Request, "seed", seed) for seed in given]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SettingError(f"seed={show(given)}: must be an integer or a list of different integers")
     run_dir = resolve({**tree, "seed": seeds[0]}).run_dir  # decided once: it may hold the time
     return [resolve({**tree, "seed": seed, "run_dir": f"{run_dir}/seed-{seed}"}) for seed in seeds]
 

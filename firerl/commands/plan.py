@@ -14,7 +14,7 @@ from firerl import __version__
 from firerl.base.paths import expanded
 from firerl.base.terminal import overwrite, say
 from firerl.commands import guarded
-from firerl.config.request import SECTIONS
+from firerl.config.request import SECTIONS, rounded_line
 from firerl.config.run_config import RunConfig
 from firerl.errors import SettingError, unknown
 
@@ -130,7 +130,10 @@ def _config(given: list[str]) -> tuple[RunConfig, int]:
             raise SettingError("resume=: a plan is of a new run; what this one takes is in its own journal")
         if argument.key.partition(".")[0] not in SECTIONS:
             raise unknown("setting", argument.key, SECTIONS)
-    configs = configs_of(compose(given))
+    tree = compose(given)
+    configs = configs_of(tree)
+    if line := rounded_line(tree.get("steps"), configs[0]):
+        say(line, error=True)
     if configs[0].engine.name == "simulated":
         raise SettingError("engine=simulated: a plan is of a real run, which it simulates itself: local or inline")
     if not configs[0].sync:

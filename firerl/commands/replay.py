@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from firerl.base.settings import convert
 from firerl.base.terminal import say
 from firerl.commands import Parser, guarded, run_argument
-from firerl.errors import SettingError, unknown
+from firerl.errors import unknown
 
 PATHS = ("schedule", "out")
 SETTINGS = (
@@ -80,12 +81,7 @@ def read(given: Sequence[str]) -> dict[str, Any]:
         elif key == "engine.devices":
             options["devices"] = compose_read([f"{key}={value}"])["engine"]["devices"]
         else:
-            options[key.rpartition(".")[2]] = _whole(key, value)
+            group, _, name = key.rpartition(".")
+            tree = compose_read([f"{key}={value}"])
+            options[name] = convert(key, (tree[group] if group else tree)[name], int)
     return options
-
-
-def _whole(key: str, value: str) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise SettingError(f"{key}={value}: must be an integer") from None

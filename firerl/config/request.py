@@ -198,9 +198,19 @@ def changed(old: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
     config = from_plain(result)
     if "logger" in changes:
         config = replace(config, logger=check_loggers(config.logger))
-    check_multiple("steps", config.steps, config.ready_interval, "ready_interval")
+    config = replace(config, steps=_up_to_ready(config.steps, config.ready_interval))
     _check_sync(config)
     return config
+
+
+def rounded_line(asked: Any, config: RunConfig) -> str | None:
+    """What to say where the steps that were ``asked`` for, None: nobody has, are not those of the run."""
+    if asked is None or asked == config.steps:
+        return None
+    return (
+        f"steps={int(asked)} is not at a ready: the run goes on to the next one, at steps={config.steps} "
+        f"(ready_interval={config.ready_interval})"
+    )
 
 
 def _check_annealed(algo_settings: Any, typed: Mapping[str, Any], space: Space) -> None:
@@ -271,18 +281,34 @@ def default_run_dir(config: RunConfig) -> str:
 def _intervals(
     request: Request, preset: Preset, learner: type[Learner], settings: Mapping[str, Any]
 ) -> tuple[int, int, int]:
-    """eval_interval, ready_interval and steps: as asked for, else as the preset counts them in evaluations."""
+    """eval_interval, ready_interval and steps: as asked for, else so that they fit what is asked for, counted in the
+    preset's evaluations. A run ends at a ready: its steps go on to the next one."""
     who = learner.__name__
     granularity = convert(f"{who}.granularity", learner.granularity_of(settings), int, {"min": 1})
     usual = convert(f"{who}.eval_interval", learner.eval_interval_of(settings), int, {"min": 1})
     scaled = max(1, round(preset.eval_interval_scale * usual / granularity)) * granularity
+    if request.ready_interval is not None and request.eval_interval is None:
+        check_multiple("ready_interval", request.ready_interval, granularity, "the learner's granularity")
+        if request.ready_interval % scaled:
+            units = request.ready_interval // granularity
+            scaled = units // _evaluations(units, preset.evaluations_per_ready) * granularity
     eval_interval = request.eval_interval or scaled
     check_multiple("eval_interval", eval_interval, granularity, "the learner's granularity")
     ready_interval = request.ready_interval or preset.evaluations_per_ready * eval_interval
     check_multiple("ready_interval", ready_interval, eval_interval, "eval_interval")
-    steps = request.steps or math.ceil(preset.evaluations * eval_interval / ready_interval) * ready_interval
-    check_multiple("steps", steps, ready_interval, "ready_interval")
+    steps = _up_to_ready(request.steps or preset.evaluations * eval_interval, ready_interval)
     return eval_interval, ready_interval, steps
+
+
+def _evaluations(units: int, usual: int) -> int:
+    """Into how many equal evaluations so many units of steps can be parted: nearly as many as is ``usual``."""
+    whole = [count for count in range(1, 2 * usual + 1) if units % count == 0]
+    return min(whole, key=lambda count: abs(math.log(count / usual)))
+
+
+def _up_to_ready(steps: int, ready_interval: int) -> int:
+    """``steps``, or the next ready where they end between two. Raises SettingError on more than a run may have."""
+    return int(convert("steps", -(-steps // ready_interval) * ready_interval, int))
 
 
 def _check_chunk(request: Request, eval_interval: int, granularity: int) -> None:

@@ -18,7 +18,7 @@ from firerl.config.configured_learner import fixed_line
 from firerl.config.find_loggers import find_loggers, folder_of
 from firerl.config.learners import completed, find_again, find_learner, is_homeless, without_windows
 from firerl.config.promised import aside_of, first_difference, identity, split, with_aside
-from firerl.config.request import MAY_CHANGE, going_on
+from firerl.config.request import MAY_CHANGE, going_on, rounded_line
 from firerl.config.run_config import SIMULATED, RunConfig, from_plain, setup_of, to_plain
 from firerl.engine import devices as machine
 from firerl.envs.state.registrations import check_sent
@@ -155,6 +155,8 @@ def resume_run(
         with Store.open(home.folder, home.mirror, proof) as store:
             here = replace(config, run_dir=str(home.folder))  # the folder may have moved
             told = _observers(here, home, find_loggers(config.logger), progress, observer, store.note)
+            if rounded := rounded_line(changes.get("steps"), config):
+                told.note(rounded)
             if finished is not None and ends:
                 return _tell_again(told, finished, store, run_dir)
             assert learner is not None

@@ -51,7 +51,7 @@ MALFORMED = [  # arguments, what the line says
         "space.learning_rate=9.0: must be a finite number",
     ),
     (["learner=classifier", "space.momentum={uniform: [0, 1.5]}"], "space.momentum=1.5: must be a finite number"),
-    ([QUADRATIC, "steps=100"], "the nearest are 60 and 120"),
+    ([QUADRATIC, "steps=100.5"], "steps=100.5: must be an integer >= 1"),
     ([QUADRATIC, "algo.max_eval_steps=20"], "fewer than 7"),
     ([QUADRATIC, "algo.smoothing=gpp"], "did you mean 'gp'? allowed: gp, mean, none"),
     ([QUADRATIC, "algo.promotion=false"], "algo.promotion=false: must be one of weights, off"),
@@ -172,8 +172,19 @@ def test_starts_what_was_asked_for(calls: list[RunConfig]) -> None:
     assert config.space == {"lr": {"uniform": [0.0, 1.0]}}
 
 
+def test_steps_between_two_readies_go_on_with_a_note(
+    calls: list[RunConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([QUADRATIC, "steps=1e3"]) == 0
+    assert calls[0].steps == 1020
+    note = "steps=1000 is not at a ready: the run goes on to the next one, at steps=1020 (ready_interval=60)\n"
+    assert capsys.readouterr().err == note
+    assert main([QUADRATIC, "steps=1020"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_list_of_seeds_runs_one_after_another(calls: list[RunConfig]) -> None:
-    assert main([QUADRATIC, "seed=[3,1]", "run_dir=many"]) == 0
+    assert main([QUADRATIC, "seed=[3.0,1]", "run_dir=many"]) == 0
     assert [(config.seed, config.run_dir) for config in calls] == [(3, "many/seed-3"), (1, "many/seed-1")]
     calls.clear()
     assert main([QUADRATIC, "seed=[3,1]"]) == 0
@@ -239,6 +250,9 @@ def test_a_real_run_and_its_resume(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resume=r", "seed=3"]) == 2
     assert "seed cannot change" in capsys.readouterr().err
     assert main(["resume=r"]) == 0
+    capsys.readouterr()
+    assert main(["resume=r", "steps=25"]) == 0  # 24 steps are done, ready_interval is 4
+    assert "! steps=25 is not at a ready: the run goes on to the next one, at steps=28" in capsys.readouterr().out
 
 
 def test_the_entry_point_finds_commands(

@@ -28,7 +28,7 @@ QUICK = ["--quick", "--minutes=0.01"]
 MALFORMED = [
     (["learner=quadratik"], "did you mean 'quadratic'"),
     ([*QUADRATIC, "stepz=3"], "did you mean 'steps'"),
-    ([*QUADRATIC, "steps=100"], "the nearest are 60 and 120"),
+    ([*QUADRATIC, "steps=100.5"], "steps=100.5: must be an integer >= 1"),
     ([*QUADRATIC, "algo.max_eval_steps=20"], "fewer than 7"),
     ([*QUADRATIC, "--minute=3"], "did you mean '--minutes'"),
     ([*QUADRATIC, "--minutes", "soon"], "--minutes soon: must be a number > 0"),

@@ -13,7 +13,7 @@ import pytest
 
 from firerl.config.compose import choices, compose, config_folder
 from firerl.config.learners import find_learner
-from firerl.config.request import changed, resolve
+from firerl.config.request import changed, resolve, rounded_line
 from firerl.config.run_config import RunConfig, from_plain, to_plain
 from firerl.errors import SettingError
 from firerl.evolution import find
@@ -130,8 +130,59 @@ def test_intervals_are_rounded_to_the_granularity_and_follow_each_other() -> Non
     assert refusal(BLOCKY, "chunk=192").startswith("eval_interval=1024 is no multiple of chunk=192")
     assert refusal(BLOCKY, "chunk=1024").startswith("chunk=1024: must be a part of eval_interval=1024")
     assert refusal(BLOCKY, "chunk=256", "sync=false").startswith("chunk=256: must be null with sync=false")
-    assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1025")
-    assert "the nearest are 4096 and 8192" in refusal(BLOCKY, "steps=5000", "ready_interval=4096")
+    assert "the nearest are 1024 and 1088" in refusal(BLOCKY, "ready_interval=1025")
+    assert "the nearest are 1024 and 2048" in refusal(BLOCKY, "ready_interval=1088", "eval_interval=1024")
+
+
+def test_a_run_goes_on_to_the_next_ready() -> None:
+    for typed, steps in (("5000", 8192), ("4096", 4096), ("1", 4096), ("1e6", 1_003_520)):
+        config = made(BLOCKY, f"steps={typed}", "ready_interval=4096")
+        assert config.steps == steps
+        line = rounded_line(float(typed), config)
+        assert line == (None if typed == "4096" else line)
+        assert line is None or f"steps={int(float(typed))} is not at a ready" in line
+    assert rounded_line(None, config) is None
+    assert refusal("learner=quadratic", f"steps={2**63 - 1}").endswith("as every integer of a run")
+
+
+@pytest.mark.parametrize(
+    ("ready_interval", "eval_interval"),
+    [
+        (4096, 1024),  # the learner's own fits
+        (3072, 1024),
+        (512, 128),  # four, as the preset has them: too short for the learner's own
+        (1088, 1088),  # 17 units of the granularity: one evaluation
+        (1600, 320),  # 25 units: five evaluations
+    ],
+)
+def test_evaluations_follow_the_ready_interval_that_is_typed(ready_interval: int, eval_interval: int) -> None:
+    config = made(BLOCKY, f"ready_interval={ready_interval}", "preset.evaluations_per_ready=4")
+    assert (config.ready_interval, config.eval_interval) == (ready_interval, eval_interval)
+    assert config.algo.settings["max_eval_steps"] % eval_interval == 0
+
+
+def test_a_whole_number_may_be_typed_as_a_power_of_ten() -> None:
+    given = ["eval_interval=1e1", "ready_interval=6e1", "steps=1.2e2", "seed=1e3", "population.sizes=[4e0,4.0]"]
+    given += [
+        "population.evaluators=2e0",
+        "engine.processes=2e0",
+        "checkpoints.keep_history=1e0",
+        "learner.dimensions=1e1",
+    ]
+    config = made("learner=quadratic", *given, "algo.max_eval_steps=1e2", "space.lr={integer: [1e0, 1e1]}")
+    plain = made(
+        *(["learner=quadratic", "eval_interval=10", "ready_interval=60", "steps=120", "seed=1000"]),
+        *(["population.sizes=[4,4]", "population.evaluators=2", "engine.processes=2", "checkpoints.keep_history=1"]),
+        *(
+            [
+                "learner.dimensions=10",
+                "algo.max_eval_steps=100",
+                "space.lr={integer: [1, 10]}",
+                f"run_dir={config.run_dir}",
+            ]
+        ),
+    )
+    assert json.dumps(to_plain(config)) == json.dumps(to_plain(plain))
 
 
 def test_a_run_in_chunks_is_another_run_and_one_without_is_as_it_was() -> None:
@@ -321,11 +372,12 @@ def test_what_a_resumed_run_may_change() -> None:
     assert (new.engine.name, new.engine.processes) == ("inline", None)
     assert replace(new, steps=old.steps, stop=old.stop, engine=old.engine, logger=old.logger) == old
     assert changed(old, {}) == old
+    assert changed(old, {"steps": 3601}).steps == 3660
     refused: list[tuple[dict[str, Any], str]] = [
         ({"seed": 1}, "seed cannot change when a run is resumed"),
         ({"population": {"sizes": [4]}}, "population cannot change"),
         ({"step": 1}, "did you mean 'steps'"),
-        ({"steps": 61}, "steps=61 is no multiple of ready_interval=60"),
+        ({"steps": 61.5}, "steps=61.5: must be an integer >= 1"),
         ({"stop": {"hour": 1}}, "did you mean 'stop.hours'"),
         ({"stop": 3}, "stop=3"),
         ({"engine": {"processes": 0}}, "engine.processes=0: must be an integer >= 1"),
