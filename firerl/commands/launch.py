@@ -11,7 +11,7 @@ from firerl import __version__
 from firerl.base.settings import convert_field, show
 from firerl.base.terminal import say
 from firerl.commands import INTERRUPTED, guarded
-from firerl.config.compose import compose, read, split
+from firerl.config.compose import FILE, compose, read, split
 from firerl.config.request import SECTIONS, Request, resolve, rounded_line
 from firerl.config.run_config import RunConfig, to_plain
 from firerl.errors import SettingError, unknown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from firerl.session.start import Ended
 
 AUTO = "resume=auto"
+KNOWN = (*SECTIONS, FILE, "resume")
 OPTIONS = ("--help", "-h", "--version", "--cfg")
 
 
@@ -42,8 +43,8 @@ def _main(arguments: list[str]) -> int:
 
     given = [argument for argument in arguments if argument not in options]
     for argument in split(given):
-        if argument.key.partition(".")[0] not in (*SECTIONS, "resume"):
-            raise unknown("setting", argument.key, (*SECTIONS, "resume"))
+        if argument.key.partition(".")[0] not in KNOWN:
+            raise unknown("setting", argument.key, KNOWN)
     auto = AUTO in given
     if auto:
         given.remove(AUTO)
@@ -52,6 +53,10 @@ def _main(arguments: list[str]) -> int:
     if any(argument.startswith("resume=") for argument in given):
         if options:
             raise SettingError("--cfg shows a new run; the settings of this one are in config.yaml of its folder")
+        if any(argument.startswith("config=") for argument in given):
+            raise SettingError(
+                "config= describes a new run; the settings of the one that resume= names are in its folder"
+            )
         changes = read(given)
         return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes, given)
     tree = compose(given)

@@ -123,13 +123,13 @@ def _path(text: str) -> Path:
 def _config(given: list[str]) -> tuple[RunConfig, int]:
     """The run to plan, the first of so many seeds."""
     from firerl.commands.launch import configs_of
-    from firerl.config.compose import compose, split
+    from firerl.config.compose import FILE, compose, split
 
     for argument in split(given):
         if argument.key == "resume":
             raise SettingError("resume=: a plan is of a new run; what this one takes is in its own journal")
-        if argument.key.partition(".")[0] not in SECTIONS:
-            raise unknown("setting", argument.key, SECTIONS)
+        if argument.key.partition(".")[0] not in (*SECTIONS, FILE):
+            raise unknown("setting", argument.key, (*SECTIONS, FILE))
     tree = compose(given)
     configs = configs_of(tree)
     if line := rounded_line(tree.get("steps"), configs[0]):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from firerl.base.paths import at_home, expanded
 from firerl.base.settings import plain
+from firerl.config import settings_file
 from firerl.config.learners import name_of
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
@@ -28,6 +29,7 @@ GROUPS = {
     "engine": "engine",
     "preset": "preset",
 }
+FILE = "config"  # config=<file>: settings that the arguments are laid over
 PATHS = ("run_dir", "resume", "init", "local_dir", "data.root")  # taken as they are
 BRACKETS = ("[", "{", "'", '"')  # what begins so must be right in Hydra's grammar
 
@@ -43,18 +45,26 @@ def compose(arguments: Sequence[str] = (), settings: Mapping[str, Any] | None = 
     """The tree of settings that ``arguments`` (as typed) and ``settings`` (as nested data) ask for.
 
     ``settings`` is laid over ``arguments``: ``{"env": "Ant", "learner": {"name": "vmpo", "epochs": 4}, "steps": 10}``;
-    a Learner class may stand for its name. Raises SettingError on unknown names, malformed arguments.
+    a Learner class may stand for its name. Both are laid over the file of settings that ``config=`` names. Raises
+    SettingError on unknown names, malformed arguments, a file that cannot be read.
     """
-    chosen, values = _choices_and_values(split(arguments))
+    given = split(arguments)
+    chosen, values = _choices_and_values([argument for argument in given if argument.key != FILE])
     more_chosen, more_values = _from_settings(settings or {})
     chosen.update(more_chosen)
+    values = _overlaid(values, more_values)
+    for argument in given:
+        if argument.key == FILE:
+            of_file = settings_file.read(expanded(argument.value, FILE), chosen, values)
+            file_chosen, file_values = _from_settings(of_file)
+            chosen, values = {**file_chosen, **chosen}, _overlaid(file_values, values)
     for group, value in chosen.items():
         _check_choice(group, value)
     tree = compose_groups(chosen)
     default_preset = (tree.get("learner") or {}).get("default_preset")
     if default_preset and "preset" not in chosen:
         tree = compose_groups({**chosen, "preset": default_preset})
-    return at_home(_overlaid(_overlaid(tree, values), more_values))
+    return at_home(_overlaid(tree, values))
 
 
 def read(arguments: Sequence[str]) -> dict[str, Any]:
@@ -125,7 +135,7 @@ def _from_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[st
 
 def _check_choice(group: str, value: str) -> None:
     """Refuse a name that is no config of its group, unless it may be a name from outside."""
-    from_outside = group == "env" or (group in ("learner", "algo") and "." in value)
+    from_outside = group == "env" or (group in ("learner", "algo") and "." in value) or _is_file(group, value)
     if value not in choices(group) and not from_outside:
         raise unknown(GROUPS[group], value, choices(group))
 
@@ -145,7 +155,15 @@ def compose_groups(chosen: Mapping[str, str]) -> dict[str, Any]:
     finally:
         GlobalHydra.instance().hydra = outer
     tree: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    return {**tree, **{group: {"name": value} for group, value in chosen.items() if group not in configs}}
+    for group, value in chosen.items():
+        if group not in configs:
+            tree[group] = settings_file.read_preset(value) if _is_file(group, value) else {"name": value}
+    return tree
+
+
+def _is_file(group: str, value: str) -> bool:
+    """Whether a preset is a person's own file."""
+    return group == "preset" and value.endswith(settings_file.ENDINGS)
 
 
 def _value(argument: Argument) -> Any:

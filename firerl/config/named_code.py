@@ -212,6 +212,10 @@ def take_given(given: Mapping[str, str], config: RunConfig) -> None:
 def import_given(module: str, what: str) -> Any:
     """A module that a person named; it may lie in the current directory. Raises SettingError."""
     put_here_on_path()
+    return _import(module, what)
+
+
+def _import(module: str, what: str) -> Any:
     try:
         return importlib.import_module(module)
     except Exception as error:  # anybody's code runs here
@@ -224,6 +228,16 @@ def import_env(name: str) -> None:
     module = _module_of(name, "env")
     if module is not None:
         import_given(module, f"env={name}")
+
+
+def import_known(names: Mapping[str, str | None]) -> None:
+    """Import what a file names, once ``check_run`` has let it pass: what lies in the current directory is not taken in
+    its place. Raises SettingError."""
+    for role, name in names.items():
+        module = None if name is None else _module_of(name, role)
+        if module is not None and module not in sys.modules:
+            with without_here():
+                _import(module, f"{role}={name}")
 
 
 def own_names(config: RunConfig) -> dict[str, str | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ JSON = 16 << 20  # bytes of result.json, replay.json, a probe
 YAML = 1_500_000  # bytes of a schedule: PyYAML reads some 500 kB a second
 EVENTS = 300_000  # words of a YAML file, before and after its aliases are followed
 SCALAR = 1_000  # characters of one word in it: "1:1:1:..." is a number in base 60, computed in quadratic time
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z")
 DEPTH = 50  # of a YAML file; libyaml itself has no limit but the stack
 
 
@@ -87,14 +89,14 @@ def read_yaml(path: Path) -> Any:
     return parse_yaml(read_text(path, YAML))
 
 
-def parse_yaml(text: str) -> Any:
-    """The same of a text. Raises ValueError."""
+def parse_yaml(text: str, exponents: bool = False) -> Any:
+    """The same of a text; ``exponents``: 1e6 is a number, as in YAML 1.2 and on a command line. Raises ValueError."""
     import yaml
 
     fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         _check_events(yaml.parse(text, fast))
-        content = yaml.load(text, _loader(fast))
+        content = yaml.load(text, _loader(fast, exponents))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except (ArithmeticError, RecursionError, TypeError) as error:  # 2001-99-99, .inf as a key, and the like
@@ -103,7 +105,7 @@ def parse_yaml(text: str) -> Any:
     return content
 
 
-def _loader(base: Any) -> Any:
+def _loader(base: Any, exponents: bool) -> Any:
     """A safe loader that refuses merges (``<<``): they multiply while they are read."""
 
     class Loader(base):
@@ -111,6 +113,8 @@ def _loader(base: Any) -> Any:
             if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
                 raise ValueError("it merges entries (<<): write them out")
 
+    if exponents:
+        Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     return Loader
 
 
