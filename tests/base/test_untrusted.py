@@ -248,7 +248,7 @@ def test_a_rollback_journal_names_no_file_to_delete(run: Path, tmp_path: Path) -
 
 
 def test_the_journal_of_a_large_and_long_run_can_be_read() -> None:
-    """1,000 workers, 15,000 evaluations each, some 520 bytes a report (docs/explanation/scale.md)."""
+    """1,000 workers, 15,000 evaluations each, some 520 bytes a report (docs/lab/scale.md)."""
     assert untrusted.JOURNAL > 1000 * 15_000 * 520
 
 

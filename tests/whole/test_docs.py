@@ -1,4 +1,4 @@
-"""The documents' code runs as pasted."""
+"""The documents' code runs as pasted; their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from documents_for_tests import ROOT, blocks, run_commands
 
+import firerl
 from firerl.base.settings import build
 from firerl.engine.inline import InlineEngine
 from firerl.evolution.algorithms import fire
@@ -143,6 +145,36 @@ def test_use_the_winner(tmp_path: Path) -> None:
     if not has_onnx:
         pytest.skip("the extra firerl[onnx] is not installed: the rest of the page works")
     assert re.match(r"[01] \{.*'task': 'CartPole'", said["python onnx_file.py"])
+
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+
+
+@pytest.mark.parametrize("page", [*BESIDE, *PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    named = re.findall(r"[\w/-]+\.md", json.dumps(site["nav"]))
+    assert sorted(named) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES)
+
+
+def test_the_api_page_has_all_that_is_public() -> None:
+    named = re.findall(r"^::: firerl\.([\w.]+)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
+    assert {*named, "__version__"} == {*firerl.__all__, "logger.Logger"}
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
+def test_the_places_that_newcomers_are_sent_to_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    places = re.findall(r"`((?:firerl|agents|envs|configs|tests|benchmarks|docs)/[\w/.]*)`", text)
+    assert not [place for place in places if not (ROOT / place).exists()]
+    for name, place in re.findall(r"`([\w.]+)` in `([\w/]+\.py)`", text):
+        assert re.search(rf"(def|class) {name.rpartition('.')[2]}\b", (ROOT / place).read_text(encoding="utf-8"))
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -1,7 +1,7 @@
 """A learner that trains nothing: a stated model says what the objective of a network would be.
 
 It stands for another learner, whose search space and intervals it has, where only the time that a run takes and what
-evolution does are of interest. docs/explanation/simulated.md has the model in formulas.
+evolution does are of interest. docs/lab/simulated.md has the model in formulas.
 """
 
 from __future__ import annotations
