@@ -1,8 +1,8 @@
 """Every command of README and docs runs as pasted, each in a process of its own; long runs are made short.
 
 A page is a test: its commands run from top to bottom in a fresh folder. What stands in a page beside its commands (a
-learner, an algorithm) lies in the folder under the name that the page gives it. The notebook (``docs/lab``) is left out:
-its commands are studies of hours, many of them at a tag.
+learner, an algorithm) lies in the folder under the name that the page gives it. The notebook (``docs/lab``) is left
+out: its commands are studies of hours, many of them at a tag.
 """
 
 from __future__ import annotations
