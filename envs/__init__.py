@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl.envs.ends import check_ends
 from firerl.envs.spec import EnvSpec, action_map, check
-from firerl.envs.state.saved_state import get_state, set_state
+from firerl.envs.state.saved_state import get_state, kept, saves, set_state
 from firerl.envs.vector import LONGEST_EPISODE, base_name, env_seeds, make, resolve, single
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ __all__ = [
     "check_ends",
     "env_seeds",
     "get_state",
+    "kept",
     "make",
     "resolve",
+    "saves",
     "set_state",
     "single",
     "tried",

@@ -14,16 +14,19 @@ from firerl.base.settings import setting
 from firerl.learner import Learner
 
 if TYPE_CHECKING:
+    from firerl.agents.torch_learner import TorchLearner
     from firerl.api import resume, run
     from firerl.run_result import Result
     from firerl.winner.policy import load_policy
     from firerl.winner.retracing import Retrace, retrace
 
 __version__ = "0.1.0"
-__all__ = ["Learner", "Result", "Retrace", "__version__", "load_policy", "resume", "retrace", "run", "setting"]
+__all__ = [
+    "Learner", "Result", "Retrace", "TorchLearner", "__version__", "load_policy", "resume", "retrace", "run", "setting",
+]  # fmt: skip
 _HOMES = {
     "run": "api", "resume": "api", "retrace": "winner.retracing", "Retrace": "winner.retracing", "Result": "run_result",
-    "load_policy": "winner.policy",
+    "load_policy": "winner.policy", "TorchLearner": "agents.torch_learner",
 }  # fmt: skip
 
 
