@@ -6,7 +6,9 @@ raises is its own failure: an exception of any kind, however badly it behaves.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ MOST_TEXT = 20_000  # characters of a traceback that are kept
 MOST_MESSAGE = 1_000  # of an exception's own text
 MOST_LINE = 300  # of that in the line that tells of a failure
 MOST_KIND = 100  # of the name of an exception's class
+_PYTHON = str(Path(sysconfig.get_path("stdlib")) / "")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Failure:
     kind: str  # the exception's type, "NaN", "infinity" or "died"
     text: str  # the traceback
     message: str = ""  # of the exception, in one line
-    place: str = ""  # where it was raised: " (file.py:12)"
+    place: str = ""  # of the learner's code: " (file.py:12)"
 
     @property
     def line(self) -> str:
@@ -79,14 +82,21 @@ def cause_of(error: BaseException | None, kind: type[BaseException]) -> BaseExce
 
 
 def _place(error: BaseException) -> str:
-    """The file and the line where it was raised, in brackets."""
-    trace = error.__traceback__
-    if trace is None:
-        return ""
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    name = Path(trace.tb_frame.f_code.co_filename).name
-    return clean(f" ({name[-MOST_KIND:]}:{trace.tb_lineno})")
+    """The file and the line of the learner's own code, in brackets: the innermost that is neither ours nor a library's;
+    where there is none, the one that raised."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [(frame, line) for frame, line in frames if not _is_a_librarys(frame)]
+    for frame, line in (own or frames)[-1:]:
+        return clean(f" ({Path(frame.f_code.co_filename).name[-MOST_KIND:]}:{line})")
+    return ""
+
+
+def _is_a_librarys(frame: types.FrameType) -> bool:
+    """Ours, Python's, an installed one's, or made at run time."""
+    file = frame.f_code.co_filename
+    if str(frame.f_globals.get("__name__", "")).startswith("firerl.") or file.startswith(("<frozen", "<string>")):
+        return True
+    return file.startswith(_PYTHON) or bool({"site-packages", "dist-packages"} & set(Path(file).parts))
 
 
 def _middle_out(text: str, most: int) -> str:

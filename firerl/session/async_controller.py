@@ -23,7 +23,7 @@ from firerl.engine.interface import AsynchronousEngine, Create, Done, Engine, In
 from firerl.engine.suspects import Suspects
 from firerl.errors import PopulationDied, SettingError
 from firerl.evolution.population import Report, State, Worker, extinct, member_steps
-from firerl.session.controller import Controller, advance, creates, obituary, sorted_out
+from firerl.session.controller import Controller, advance, creates, sorted_out
 from firerl.session.watching.progress import Round
 from firerl.storage import origins
 from firerl.storage.generation import File, Generation, Point, better
@@ -166,7 +166,7 @@ class _Session:
         self._commit(done.saved, state, point)
         self.clock.add("save", self.engine.now() - decided)
         if extinct(state):
-            raise PopulationDied(obituary([point]))
+            raise PopulationDied(self.controller.obituary([point]))
         self._tell(state, point)
 
     def _commit(self, saved: Saved | None, state: State, point: Point) -> None:

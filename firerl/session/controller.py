@@ -57,6 +57,7 @@ class Controller:
         self.step = 0  # of the last reports: where the engine is
         self._seconds = 0.0  # of all that is committed
         self.suspects = Suspects()
+        self._last_failure = ""  # of a learner, for people
         self.unbalanced = 0  # readies at which no worker moves
         self.patience = 4  # readies of that kind after the next failure among workers that have moved
         self.setup = setup_of(config)
@@ -149,7 +150,7 @@ class Controller:
                 with clock.part("save"):
                     generation = self._commit(generation, step, points, state, saved, clock)
             if died:
-                raise PopulationDied(obituary(points))
+                raise PopulationDied(self.obituary(points))
             with clock.part("copy"):
                 engine.transfer(self.suspects.marked(transfers(self.setup, state, decisions, built), step))
                 if ready and step < self.config.steps:
@@ -183,7 +184,16 @@ class Controller:
             step = state.workers[outcome.worker].step
             self.store.log_failure(f"{who} after step {step}: {outcome.traceback}")
             log = self.store.run_dir / "failures.log"
-            self.observer.note(f"{who} failed after step {step}: {outcome.told or outcome.failure}; see {log}")
+            self._last_failure = outcome.told or outcome.failure
+            self.observer.note(f"{who} failed after step {step}: {self._last_failure}; see {log}")
+
+    def obituary(self, points: Sequence[Point]) -> str:
+        """For people: the last failure comes with its place in the learner's code."""
+        last = [r for r in points[-1].reports if r.failure is not None]
+        kinds = ", ".join(sorted({str(r.failure) for r in last})) or "failures"
+        what = f"{kinds}; the last: {self._last_failure}" if self._last_failure else kinds
+        log = self.store.run_dir / "failures.log"
+        return f"no healthy member is left in P1 at step {points[-1].reports[0].step} ({what}); see {log}"
 
     def _save(
         self, engine: Engine, previous: Generation, state: State, reports: Sequence[Report]
@@ -251,7 +261,7 @@ class Controller:
         kinds = {report.failure for report in last} - {None}
         if begun and kinds <= {"NaN", "infinity"}:
             return
-        told = obituary(points)
+        told = self.obituary(points)
         self.store.note(f"not committed: {told}")
         raise PopulationDied(f"{told}. That is not kept: a resume tries again from the last generation")
 
@@ -362,9 +372,3 @@ def sorted_out(answers: Sequence[Saved | Outcome]) -> tuple[list[Saved], dict[in
     """What an engine's ``save`` has returned: the files, and by worker who has failed."""
     failed = {answer.worker: answer for answer in answers if isinstance(answer, Outcome)}
     return [answer for answer in answers if isinstance(answer, Saved)], failed
-
-
-def obituary(points: Sequence[Point]) -> str:
-    last = [r for r in points[-1].reports if r.failure is not None]
-    kinds = ", ".join(sorted({str(r.failure) for r in last})) or "failures"
-    return f"no healthy member is left in P1 at step {points[-1].reports[0].step} ({kinds}); see failures.log"

@@ -6,27 +6,30 @@ the bit. A check that would only repeat what an earlier one has found is left ou
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from firerl.base.disk import files
-from firerl.engine import make_engine
 from firerl.engine.failures import failure_of
-from firerl.engine.interface import Advance, LearnerSpec, Load, Saved
 from firerl.engine.threads import one_thread
 from firerl.errors import SettingError
 from firerl.insight.check import contract_texts
+from firerl.insight.check.elsewhere import Elsewhere, tried_elsewhere
 from firerl.insight.check.global_random import Watched, scrambled
-from firerl.insight.check.states import Snapshot, arrays, difference, place, snapshot, spoilt
-from firerl.insight.check.subject import Costs, Subject
-from firerl.storage import checkpoint
-
-EVALUATE_SEED = 4_000_000_007  # as large as those that runs hand out
+from firerl.insight.check.hyperparameters import hyperparameters
+from firerl.insight.check.states import (
+    EVALUATE_SEED,
+    Snapshot,
+    arrays,
+    difference,
+    numbers,
+    objectives_differ,
+    place,
+    snapshot,
+    spoilt,
+)  # fmt: skip
+from firerl.insight.check.subject import Broken, Costs, NotTried, Subject
 
 
 @dataclass(frozen=True)
@@ -38,18 +41,6 @@ class Finding:
     text: str
     why: str = ""  # it matters
     mend: str = ""
-
-
-class Broken(Exception):
-    """The contract is broken; the text says how. ``mend`` replaces the usual one."""
-
-    def __init__(self, text: str, mend: str = ""):
-        super().__init__(text)
-        self.mend = mend
-
-
-class NotTried(Exception):
-    """This learner gives nothing to try here; the text says why."""
 
 
 def examine(subject: Subject) -> Iterator[Finding]:
@@ -188,19 +179,10 @@ def _again(subject: Subject, neighbour: bool) -> str:
         metrics.append(learner.train(subject.second))
         if found := difference(known["second"], snapshot(learner.state())):
             return f"{found} after {subject.first} + {subject.second} steps"
-        if found := place(_numbers(known["metrics"]), _numbers(metrics), "metrics"):
+        if found := place(numbers(known["metrics"]), numbers(metrics), "metrics"):
             return found
         objective = learner.evaluate(EVALUATE_SEED)
-    return _objectives_differ(known["objective"], objective)
-
-
-def _numbers(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
-    return [{str(name): float(value) for name, value in sorted(row.items())} for row in metrics]
-
-
-def _objectives_differ(one: Any, other: Any) -> str:
-    same = repr(None if one is None else float(one)) == repr(None if other is None else float(other))
-    return "" if same else f"evaluate({EVALUATE_SEED}) is {one} and {other}"
+    return objectives_differ(known["objective"], objective)
 
 
 def split(subject: Subject) -> str:
@@ -216,27 +198,36 @@ def split(subject: Subject) -> str:
 
 def resume(subject: Subject) -> str:
     """train(a), save, load in a new process, train(b): as if nothing had happened."""
-    first, third = subject.known["first"], subject.known["third"]
+    third = subject.known["third"]
     what = f"train({subject.first}), save, load in a new process, train({subject.second})"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        files.write(folder / "state.pt", checkpoint.dumps(first.whole()))
-        spec = LearnerSpec(subject.learner, subject.settings, (subject.device,))
-        with closing(make_engine(subject.engine, spec, 1)) as engine:
-            engine.load([Load(0, subject.values, subject.seed_of(1), folder / "state.pt")])
-            order = Advance(0, subject.second, EVALUATE_SEED)
-            (outcome,) = engine.advance([order], lambda _: None)
-            if outcome.traceback and "evaluate() returned" not in outcome.traceback:
-                raise Broken(f"in a new process it fails: {outcome.told}")
-            saved = engine.save(folder, "resumed", [0]) if outcome.failure is None else []
-        after = third
-        for answer in saved:
-            if not isinstance(answer, Saved):
-                raise Broken(f"in a new process its state cannot be saved: {answer.told}")
-            after = snapshot(checkpoint.read(folder / answer.name))
-    if found := difference(third, after) or _objectives_differ(subject.known["objective"], outcome.objective):
-        raise Broken(f"{what} goes on differently: {found}")
+    found = subject.known["elsewhere"] = tried_elsewhere(subject)
+    if found.trouble:
+        raise Broken(found.trouble)
+    differs = difference(third, found.resumed) if found.resumed else ""
+    if differs := differs or objectives_differ(subject.known["objective"], found.objectives[0]):
+        raise Broken(f"{what} goes on differently: {differs}")
     return f"{what}: equal to the bit"
+
+
+def processes(subject: Subject) -> str:
+    """Two workers, each in a process of its own: as in one; and one that moves goes on as if it had stayed."""
+    found: Elsewhere = subject.known["elsewhere"]
+    if found.neighbour is None:
+        raise NotTried("evaluate() raises, as it does here")
+    with scrambled(4):
+        learner = subject.build(1)
+        learner.train(subject.second)
+        objective = learner.evaluate(EVALUATE_SEED)
+        here = snapshot(learner.state())
+    if differs := difference(here, found.neighbour) or objectives_differ(objective, found.objectives[1]):
+        raise Broken(f"built and trained in a process of its own, a learner comes out differently: {differs}")
+    if found.moving:
+        raise Broken(found.moving)
+    assert found.stayed is not None
+    assert found.moved is not None
+    if differs := difference(found.stayed, found.moved):
+        raise Broken(f"a worker that moves from one process to another goes on differently: {differs}")
+    return "two workers in two processes, and one that moves to the other: equal to the bit"
 
 
 def evaluate(subject: Subject) -> str:
@@ -289,56 +280,6 @@ def _optimiser_in_stream(state: Snapshot) -> str:
     return f"; stream{where} is shaped like a weight: if it is an optimiser's, it belongs to the weights"
 
 
-def hyperparameters(subject: Subject) -> str:
-    """Setting the values that it has changes nothing; every other value takes effect, without a rebuild."""
-    first, second = subject.known["first"], subject.known["second"]
-    learner = subject.build()
-    learner.train(subject.first)
-    learner.set_hyperparameters(subject.values)
-    learner.train(subject.second)
-    if found := difference(second, snapshot(learner.state())):
-        raise Broken(f"set_hyperparameters() with the values that it has changes the training: {found}")
-    idle = [d.name for d in subject.space.dimensions if not _takes_effect(subject, d.name)]
-    if idle:
-        raise Broken(
-            f"a changed {', '.join(idle)} has no effect on {subject.second} steps of training or on evaluate()",
-            contract_texts.IDLE.format(idle[0]),
-        )
-    far = {d.name: d.draw(0.9) for d in subject.space.dimensions}
-    changed, rebuilt = subject.build(), subject.build(values=far)
-    changed.train(subject.first)
-    rebuilt.load(**first.whole())
-    for one in (changed, rebuilt):
-        one.set_hyperparameters(far)
-        one.train(subject.second)
-    if found := _trained_differently(snapshot(changed.state()), snapshot(rebuilt.state())):
-        raise Broken(f"set_hyperparameters() gives another result than a learner built with these values: {found}")
-    names = ", ".join(subject.space.names) or "there are none"
-    return f"each takes effect between two calls, without a rebuild: {names}"
-
-
-def _takes_effect(subject: Subject, name: str) -> bool:
-    (dimension,) = (d for d in subject.space.dimensions if d.name == name)
-    for value in {dimension.draw(0.95), dimension.draw(0.05)} - {subject.values[name]}:
-        learner = subject.build()
-        learner.load(**subject.known["first"].whole())
-        learner.set_hyperparameters({**subject.values, name: value})
-        metrics = learner.train(subject.second)
-        if _trained_differently(subject.known["second"], snapshot(learner.state())):
-            return True
-        if place(_numbers(subject.known["metrics"][1:]), _numbers([metrics]), "metrics"):
-            return True
-        if _objectives_differ(subject.known["objective"], learner.evaluate(EVALUATE_SEED)):
-            return True
-    return False
-
-
-def _trained_differently(one: Snapshot, other: Snapshot) -> str:
-    """Where arrays differ: an optimiser's groups hold the values themselves, which says nothing."""
-    mine, theirs = arrays(one.whole()), arrays(other.whole())
-    return place(mine, theirs, "state") if mine or theirs else difference(one, other)
-
-
 def nan(subject: Subject) -> str:
     """A network that has diverged is a failure, not an objective."""
     learner = subject.build()
@@ -372,6 +313,7 @@ CHECKS: dict[str, tuple[Callable[[Subject], str], tuple[str, ...]]] = {
     "same seed": (same_seed, ("state",)),
     "split": (split, ("same seed",)),
     "resume": (resume, ("same seed", "continuation")),
+    "processes": (processes, ("resume",)),
     "evaluate": (evaluate, ("same seed",)),
     "weights": (weights, ("resume",)),
     "hyperparameters": (hyperparameters, ("resume",)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from firerl.storage import checkpoint
 
+EVALUATE_SEED = 4_000_000_007  # as large as those that runs hand out
 PARTS = ("weights", "stream", "globals")
 
 
@@ -57,6 +58,23 @@ def place(one: Any, other: Any, path: str) -> str:
         texts = (place(a, b, f"{path}[{index}]") for index, (a, b) in enumerate(zip(one, other, strict=True)))
         return next((text for text in texts if text), "")
     return "" if checkpoint.dumps(one) == checkpoint.dumps(other) else path
+
+
+def numbers(metrics: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """What ``train`` has returned, for ``place``."""
+    return [{str(name): float(value) for name, value in sorted(row.items())} for row in metrics]
+
+
+def objectives_differ(one: Any, other: Any) -> str:
+    """In words; "" where they are the same."""
+    same = repr(None if one is None else float(one)) == repr(None if other is None else float(other))
+    return "" if same else f"evaluate({EVALUATE_SEED}) is {one} and {other}"
+
+
+def trained_differently(one: Snapshot, other: Snapshot) -> str:
+    """Where arrays differ: an optimiser's groups hold the values themselves, which says nothing."""
+    mine, theirs = arrays(one.whole()), arrays(other.whole())
+    return place(mine, theirs, "state") if mine or theirs else difference(one, other)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

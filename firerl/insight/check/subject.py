@@ -55,3 +55,15 @@ class Subject:
         """A new learner; each ``number`` has a seed of its own."""
         chosen = dict(self.values if values is None else values)
         return kind(self.learner, dict(self.settings), chosen, self.seed_of(number), self.device)
+
+
+class Broken(Exception):
+    """The contract is broken; the text says how. ``mend`` replaces the usual one."""
+
+    def __init__(self, text: str, mend: str = ""):
+        super().__init__(text)
+        self.mend = mend
+
+
+class NotTried(Exception):
+    """This learner gives nothing to try here; the text says why."""
