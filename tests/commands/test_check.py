@@ -15,6 +15,7 @@ from firerl.config.learners import find_learner
 from firerl.config.request import resolve
 from firerl.evolution.space import Space
 from firerl.insight.check.contract import CHECKS, Finding, Subject, examine
+from firerl.insight.check.contract_texts import TEXTS
 from firerl.insight.check.states import place, spoilt
 
 
@@ -112,6 +113,28 @@ def test_a_state_that_only_this_process_understands_fails_in_a_new_one() -> None
     found = findings("RemembersInModule", "local")
     assert (found["same seed"].passed, found["resume"].passed, found["weights"].passed) == (True, False, None)
     assert "KeyError: 'velocity'" in found["resume"].text
+
+
+def test_a_learner_that_depends_on_its_process_is_found_out() -> None:
+    found = findings("DependsOnProcess", "local")
+    failed = [finding for finding in found.values() if finding.passed is False]
+    assert [finding.check for finding in failed] == ["processes"]
+    assert "in a process of its own, a learner comes out differently: weights['theta']" in failed[0].text
+    assert "no hash() of a text" in failed[0].mend
+
+
+def test_what_acts_seldom_is_no_fault() -> None:
+    found = findings("SeldomClipped")
+    assert all(finding.passed for finding in found.values())
+    assert found["hyperparameters"].text.endswith(": clip, lr, momentum")
+    found = findings("NeverClipped")
+    assert all(finding.passed for finding in found.values())
+    assert "lr, momentum; no effect was seen of clip, neither set nor built in" in found["hyperparameters"].text
+
+
+@pytest.mark.parametrize("name", ["state", "weights", "resume"])
+def test_mends_name_the_call(name: str) -> None:
+    assert "copy.deepcopy(" in TEXTS[name][1]
 
 
 def test_the_command_on_ours(capsys: pytest.CaptureFixture[str]) -> None:

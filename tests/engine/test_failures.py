@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from firerl.engine.failures import MOST_TEXT, cause_of, failure_of, message_of
 from firerl.engine.returned import metrics_of
+from firerl.learner import check_multiple
 
 
 class Raises(Exception):
@@ -74,6 +76,20 @@ def test_every_exception_has_a_text(error: BaseException, kind: str, message: st
     failure.text.encode()
     assert len(failure.text) < 2 * MOST_TEXT
     assert "test_failures.py" in failure.text
+
+
+def test_the_place_is_in_the_learners_own_code() -> None:
+    """Not in the library that it called, be it Python's, an installed one or ours."""
+    calls = (
+        lambda: json.loads("{"),
+        lambda: np.linalg.inv(np.zeros((2, 2))),
+        lambda: check_multiple("steps", 1, 2, "b"),
+    )
+    for call in calls:
+        with pytest.raises(ValueError) as raised:  # noqa: PT011
+            call()
+        assert "(test_failures.py:" in failure_of(raised.value).line
+    assert failure_of(ValueError("never raised")).line == "ValueError: never raised"
 
 
 def test_long_texts_are_cut() -> None:

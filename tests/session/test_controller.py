@@ -91,8 +91,10 @@ def test_under_random_search_a_failed_member_stays_out(tmp_path: Path) -> None:
 
 
 def test_a_p1_that_dies_before_the_first_ready_leaves_nothing_that_a_resume_cannot_leave(tmp_path: Path) -> None:
-    with pytest.raises(PopulationDied, match=r"P1 at step \d+ \(.*a resume tries again"):
+    with pytest.raises(PopulationDied, match=r"P1 at step \d+ \(.*a resume tries again") as died:
         firerl.run(Sick, settings={"share": 1.0}, run_dir=tmp_path / "r", **SMALL)
+    assert f"see {tmp_path / 'r' / 'failures.log'}" in str(died.value)
+    assert "; the last: " in str(died.value)
     journal = journal_of(tmp_path / "r")
     assert (journal.last().number, journal.decisions()) == (0, [])
     with pytest.raises(PopulationDied, match="P1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -273,3 +274,37 @@ class NoFloats(Good):
 
     def load(self, weights: Any = None, stream: Any = None) -> None:
         super().load(weights and {name: np.array(value) for name, value in weights.items()}, stream)
+
+
+class DependsOnProcess(Good):
+    """As with hash() of a text, which is another in each process."""
+
+    def __init__(self, settings: Any, hyperparameters: Any, seed: int, device: str):
+        super().__init__(settings, hyperparameters, seed, device)
+        self.theta += 1e-3 * (os.getpid() % 1000)
+
+
+class SeldomClipped(Good):
+    """Sound, with a hyperparameter that acts where a step is long, as PPO's clip: not with the middle of the space."""
+
+    space: ClassVar[Mapping[str, Any]] = {**Good.space, "clip": {"uniform": [0.1, 0.3]}}
+    eval_interval = 10
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        super().set_hyperparameters(values)
+        self.clip = values["clip"]
+
+    def train(self, steps: int) -> Any:
+        for _ in range(steps):
+            before = self.theta
+            metrics = super().train(1)
+            self.theta = before + np.clip(self.theta - before, -self.clip, self.clip)
+        return metrics
+
+
+class NeverClipped(SeldomClipped):
+    """The same with a clip that is never reached in so few steps."""
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        super().set_hyperparameters(values)
+        self.clip = 1e6 * values["clip"]
