@@ -176,7 +176,16 @@ def _children(holder: Any, path: str) -> Iterator[tuple[Any, str, Any]]:
         held = vars(holder).items()
         if isinstance(holder, DataLoader | Sampler) and type(holder).__module__.startswith("torch."):
             held = [(key, value) for key, value in held if key in _ORDER]
-        yield from ((key, f"{path}.{key}" if path else key, value) for key, value in held)
+        for key, value in held:
+            if not (key == "_np_random" and _is_nobodys(value)):
+                yield key, f"{path}.{key}" if path else key, value
+
+
+def _is_nobodys(generator: Any) -> bool:
+    """Whether a space of Gymnasium's has made it itself, from 128 bits of the system's entropy: nobody draws from it who
+    wants the same again."""
+    seeded_by = getattr(getattr(generator, "bit_generator", None), "seed_seq", None)
+    return isinstance(getattr(seeded_by, "entropy", None), int) and seeded_by.entropy >= 1 << 64
 
 
 def _is_constant(value: Any) -> bool:

@@ -43,7 +43,7 @@ def test_it_evolves_to_the_same_with_two_processes_and_after_an_interruption(nam
     learner = find_named(name)
     interval = max(20, 2 * learner.granularity)
     more: dict[str, Any] = {
-        "population": [2, 2], "evaluators": 1, "eval_interval": interval, "ready_interval": 2 * interval,
+        "population": [2, 2], "evaluators": 2, "eval_interval": interval, "ready_interval": 2 * interval,
         "progress": False, "logger": "none",
     }  # fmt: skip
     steps = 4 * interval
