@@ -9,7 +9,7 @@ import pytest
 
 import firerl
 from firerl.commands import check
-from firerl.config.learners import find_named
+from firerl.config.learners import find_learner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEARNERS = ["torch_digits.Digits", "ppo_evolved.PPO"]
@@ -40,7 +40,7 @@ def test_they_are_as_short_as_they_are_said_to_be() -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_evolves_to_the_same_with_two_processes_and_after_an_interruption(name: str, tmp_path: Path) -> None:
-    learner = find_named(name)
+    learner = find_learner(name)
     interval = max(20, 2 * learner.granularity)
     more: dict[str, Any] = {
         "population": [2, 2], "evaluators": 2, "eval_interval": interval, "ready_interval": 2 * interval,
