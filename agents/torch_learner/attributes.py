@@ -184,8 +184,9 @@ def _children(holder: Any, path: str) -> Iterator[tuple[Any, str, Any]]:
 def _is_nobodys(generator: Any) -> bool:
     """Whether a space of Gymnasium's has made it itself, from 128 bits of the system's entropy: nobody who wants the
     same again draws from it."""
-    seeded_by = getattr(getattr(generator, "bit_generator", None), "seed_seq", None)
-    return isinstance(getattr(seeded_by, "entropy", None), int) and seeded_by.entropy >= 1 << 64
+    sequence = getattr(getattr(generator, "bit_generator", None), "seed_seq", None)
+    entropy = getattr(sequence, "entropy", None)
+    return isinstance(entropy, int) and entropy >= 1 << 64
 
 
 def _is_constant(value: Any) -> bool:
