@@ -19,9 +19,9 @@ from firerl.agents.torch_learner.parts import GENERATORS, Half, Part, is_environ
 from firerl.agents.torch_learner.plain_values import is_plain, restored, saved
 from firerl.errors import SettingError
 
-_OWN = ("_values", "_device")  # of TorchLearner
+_OWN = ("_TorchLearner__values", "_TorchLearner__device")
 # They change nothing that is learned: every process makes them anew.
-_CONSTANT = (types.ModuleType, type, torch.device, torch.dtype, np.dtype, Dataset)
+_CONSTANT = (types.ModuleType, type, torch.device, torch.dtype, np.dtype, np.ufunc, Dataset)
 _ORDER = (
     "generator",
     "sampler",
@@ -190,7 +190,9 @@ def _is_nobodys(generator: Any) -> bool:
 
 
 def _is_constant(value: Any) -> bool:
-    if isinstance(value, types.FunctionType | types.BuiltinFunctionType):
+    if isinstance(value, types.BuiltinFunctionType):  # of a module or a class, not a method of somebody's list
+        return value.__self__ is None or isinstance(value.__self__, types.ModuleType | type)
+    if isinstance(value, types.FunctionType):
         home: Any = sys.modules.get(value.__module__ or "")
         for name in value.__qualname__.split("."):
             home = getattr(home, name, None)

@@ -33,20 +33,17 @@ class TorchLearner(Learner):
     in_weights: ClassVar[tuple[str, ...]] = ()  # attributes of plain values that a copy of the weights brings along
     left_out: ClassVar[tuple[str, ...]] = ()  # attributes that are as __init__ made them, in every process
 
-    _values: dict[str, Any]
-    _device: torch.device
-
     def __new__(
-        cls, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"
+        cls, settings: Any = None, hyperparameters: Hyperparameters = {}, seed: int = 0, device: str = "cpu"  # noqa: B006
     ) -> TorchLearner:
         """Keeps what any ``__init__`` of a subclass is given."""
         self = super().__new__(cls)
-        self._values, self._device = dict(hyperparameters), torch.device(device)
+        self.__values, self.__device = dict(hyperparameters), torch.device(device)
         return self
 
     def set_hyperparameters(self, values: Hyperparameters) -> None:
         """Raises SettingError where a name has no place."""
-        self._values = dict(values)
+        self.__values = dict(values)
         hyperparameter_places.put(self, type(self).hyperparameters, self._attributes().parts.values(), values)
 
     def state(self) -> dict[str, Any]:
@@ -59,11 +56,11 @@ class TorchLearner(Learner):
         """Raises SettingError where the state has other parts than ``__init__`` makes."""
         told = []
         if weights is not None:
-            told += self._attributes().load("weights", weights, self._device)
+            told += self._attributes().load("weights", weights, self.__device)
         if stream is not None:
-            told += self._attributes().load("stream", stream, self._device)
+            told += self._attributes().load("stream", stream, self.__device)
         found = self._attributes().parts.values()
-        apart = {name: value for name, value in self._values.items() if name in type(self).hyperparameters}
+        apart = {name: value for name, value in self.__values.items() if name in type(self).hyperparameters}
         hyperparameter_places.put(self, type(self).hyperparameters, found, apart, optimisers=False)
         return "; ".join(told) or None
 

@@ -373,6 +373,28 @@ def refusals(folder: Path) -> dict[str, tuple[Any, str]]:
     }
 
 
+def test_what_never_changes_is_no_part_of_the_state() -> None:
+    learner = built(Plain)
+    before = checkpoint.dumps(learner.state())
+    learner.constants = [functional.gelu, functional.relu, torch.tanh, np.tanh, len, nn.ReLU, torch.float32, copy]
+    learner.data, learner.device = TensorDataset(INPUTS), torch.device("cpu")
+    assert checkpoint.dumps(learner.state()) == before
+
+
+def test_a_learner_can_be_copied() -> None:
+    learner = built()
+    trained(learner, 2)
+    assert trained(copy.deepcopy(learner), 3) == trained(learner, 3)
+
+
+def test_tensors_of_a_device_go_to_the_learners() -> None:
+    state = built(Plain).state()
+    state["stream"]["values"][""]["clip"] = {"kind of value": "tensor of a device", "tensor": torch.ones(2)}
+    learner = built(Plain)
+    learner.load(**state)
+    assert torch.equal(learner.clip, torch.ones(2))
+
+
 def test_what_cannot_be_saved_is_refused_by_its_name_and_can_be_left_out(tmp_path: Path) -> None:
     for name, (value, words) in refusals(tmp_path).items():
         learner = built(Plain)

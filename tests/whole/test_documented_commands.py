@@ -90,6 +90,7 @@ def shorter(line: str) -> str:
 # Modules that a page tells its reader to write: what their code block holds, and where it goes.
 MODULES = (
     ("class Digits", "digits.py"),
+    ("class Loop", "loop.py"),
     ("class Wrapped", "wrapped.py"),
     ("class Folder", "trackers.py"),
     ("def decide", "rivals/tournament.py"),
