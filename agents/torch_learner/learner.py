@@ -34,7 +34,7 @@ class TorchLearner(Learner):
     left_out: ClassVar[tuple[str, ...]] = ()  # attributes that are as __init__ made them, in every process
 
     def __new__(
-        cls, settings: Any = None, hyperparameters: Hyperparameters = {}, seed: int = 0, device: str = "cpu"  # noqa: B006
+        cls, settings: Any = None, hyperparameters: Any = (), seed: int = 0, device: str = "cpu"
     ) -> TorchLearner:
         """Keeps what any ``__init__`` of a subclass is given."""
         self = super().__new__(cls)
