@@ -33,6 +33,9 @@ class TorchLearner(Learner):
     in_weights: ClassVar[tuple[str, ...]] = ()  # attributes of plain values that a copy of the weights brings along
     left_out: ClassVar[tuple[str, ...]] = ()  # attributes that are as __init__ made them, in every process
 
+    __values: dict[str, Any]  # what it trains with
+    __device: torch.device
+
     def __new__(
         cls, settings: Any = None, hyperparameters: Any = (), seed: int = 0, device: str = "cpu"
     ) -> TorchLearner:
