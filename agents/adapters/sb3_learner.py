@@ -71,7 +71,7 @@ class SB3(Learner):
         if sb3_algorithm.replays(name):
             found["buffer_size"] = found["buffer_size"] or BUFFER
         elif found["buffer_size"] is not None:
-            raise SettingError(f"learner.buffer_size={found['buffer_size']}: {name} has no replay buffer")
+            raise SettingError(f"learner.buffer_size={found['buffer_size']}: must be null, {name} has no replay buffer")
         _try(json.dumps(found, sort_keys=True))
         return found
 
@@ -281,9 +281,12 @@ def _spec(settings: Mapping[str, Any]) -> envs.EnvSpec:
 def _check_task(name: str, spec: envs.EnvSpec) -> None:
     wanted, got = ALGORITHMS[name].actions, "discrete" if spec.discrete else "continuous"
     if wanted not in ("any", got):
-        raise SettingError(f"learner.algorithm={name} takes {wanted} actions, {spec.name} has {got} ones")
+        fitting = ", ".join(one for one, known in ALGORITHMS.items() if known.actions in ("any", got))
+        raise SettingError(
+            f"learner.algorithm={name} takes {wanted} actions, {spec.name} has {got} ones: allowed are {fitting}"
+        )
     if not np.isfinite([*spec.low, *spec.high]).all():
-        raise SettingError(f"learner.algorithm={name} needs bounded actions, some of {spec.name} are not")
+        raise SettingError(f"learner.algorithm={name} needs bounded actions: those of {spec.name} must be")
 
 
 def _check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
