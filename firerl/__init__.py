@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Learner", "Result", "Retrace", "TorchLearner", "__version__", "load_policy", "resume", "retrace", "run", "setting",
 ]  # fmt: skip
+_PUBLIC = (*__all__, "adapters", "errors")  # what dir(firerl) offers
 _HOMES = {
     "run": "api", "resume": "api", "retrace": "winner.retracing", "Retrace": "winner.retracing", "Result": "run_result",
     "load_policy": "winner.policy", "TorchLearner": "agents.torch_learner",
@@ -42,4 +43,12 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module("firerl.agents.adapters")
     if name in _HOMES:
         return getattr(importlib.import_module(f"firerl.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'firerl' has no attribute {name!r}")
+    import difflib
+
+    near = difflib.get_close_matches(name, _PUBLIC, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise AttributeError(f"module 'firerl' has no attribute {name!r}{hint}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*_PUBLIC, *(name for name in globals() if name.startswith("__"))})

@@ -248,3 +248,13 @@ def test_importing_firerl_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> No
     seconds, loaded = done.stdout.split("\n")[:2]
     assert float(seconds) < 0.3
     assert loaded == ""
+
+
+def test_all_that_is_public_is_offered() -> None:
+    assert {*firerl.__all__, "adapters", "errors"} <= set(dir(firerl))
+    assert all(hasattr(firerl, name) for name in dir(firerl))
+    assert not [name for name in dir(firerl) if name.startswith("_") and not name.startswith("__")]
+    with pytest.raises(AttributeError, match="module 'firerl' has no attribute 'resum'; did you mean 'resume'"):
+        firerl.resum  # noqa: B018
+    with pytest.raises(AttributeError, match=r"has no attribute 'zzz'$"):
+        firerl.zzz  # noqa: B018
