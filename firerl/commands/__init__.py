@@ -19,6 +19,7 @@ from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unk
 COMMANDS = {
     "plan": "what a run will cost and what its evaluators can find, before it starts",
     "launch": "start or resume a run",
+    "ls": "list the runs below a folder",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",
     "report": "write one page about a run, with figures",
@@ -65,9 +66,21 @@ def _main(argv: Sequence[str] | None) -> int:
     if command in ("--help", "-h"):
         say("Usage: firerl <command> ...    (firerl <command> --help says more)", "")
         say(*(f"  {name:9}{text}" for name, text in COMMANDS.items()))
+        say("", 'eval "$(firerl --completion bash)" lets the Tab key complete commands and settings; also zsh, fish')
         return 0
     if command == "--version":
         say(f"firerl {__version__}")
+        return 0
+    if command == "--completion":
+        from firerl.commands.shell.scripts import script
+
+        say(*script(" ".join(arguments[1:])).split("\n"))
+        return 0
+    if command == "--complete":  # what the shell's script asks
+        from firerl.commands.shell.offers import offers
+
+        if found := offers(" ".join(arguments[1:])):
+            say(*found)
         return 0
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)

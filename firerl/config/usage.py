@@ -23,7 +23,7 @@ GROUPS = {
     "algo": "or the dotted path of a module of your own; algo=<name> --cfg prints the settings of each",
     "learner": "or the dotted path of your own Learner class, as my_pkg.my_module.Own",
     "engine": "",
-    "preset": "counts in evaluations, so that each fits every learner",
+    "preset": "or a file of your own, my_preset.yaml; counts in evaluations, so that each fits every learner",
 }
 HEAD = """\
 firerl evolves a population of learners and their hyperparameters with FIRE PBT.
@@ -32,7 +32,9 @@ Usage: python -m firerl.launch [<group>=<choice> ...] [<setting>=<value> ...]
        python -m firerl.launch resume=<run_dir> [steps=<more>] [stop.* checkpoints.* engine.* logger]
        python -m firerl.launch resume=auto run_dir=<run_dir> ...
                               starts it, goes on with it if it has begun: one line for a queue that starts jobs again
-       --cfg prints all settings of a run and starts nothing; --version; --help
+       python -m firerl.launch config=<file> ...
+                              takes settings from a YAML file, or all those of a run from its folder; what is typed wins
+       --cfg prints all settings of a run, as a file for config=, and starts nothing; --version; --help
        learner=<name> [env=<name>] --help lists the learner's own settings
 """
 MORE = """\

@@ -83,6 +83,17 @@ def refuse_if_held(run_dir: Path) -> None:
         return
 
 
+def is_held(run_dir: Path) -> bool:
+    """Whether somebody works in this folder. Writes nothing, and asks the lock only where its last holder may live."""
+    if not (run_dir / "lock").is_file() or not _alive(_read(run_dir / "lock")):
+        return False
+    try:
+        refuse_if_held(run_dir)
+    except RunFolderError:
+        return True
+    return False
+
+
 def _try(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -71,3 +71,26 @@ def test_a_file_that_cannot_be_opened_is_named(capsys: pytest.CaptureFixture[str
 
     assert commands.guarded(action) == 1
     assert capsys.readouterr().err == "firerl: cannot use no/such/file: No such file or directory\n"
+
+
+@pytest.mark.parametrize("command", commands.COMMANDS)
+def test_every_command_runs_as_a_module_and_tells_its_help_at_once(command: str) -> None:
+    """Both ``python -m firerl <command>`` and ``python -m firerl.<command>``."""
+    for module in (["firerl", command], [f"firerl.{command}"]):
+        before = os.times()
+        line = [sys.executable, "-m", *module, "--help"]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        spent = os.times().children_user - before.children_user  # of this process alone: others may be at work
+        assert (done.returncode, done.stderr) == (0, "")
+        assert command in done.stdout
+        assert spent < 1.5
+
+
+def test_the_package_runs_as_a_module() -> None:
+    line = [sys.executable, "-m", "firerl"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"  {command} " in done.stdout for command in commands.COMMANDS)
+    done = subprocess.run([*line, "lanch"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "did you mean 'launch'" in done.stderr

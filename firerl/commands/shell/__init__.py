@@ -1,0 +1,1 @@
+"""What shells ask: how a half-typed line may go on."""
