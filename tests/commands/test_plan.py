@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from firerl.agents.quadratic.learner import Quadratic
 from firerl.base.clock import PARTS
 from firerl.base.disk import files
 from firerl.commands.plan import main, parse
@@ -21,6 +22,7 @@ from firerl.insight.plan import probe as probing
 from firerl.insight.plan.forecast import Forecast, forecast, shares
 from firerl.insight.plan.probe import Probe
 from firerl.insight.plan.prospect import Prospect, table
+from firerl.learner import Growth
 
 QUADRATIC = ["learner=quadratic", "engine=inline"]
 FORECAST = Forecast(1.0, None, 2, dict.fromkeys((*PARTS, "idle"), 0.0), 1, 1, None, {}, 1.0)
@@ -171,6 +173,20 @@ def test_duration_is_that_of_the_busiest_process(processes: int) -> None:
     assert found.shares["idle"] + found.shares["save"] == pytest.approx(idle, abs=0.05)
     assert found.disk_bytes > 20 * 1_000_000
     assert found.memory_bytes is None or found.memory_bytes > processes * 10**8 + 10 * 10**6
+
+
+def test_what_a_learner_gathers_counts_beyond_what_the_probe_saw(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = resolve(compose(["learner=quadratic", "preset=smoke", "algo=random", "logger=[]"]))
+    measured = made(eval_interval=config.eval_interval)
+    usual = forecast(config, measured, 2)
+    probed = len(measured.rounds) * measured.eval_interval
+    assert probed < config.steps
+    monkeypatch.setattr(Quadratic, "growth_of", lambda settings, steps: Growth(steps * 10**6, steps * 1000))
+    grown = forecast(config, measured, 2)
+    assert grown.state_bytes - usual.state_bytes == (config.steps - probed) * 1000
+    assert grown.disk_bytes - usual.disk_bytes > 20 * (config.steps - probed) * 1000 * 0.9
+    if usual.memory_bytes is not None and grown.memory_bytes is not None:
+        assert grown.memory_bytes - usual.memory_bytes > 10 * (config.steps - probed) * 10**6 * 0.9
 
 
 def test_longest_episodes_bound_the_time_of_evaluations() -> None:
