@@ -46,9 +46,7 @@ class Attributes:
 
     learner: Any
     parts: dict[str, Part] = field(default_factory=dict)
-    holders: dict[str, Any] = field(
-        default_factory=dict
-    )  # the learner (""), objects, dicts and lists with values in them
+    holders: dict[str, Any] = field(default_factory=dict)  # the learner (""), objects, dicts and lists
     values: dict[Half, dict[str, dict[Any, Any]]] = field(default_factory=lambda: {"weights": {}, "stream": {}})
 
     def state(self, half: Half) -> dict[str, Any]:
@@ -111,6 +109,7 @@ class _Walk:
 
     def into(self, holder: Any, path: str) -> None:
         """A holder of attributes or items."""
+        self.found.holders[path] = holder
         for key, below, value in list(_children(holder, path)):
             if below in self.left_out or _is_constant(value):
                 continue
@@ -123,7 +122,6 @@ class _Walk:
         if isinstance(holder, tuple):
             raise self._refused(path, MIXED)
         half: Half = "weights" if any(_within(below, name) for name in self.in_weights) else "stream"
-        self.found.holders[path] = holder
         self.found.values[half].setdefault(path, {})[key] = value
 
     def _take(self, value: Any, path: str) -> None:

@@ -168,6 +168,21 @@ def test_values_that_the_state_does_not_have_go() -> None:
     assert checkpoint.dumps(used.state()) == checkpoint.dumps(fresh.state())
 
 
+def test_values_that_training_makes_come_back() -> None:
+    class Bare(Plain):
+        def __init__(self, *given: Any):
+            self.model = nn.Linear(2, 2)
+
+    used, fresh = built(Bare), built(Bare)
+    used.count, used.last = 3, torch.ones(2)
+    fresh.load(**used.state())
+    assert fresh.count == 3
+    assert torch.equal(fresh.last, used.last)
+    used.statistics = Statistics()
+    with pytest.raises(SettingError, match=r"Bare.statistics holds other values .* make it in __init__"):
+        fresh.load(**used.state())
+
+
 def test_check_finds_nothing_wrong(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from firerl.commands import check
 

@@ -38,6 +38,13 @@ def test_they_are_as_short_as_they_are_said_to_be() -> None:
     assert len(text["ppo_evolved.py"]) - len(text["ppo.py"]) <= 15
 
 
+def test_the_plain_original_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """A little of it."""
+    code = (EXAMPLES / "ppo.py").read_text().replace("50_000", "512")
+    exec(compile(code, "ppo.py", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out.splitlines()[-1].startswith("512 ")
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_it_evolves_to_the_same_with_two_processes_and_after_an_interruption(name: str, tmp_path: Path) -> None:
     learner = find_learner(name)
