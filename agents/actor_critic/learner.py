@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from firerl import envs
+from firerl.agents import episodes
 from firerl.agents.actor_critic.networks import Array, Layers, ObservationNormaliser, Policy, PopArt, Value
-from firerl.agents.actor_critic.rollout import Act, ActingModule, Actor, Rollout, Unroll, lambda_returns, play
+from firerl.agents.actor_critic.rollout import Act, ActingModule, Actor, Rollout, Unroll, lambda_returns
 from firerl.agents.actor_critic.settings import Settings, around, complete, environment, info_key, next_factor
 from firerl.base.settings import build
 from firerl.envs import EnvSpec
 from firerl.learner import Continuation, Hyperparameters, Learner, check_multiple
 
 TARGET_KL = {"log_uniform": [1e-3, 0.1]}  # of the search, where ``schedule`` is "kl"
-REPORT_EPISODES = 20  # of each kind, for the winner
 
 
 class Networks(nn.Module):
@@ -266,16 +266,7 @@ class ActorCritic(Learner):
     @classmethod
     def continuation_of(cls, settings: Mapping[str, Any]) -> Continuation:
         """Its environments' episodes are all that a state may fail to hold."""
-        name = settings["env"]["name"]
-        verdict = envs.tried(name, settings["env"]["kwargs"], info_key(settings["objective"]))
-        lost = stays = ""
-        if verdict.why:
-            lost = f"the state of {name} cannot be saved ({verdict.why}): new episodes begin after a resume"
-        if not verdict.whole:
-            most = f"{envs.LONGEST_EPISODE:,}"
-            stays = f"an episode of {name} may be too long to be repeated: give it max_episode_steps up to {most}"
-        how = "saves itself" if verdict.own else "goes on to the bit where it is saved in the middle of an episode"
-        return Continuation(lost, stays, f"{name} {how}")
+        return episodes.continuation(settings["env"], info_key(settings["objective"]))
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
@@ -302,7 +293,7 @@ class ActorCritic(Learner):
         """Whole unrolls; metrics are means over this call's gradient steps and episodes."""
         unit = self.granularity_of(self.config)
         check_multiple("steps", steps, unit, "num_envs x unroll")
-        self.rollout.ended = []
+        self.rollout.episodes.since = []
         warnings = self.rollout.physics_warnings
         sums: dict[str, float] = {}
         for _ in range(steps // unit):
@@ -311,11 +302,7 @@ class ActorCritic(Learner):
             for name, value in self.update.learn(unroll, self.generator).items():
                 sums[name] = sums.get(name, 0.0) + value
         metrics = {name: value / (steps // unit) for name, value in sums.items()}
-        ended = self.rollout.ended
-        metrics["episodes"] = float(len(ended))
-        if ended:
-            metrics["episode_return"] = float(np.mean([value for value, _ in ended]))
-            metrics["episode_length"] = float(np.mean([length for _, length in ended]))
+        metrics |= self.rollout.episodes.metrics()
         metrics["physics_warnings"] = float(self.rollout.physics_warnings - warnings)
         if self.config["objective"] == "fresh":
             metrics["evaluation_steps"] = float(self.evaluation_steps)
@@ -324,11 +311,11 @@ class ActorCritic(Learner):
     def evaluate(self, seed: int) -> float | None:
         """See ``settings.objective``. Moves the mark "since the last evaluation", which training never reads."""
         if self.config["objective"] != "fresh":
-            return self.rollout.objective()
+            return self.rollout.episodes.objective()
         mean = self.config["objective_policy"] == "mean"
-        episodes = self.episodes(self.config["objective_episodes"], seed, mean)
-        self.evaluation_steps += sum(length for _, length in episodes)
-        return float(np.mean([value for value, _ in episodes]))
+        played = self.episodes(self.config["objective_episodes"], seed, mean)
+        self.evaluation_steps += sum(length for _, length in played)
+        return float(np.mean([value for value, _ in played]))
 
     def act(self, observations: np.ndarray, mean: bool = True, generator: torch.Generator | None = None) -> np.ndarray:
         """Raw observations [B, O] -> actions in the environment's units, [B, A] or [B]. Weights stay as they are.
@@ -344,17 +331,11 @@ class ActorCritic(Learner):
         """(return, length) of ``count`` whole fresh episodes with frozen weights, a function of weights and seed."""
         env_seed, act_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2, np.uint32))
         generator = torch.Generator().manual_seed(act_seed)
-        return play(self.config["env"], count, env_seed, lambda raw: self.act(raw, mean, generator))
+        return episodes.play(self.config["env"], count, env_seed, lambda raw: self.act(raw, mean, generator))
 
     def report(self, seed: int) -> dict[str, float]:
         """Return over 20 whole fresh episodes, with the mean action and with sampled ones."""
-        figures: dict[str, float] = {}
-        for policy in ("mean", "sample"):
-            episodes = np.array(self.episodes(REPORT_EPISODES, seed, mean=policy == "mean"), dtype=float)
-            figures[f"{policy}_action_return"] = float(episodes[:, 0].mean())
-            figures[f"{policy}_action_return_std"] = float(episodes[:, 0].std(ddof=1))
-            figures[f"{policy}_action_length"] = float(episodes[:, 1].mean())
-        return {**figures, "episodes": float(REPORT_EPISODES)}
+        return episodes.winner_report(lambda mean: self.episodes(episodes.REPORTED, seed, mean))
 
     def state(self) -> dict[str, Any]:
         stream = {

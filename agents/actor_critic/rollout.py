@@ -5,8 +5,8 @@ What a ``Rollout`` holds is the stream half of the state: it stays with the work
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from firerl import envs
 from firerl.agents.actor_critic.networks import Array, ObservationNormaliser, Policy
 from firerl.agents.actor_critic.settings import info_key
+from firerl.agents.episodes import Ended, finite
 from firerl.envs import EnvSpec
 from firerl.envs.door import number
 from firerl.errors import SettingError
@@ -162,43 +163,26 @@ def lambda_returns(
     return returns
 
 
-def finite(observations: Array, env: str) -> Array:
-    """Raw observations [B, O] of ``env`` as they are. Raises FloatingPointError where one is not finite."""
-    if not np.isfinite(observations).all():
-        i, k = np.argwhere(~np.isfinite(observations))[0]
-        raise FloatingPointError(f"{env}: observation {k} of environment {i} is {observations[i, k]}")
-    return observations
-
-
 class Rollout:
-    """Environments of one learner, their running episodes, and the window of those that ended.
+    """Environments of one learner, and their episodes.
 
-    The window belongs to the weights that the worker has: when these are replaced, all environments begin new episodes.
+    Episodes belong to the weights that the worker has: when these are replaced, all environments begin new ones.
     """
 
     def __init__(self, settings: Mapping[str, Any], spec: EnvSpec, seed: int, device: torch.device):
         self.spec = spec
         self.num_envs = settings["num_envs"]
-        self.reach = math.ceil(settings["objective_episodes"] / self.num_envs)  # episodes of each environment
         self.info_key = info_key(settings["objective"])
         self.action_map = ActionMap(spec)
         self.env = envs.make(settings["env"]["name"], self.num_envs, seed, **settings["env"]["kwargs"])
         self.observation: np.ndarray = self.env.reset()[0]
         self.unroll = Unroll(settings["unroll"], self.num_envs, spec, device)
-        self._begin_episodes()
-        self.ended: list[tuple[float, int]] = []  # (return, length) of all episodes that ended in this train()
+        self.episodes = Ended(self.num_envs, settings["objective_episodes"])
 
     @property
     def physics_warnings(self) -> int:
         """MuJoCo's so far, such as unstable physics; 0 where the environments do not count them."""
         return int(getattr(self.env, "warnings", 0))
-
-    def _begin_episodes(self) -> None:
-        self.returns = np.zeros(self.num_envs)
-        self.lengths = np.zeros(self.num_envs, dtype=np.int64)
-        # objectives of the episodes that ended in each environment: the newest, and all since the last evaluation
-        self.windows: list[list[float]] = [[] for _ in range(self.num_envs)]
-        self.new = np.zeros(self.num_envs, dtype=np.int64)  # how many of them ended since the last evaluation
 
     def collect(self, act: Act) -> Unroll:
         """Fill the unroll, acting with ``act``."""
@@ -214,30 +198,20 @@ class Rollout:
             self.observation, rewards[t], terminated[t], truncated[t], infos = step
             if not np.isfinite(rewards[t]).all():
                 raise FloatingPointError(f"{self.spec.name}: a reward is {step[1][~np.isfinite(rewards[t])][0]}")
-            self.returns += step[1]
-            self.lengths += 1
             ended = terminated[t] | truncated[t]
-            if ended.any():
-                truncated[t] &= ~terminated[t]
-                self._end_episodes(t, ended, infos)
+            truncated[t] &= ~terminated[t]
+            for i in np.flatnonzero(truncated[t]):
+                unroll.ends.append((t, int(i), np.array(infos["final_obs"][i], dtype=np.float64)))
+            objective = None if self.info_key is None else partial(self._told, infos)
+            self.episodes.step(step[1], ended, objective)
         unroll.last.numpy()[:] = finite(self.observation, self.spec.name)
         observations, actions, old = zip(*acted, strict=True)
         for store, parts in zip(unroll.acted(), (observations, actions, *zip(*old, strict=True)), strict=True):
             store[: len(parts)] = torch.from_numpy(np.stack(parts))
         return unroll
 
-    def _end_episodes(self, t: int, ended: Array, infos: dict[str, Any]) -> None:
-        for i in np.flatnonzero(ended):
-            self.ended.append((float(self.returns[i]), int(self.lengths[i])))
-            if self.unroll.truncated[t, i]:
-                self.unroll.ends.append((t, int(i), np.array(infos["final_obs"][i], dtype=np.float64)))
-            self.windows[i].append(self._objective_of(int(i), infos))
-            self.new[i] += 1
-            self.returns[i], self.lengths[i] = 0.0, 0
-
-    def _objective_of(self, i: int, infos: dict[str, Any]) -> float:
-        if self.info_key is None:
-            return float(self.returns[i])
+    def _told(self, infos: dict[str, Any], i: int) -> float:
+        """What the final info of an environment's episode says under ``info_key``."""
         final = infos.get("final_info", {})
         if not final.get(f"_{self.info_key}", np.zeros(self.num_envs, dtype=bool))[i]:
             keys = sorted(key for key in final if not key.startswith("_"))
@@ -252,44 +226,23 @@ class Rollout:
                 f"learner.objective='info:{self.info_key}': in the final info of {self.spec.name} it is no number"
             ) from None
 
-    def objective(self) -> float | None:
-        """Mean over the episodes that ended since the last call, or an environment's newest ``reach`` where these are
-        more. None until one has ended in every environment.
-
-        Short episodes end first: a mean over the first few to end would say that new weights fail where all that they
-        did is fail early, and a network would be judged by that for as long as a long episode takes.
-        """
-        counts = np.maximum(self.new, self.reach).tolist()
-        values = [value for window, count in zip(self.windows, counts, strict=True) for value in window[-count:]]
-        everywhere = all(self.windows)
-        self.windows = [window[-self.reach :] for window in self.windows]  # only these can be asked for again
-        self.new[:] = 0
-        return float(np.mean(values)) if everywhere else None
-
     def weights_replaced(self) -> None:
         """Running episodes began under other weights, and so did those in the window."""
-        if self.lengths.any():
+        if self.episodes.lengths.any():
             self.observation = self.env.reset()[0]
-        self._begin_episodes()
+        self.episodes.forget()
 
     def state(self) -> dict[str, Any]:
-        return {
-            "envs": envs.get_state(self.env),
-            "observation": np.array(self.observation),
-            "returns": self.returns.copy(),
-            "lengths": self.lengths.copy(),
-            "windows": [np.array(window, dtype=np.float64) for window in self.windows],
-            "new": self.new.copy(),
-        }
+        own = {"envs": envs.get_state(self.env), "observation": np.array(self.observation)}
+        return {**own, **self.episodes.state()}
 
     def load(self, state: Mapping[str, Any]) -> str:
         """Go on from a state; which episodes cannot, in words, "" for none: new ones have begun in their place."""
         begun = envs.set_state(self.env, state["envs"])
         self.observation = np.array(state["observation"])
-        self.returns, self.lengths = np.array(state["returns"]), np.array(state["lengths"])
-        self.windows, self.new = [window.tolist() for window in state["windows"]], np.array(state["new"])
+        self.episodes.load(state)
         for i, first in begun.items():
-            self.observation[i], self.returns[i], self.lengths[i] = first, 0.0, 0
+            self.observation[i], self.episodes.returns[i], self.episodes.lengths[i] = first, 0.0, 0
         if not begun:
             return ""
         return (
@@ -299,36 +252,3 @@ class Rollout:
 
     def close(self) -> None:
         self.env.close()
-
-
-def play(env: Mapping[str, Any], count: int, seed: int, act: Callable[[Array], Array]) -> list[tuple[float, int]]:
-    """(return, length) of ``count`` whole episodes of ``env`` from fresh environments, ``act`` from raw observations
-    to actions in the environment's units.
-
-    Every one of up to 20 environments plays a fixed share of the episodes, so short ones are not favoured.
-    """
-    if count < 1:
-        raise SettingError(f"episodes={count}: the smallest allowed is 1")
-    width = min(count, 20)
-    vector: Any = envs.make(env["name"], width, seed, **env["kwargs"])
-    quota = [count // width + (i < count % width) for i in range(width)]
-    results: list[list[tuple[float, int]]] = [[] for _ in quota]
-    totals, lengths = np.zeros(width), np.zeros(width, dtype=np.int64)
-    active = np.arange(width)  # an environment that played its quota is left out
-    try:
-        observations = vector.reset()[0]
-        while len(active):
-            actions = act(finite(observations[active], env["name"]))
-            observations[active], rewards, terminated, truncated = vector.step_some(active, actions)
-            totals[active] += rewards
-            lengths[active] += 1
-            for i in active[terminated | truncated]:
-                results[i].append((float(totals[i]), int(lengths[i])))
-                totals[i], lengths[i] = 0.0, 0
-                if len(results[i]) == quota[i]:
-                    active = active[active != i]
-                else:
-                    observations[[i]] = vector.reset_some(np.array([i]))
-    finally:
-        vector.close()
-    return [episode for own in results for episode in own]

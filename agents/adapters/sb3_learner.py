@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from firerl import envs
+from firerl.agents import episodes
 from firerl.agents.actor_critic.settings import around, environment
-from firerl.agents.adapters import episodes, sb3_algorithm
+from firerl.agents.adapters import sb3_algorithm
 from firerl.agents.adapters.sb3_settings import (
     ALGORITHMS,
     BUFFER,
@@ -27,8 +28,6 @@ from firerl.agents.adapters.sb3_settings import (
 from firerl.base.settings import build, plain, show
 from firerl.errors import SettingError, unknown
 from firerl.learner import Continuation, Growth, Hyperparameters, Learner, check_multiple
-
-REPORT_EPISODES = 20  # of each kind, for the winner
 
 
 class SB3(Learner):
@@ -100,16 +99,7 @@ class SB3(Learner):
     @classmethod
     def continuation_of(cls, settings: Mapping[str, Any]) -> Continuation:
         """Its environments' episodes are all that a state may fail to hold."""
-        name = settings["env"]["name"]
-        verdict = envs.tried(name, settings["env"]["kwargs"])
-        lost = stays = ""
-        if verdict.why:
-            lost = f"the state of {name} cannot be saved ({verdict.why}): new episodes begin after a resume"
-        if not verdict.whole:
-            most = f"{envs.LONGEST_EPISODE:,}"
-            stays = f"an episode of {name} may be too long to be repeated: give it max_episode_steps up to {most}"
-        how = "saves itself" if verdict.own else "goes on to the bit where it is saved in the middle of an episode"
-        return Continuation(lost, stays, f"{name} {how}")
+        return episodes.continuation(settings["env"])
 
     @classmethod
     def growth_of(cls, settings: Mapping[str, Any], steps: int) -> Growth:
@@ -154,6 +144,7 @@ class SB3(Learner):
         check_multiple("steps", steps, self.granularity_of(self.config), "steps between two updates")
         logged, warned = self.model.logger.name_to_value, self.env.physics_warnings
         logged.clear()
+        self.env.ended.since = []
         updates = sb3_algorithm.counts_updates(self.config["algorithm"])
         for size in [1] * steps if updates else [steps]:
             self.model.learn(size, log_interval=None, reset_num_timesteps=False)
@@ -182,13 +173,7 @@ class SB3(Learner):
 
     def report(self, seed: int) -> dict[str, float]:
         """Return over 20 whole fresh episodes, without noise of actions and with the policy's own."""
-        figures: dict[str, float] = {}
-        for policy in ("mean", "sample"):
-            played = np.array(self.episodes(REPORT_EPISODES, seed, mean=policy == "mean"), dtype=float)
-            figures[f"{policy}_action_return"] = float(played[:, 0].mean())
-            figures[f"{policy}_action_return_std"] = float(played[:, 0].std(ddof=1))
-            figures[f"{policy}_action_length"] = float(played[:, 1].mean())
-        return {**figures, "episodes": float(REPORT_EPISODES)}
+        return episodes.winner_report(lambda mean: self.episodes(episodes.REPORTED, seed, mean))
 
     def state(self) -> dict[str, Any]:
         from firerl.agents.adapters import sb3_buffer

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from firerl import envs
-from firerl.agents.adapters.episodes import Ended
+from firerl.agents.episodes import Ended, finite
 
 
 def observation_space(spec: envs.EnvSpec) -> spaces.Box:
@@ -81,7 +81,7 @@ class Doors(Spaces):
 
     def reset(self) -> np.ndarray:
         self.ended.begin()
-        return self._finite(self.vector.reset()[0])
+        return finite(self.vector.reset()[0], self.spec.name)
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = actions + self.spec.action_start if self.spec.discrete else actions
@@ -99,15 +99,7 @@ class Doors(Spaces):
             for i in np.flatnonzero(ended):
                 cut = bool(truncated[i] and not terminated[i])
                 told[i] = {"terminal_observation": infos["final_obs"][i], "TimeLimit.truncated": cut}
-        return self._finite(observations), rewards.astype(np.float32), ended, told
-
-    def _finite(self, observations: np.ndarray) -> np.ndarray:
-        if not np.isfinite(observations).all():
-            i, place = np.argwhere(~np.isfinite(observations))[0]
-            raise FloatingPointError(
-                f"{self.spec.name}: observation {place} of environment {i} is {observations[i, place]}"
-            )
-        return observations
+        return finite(observations, self.spec.name), rewards.astype(np.float32), ended, told
 
     def state(self) -> dict[str, Any]:
         return {"envs": envs.get_state(self.vector), "episodes": self.ended.state()}

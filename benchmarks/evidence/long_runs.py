@@ -125,7 +125,7 @@ def ours(job: Row, work: Path, tell: Tell) -> Progress:
     while progress.steps + unit <= job["steps"]:
         before, clock = progress.steps, time.process_time()
         metrics = learner.train(unit)
-        watch.add(unit, learner.rollout.ended, metrics, time.process_time() - clock, learner.act)
+        watch.add(unit, learner.rollout.episodes.since, metrics, time.process_time() - clock, learner.act)
         if passes(before, progress.steps, SAVED):
             keep(saved, {"settings": settings, "state": learner.state(), "progress": progress})
     watch.end(learner.act)

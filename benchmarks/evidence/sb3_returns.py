@@ -42,9 +42,8 @@ def ours(settings: Mapping[str, Any], seed: int, steps: int) -> tuple[list[float
     learner, unit, found = SB3(settings, {}, seed), SB3.granularity_of(settings), list[float]()
     began = time.process_time()
     for done in range(0, steps, part := max(steps // INTERVALS // unit, 1) * unit):
-        ended = learner.env.ended.since
         learner.train(min(part, steps - done))
-        found += [value for value, _ in ended]
+        found += [value for value, _ in learner.env.ended.since]
     return found, time.process_time() - began
 
 

@@ -27,9 +27,9 @@ def test_objective_counts_only_own_episodes(kind: type[ActorCritic]):
     one = learner(kind, "FirerlKnown", unroll=10)  # 10 steps of 4 environments: 3 episodes each, and one under way
     assert one.evaluate(0) is None
     one.train(UNIT)
-    assert one.rollout.new.tolist() == [3] * 4
+    assert one.rollout.episodes.new.tolist() == [3] * 4
     assert one.evaluate(0) == 3.0
-    assert one.rollout.new.tolist() == [0] * 4
+    assert one.rollout.episodes.new.tolist() == [0] * 4
     assert one.evaluate(0) == 3.0  # the window reaches back
     one.load(weights=one.state()["weights"])
     assert one.evaluate(0) is None
@@ -45,13 +45,13 @@ def test_objective_counts_only_own_episodes(kind: type[ActorCritic]):
 def test_every_environment_has_a_say_in_the_objective(kind: type[ActorCritic]):
     """Short episodes end first; a mean over whatever has ended would be theirs alone."""
     one = learner(kind, "FirerlKnown")  # 4 environments, objective_episodes=8: two of each
-    rollout = one.rollout
-    rollout.windows, rollout.new = [[1.0, 1.0, 1.0], [2.0], [9.0], []], np.array([3, 1, 1, 0])
+    episodes = one.rollout.episodes
+    episodes.windows, episodes.new = [[1.0, 1.0, 1.0], [2.0], [9.0], []], np.array([3, 1, 1, 0])
     assert one.evaluate(0) is None  # the fourth environment's first episode is a long one
-    assert rollout.windows == [[1.0, 1.0], [2.0], [9.0], []]
-    rollout.windows[3], rollout.new = [9.0], np.array([0, 0, 0, 1])
+    assert episodes.windows == [[1.0, 1.0], [2.0], [9.0], []]
+    episodes.windows[3], episodes.new = [9.0], np.array([0, 0, 0, 1])
     assert one.evaluate(0) == pytest.approx((2 * 1 + 2 + 9 + 9) / 5)
-    rollout.windows[0], rollout.new = [1.0, 1.0, 4.0, 4.0, 4.0], np.array([3, 0, 0, 0])
+    episodes.windows[0], episodes.new = [1.0, 1.0, 4.0, 4.0, 4.0], np.array([3, 0, 0, 0])
     assert one.evaluate(0) == pytest.approx((3 * 4 + 2 + 9 + 9) / 6)  # all new ones, and the newest elsewhere
 
 
