@@ -148,7 +148,7 @@ def test_use_the_winner(tmp_path: Path) -> None:
 
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-BESIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
+BESIDE = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 
 
 @pytest.mark.parametrize("page", [*BESIDE, *PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
