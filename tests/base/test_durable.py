@@ -63,7 +63,6 @@ def durable_calls(source: str) -> Iterator[tuple[int, str]]:
 ALLOWED = {  # reading only, or nothing of a run
     ("firerl/storage/journal/journal_db.py", "SQL BEGIN"),  # Journal.moment: a reader's
     ("envs/images/files/readers.py", "truncate"),  # memory without a name
-    ("firerl/storage/checkpoint_file.py", "open"),  # a record of an archive in memory
     ("envs/images/files/speed.py", "mkdir"),  # in a temporary folder
 }
 

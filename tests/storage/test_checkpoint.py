@@ -163,10 +163,10 @@ def test_a_file_that_is_cut_or_changed_anywhere_is_refused(tmp_path: Path) -> No
         path.write_bytes(data[:length])
         with pytest.raises(RunFolderError, match=r"g1-w3\.pt"):
             checkpoint.read(path)
-    start = data.index(torch.arange(300.0).numpy().tobytes())
-    for place in range(start, start + 1200, 101):
+    numbers = 8 + int.from_bytes(data[:8], "little")  # where the header ends
+    for place in range(0, len(data), 3):
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        with pytest.raises(RunFolderError, match="damaged"):
+        with pytest.raises(RunFolderError, match="damaged" if place >= numbers else r"g1-w3\.pt"):
             checkpoint.read(path)
 
 

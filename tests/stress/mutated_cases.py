@@ -18,7 +18,7 @@ RUN_READERS = ["journal", "history", "explain", "verify", "report", "compare", "
 BYTES = (m.cut, m.flip, m.block, m.odd, m.huge, m.no_file)
 WEIGHTS = {  # shares: pickles and truncations first
     of_weights.run_code: 3.0, m.cut: 3.0,
-    **dict.fromkeys((of_weights.bomb, of_weights.claims, of_weights.words, of_weights.entries), 1.5),
+    **dict.fromkeys((of_weights.heads, of_weights.claims, of_weights.words, of_weights.entries), 1.5),
     **dict.fromkeys((m.flip, m.block, m.odd, m.huge, m.no_file), 1.5),
 }  # fmt: skip
 ROWS = {

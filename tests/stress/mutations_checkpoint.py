@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import random
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,178 +23,127 @@ from firerl.base.disk import files
 from firerl.storage import checkpoint
 
 
-def records(data: bytes) -> dict[str, bytes]:
-    """The records of a checkpoint by name."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+def parts(data: bytes) -> tuple[dict[str, Any], Any, bytes]:
+    """A checkpoint's table of tensors, its other words, and its numbers."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    table = json.loads(data[8:end])
+    return table, json.loads(table.pop("__metadata__")["firerl"].split(" ", 2)[2]), data[end:]
 
 
-def packed(content: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+def packed(table: dict[str, Any], text: str, numbers: bytes, version: str = "2") -> bytes:
+    """A checkpoint of these, with right checksums of the words."""
+    told = f"{version} {zlib.crc32(text.encode())} {text}"
+    head = json.dumps({"__metadata__": {"firerl": told}, **table}).encode()
+    return struct.pack("<Q", len(head)) + head + numbers
+
+
+def zipped(name: str, data: bytes) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, data)
     return buffer.getvalue()
 
 
 class Runs:
     """A pickle of it runs a command."""
 
-    def __init__(self, command: str, how: int):
-        self.command, self.how = command, how
+    def __init__(self, command: str):
+        self.command = command
 
     def __reduce__(self) -> Any:
-        import builtins
-        import subprocess
-
-        code = f"__import__('os').system({self.command!r})"
-        calls: list[Any] = [
-            (os.system, (self.command,)), (builtins.eval, (code,)), (builtins.exec, (code,)),
-            (subprocess.call, (["sh", "-c", self.command],)), (__import__, ("evil_module",)),
-            (os.mkdir, ("evil",)), (builtins.print, (code,)),
-        ]  # fmt: skip
-        return calls[self.how % len(calls)]
-
-
-def raw_opcodes(command: str, rng: random.Random) -> bytes:
-    """Pickles written by hand, with opcodes that torch.save never writes."""
-    text = command.encode()
-    short = b"X" + struct.pack("<I", len(text)) + text
-    return rng.choice([
-        b"cos\nsystem\n(" + short + b"tR.", b"(" + short + b"ios\nsystem\n.", b"(cos\nsystem\n" + short + b"o.",
-        b"\x80\x04\x8c\x02os\x8c\x06system\x93" + short + b"\x85R.", b"\x80\x02cposix\nsystem\n" + short + b"\x85R.",
-        b"\x80\x02ctorch\nload\n" + short + b"\x85R.", b"\x80\x02ctorch.serialization\nload\n" + short + b"\x85R.",
-        b"\x80\x02ctorch\nFloatStorage\nX\x01\x00\x00\x00a\x85\x81.", b"\x80\x02\x82\x01.", b"\x80\x02\x84\xff\xff\xff\xff.",
-        b"\x80\x02]r\xff\xff\xff\x7f.", b"\x80\x02" + b"]" * 200_000 + b".", b"\x80\x02" + b"(" * 3_000_000 + b"t.",
-        b"\x80\x02" + b"]" * 7_000_000 + b"0" * 10 + b".", b"\x80\x02" + b"}" * 7_000_000 + b".",
-        b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"1.", b"\x80\x02\x8a\xff" + b"\x01" * 255 + b".",
-        b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x.", b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.",
-        b"\x80\x02]q\x00" + b"(" + b"h\x00" * 10 + b"e.", b"\x80\x05\x97.", b"\x80\x02ccollections\nOrderedDict\n)R}X\x01\x00\x00\x00ab.",
-        b"\x80\x02" + b"]q\x01" + b"".join(b"](" + b"h" + bytes([i]) * 1 + (b"h" + bytes([i])) * 9 + b"eq" + bytes([i + 1]) for i in range(1, 40)) + b".",
-        b"\x80\xff.", b"", b".", b"\x80\x02N" + b"\x85" * 100_000 + b".", b"\x80\x02N" + b"2\x86" * 200 + b".",
-        b"ctorch.hub\nload\n(" + short + b"tR.", b"\x80\x02cfirerl.launch\nmain\n]\x85R.",
-    ])  # fmt: skip
+        return (os.system, (self.command,))
 
 
 def run_code(folder: Path, name: str, rng: random.Random) -> None:
-    """A pickle that would run a command: bare, in torch's old format, in an archive, as one entry of a state."""
-    command = f"touch {canary(folder)}/ran"
-    kind, path = rng.randrange(6), folder / name
-    payload = Runs(command, rng.randrange(7))
-    content = records(path.read_bytes())
-    head = next(record for record in content if record.endswith("data.pkl"))
+    """A pickle that would run a command: bare, in both formats of torch.save, in front of what was there, as a word."""
+    path = folder / name
+    payload = Runs(f"touch {canary(folder)}/ran")
+    bare, kind = pickle.dumps(payload, protocol=rng.randrange(6)), rng.randrange(4)
     if kind == 0:
-        path.write_bytes(pickle.dumps(payload, protocol=rng.randrange(6)))
+        path.write_bytes(bare)
     elif kind == 1:
         buffer = io.BytesIO()
         torch.save({"weights": payload}, buffer, _use_new_zipfile_serialization=rng.random() < 0.5)
         path.write_bytes(buffer.getvalue())
     elif kind == 2:
-        content[head] = pickle.dumps(("firerl checkpoint", 1, payload), protocol=rng.randrange(6))
-        path.write_bytes(packed(content))
-    elif kind == 3:  # in front of what was there: it runs, and the state comes after it
-        content[head] = raw_opcodes(command, rng)[:-1] + b"0" + content[head]
-        path.write_bytes(packed(content))
+        path.write_bytes(bare + path.read_bytes())
     else:
-        content[head] = raw_opcodes(command, rng)
-        path.write_bytes(packed(content))
+        table, _, numbers = parts(path.read_bytes())
+        path.write_bytes(packed(table, json.dumps(["pickle", bare.hex()]), numbers))
 
 
-def bomb(folder: Path, name: str, rng: random.Random) -> None:
-    """Archives that are more than they seem: compressed, overlapping, named twice, with names that lead out."""
+def heads(folder: Path, name: str, rng: random.Random) -> None:
+    """Headers that are long, deep, many, or not what they say."""
     path = folder / name
-    content = records(path.read_bytes())
-    base = next(iter(content)).partition("/")[0]
-    kind = rng.randrange(8)
-    if kind == 0:
-        content[f"{base}/data/0"] = bytes(rng.choice([64, 400]) << 20)
-        path.write_bytes(packed(content, zipfile.ZIP_DEFLATED))
+    table, words, numbers = parts(path.read_bytes())
+    kind = rng.randrange(6)
+    if kind == 0:  # how long it is
+        length = rng.choice([0, 1, 7, 8 << 20, (8 << 20) + 1, 100_000_000, 2**31, 2**63, 2**64 - 1])
+        path.write_bytes(struct.pack("<Q", length) + path.read_bytes()[8:])
     elif kind == 1:
-        path.write_bytes(packed(content, rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])))
-    elif kind == 2:
-        path.write_bytes(packed({**content, rng.choice(["../../canary/ran", "/tmp/firerl-ran", f"{base}/../x"]): b"x"}))
+        head = rng.choice([b"[" * 4_000_000, b'{"a":' * 1_000_000, b"{}", b"null", b'{"__metadata__":null}', b"\xff" * 99,
+                           b'{"__metadata__":{"firerl":3}}', b'{"__metadata__":{"firerl":"2"}}', b" " * (7 << 20)])  # fmt: skip
+        path.write_bytes(struct.pack("<Q", len(head)) + head + numbers)
+    elif kind == 2:  # tensors without numbers
+        shape = rng.choice([[0], [0, 2**62], [2**62, 2**62, 0], [0] * 20])
+        end = len(numbers)
+        more = {f"{i}": {"dtype": "F32", "shape": shape, "data_offsets": [end, end]} for i in range(20_000)}
+        path.write_bytes(packed({**table, **more}, json.dumps(words), numbers))
     elif kind == 3:
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as archive:
-            for _ in range(rng.choice([2, 3])):
-                for record, data in content.items():
-                    info = zipfile.ZipInfo(record)
-                    archive.writestr(info, data)
-        path.write_bytes(buffer.getvalue())
-    elif kind == 4:  # sizes in the table of contents
-        data = bytearray(path.read_bytes())
-        at = data.rfind(b"PK\x01\x02")
-        struct.pack_into("<II", data, at + 20, rng.choice([0, 1, 2**31, 2**32 - 1]), rng.choice([0, 2**32 - 1, 2**31]))
-        path.write_bytes(data)
-    elif kind == 5:  # the end record
-        data = bytearray(path.read_bytes())
-        at = data.rfind(b"PK\x05\x06")
-        struct.pack_into("<HHII", data, at + 8, *(rng.choice([0, 1, 65535]) for _ in range(2)),
-                         *(rng.choice([0, 2**31, 2**32 - 1]) for _ in range(2)))  # fmt: skip
-        path.write_bytes(data)
-    elif kind == 6:
-        path.write_bytes(packed({**content, **{f"{base}/data/{i}": b"" for i in range(1000, 4000)}}))
-    else:  # large, and nothing refers to it
-        content[f"{base}/data/999"] = bytes(200 << 20)
-        path.write_bytes(packed(content))
+        text = rng.choice(["{}," * 2_000_000, '["list"],' * 700_000, "0," * 3_500_000, '"",' * 2_000_000, "[[]],"])
+        path.write_bytes(packed(table, f'["list",{text}0]', numbers))
+    elif kind == 4:
+        deep = rng.choice([500, 5_000, 1_000_000])
+        path.write_bytes(packed(table, '["list",' * deep + "0" + "]" * deep, numbers))
+    else:
+        more = {
+            "more": {"dtype": "U8", "shape": [200 << 20], "data_offsets": [len(numbers), len(numbers) + (200 << 20)]}
+        }
+        path.write_bytes(packed({**table, **more}, json.dumps(words), numbers + bytes(200 << 20)))
 
 
 def claims(folder: Path, name: str, rng: random.Random) -> None:
-    """Tensors that claim to be what they are not: the numbers in the pickle."""
+    """Tensors that claim to be what they are not."""
     path = folder / name
-    content = records(path.read_bytes())
-    head = next(record for record in content if record.endswith("data.pkl"))
-    data = bytearray(content[head])
-    if rng.random() < 0.5:  # sizes, strides, storages: small integers become others
-        places = [i for i in range(len(data) - 1) if data[i : i + 1] in (b"K", b"M", b"J")]
-        for at in rng.sample(places, min(len(places), rng.choice([1, 2, 4]))):
-            width = {b"K": 2, b"M": 3, b"J": 5}[bytes(data[at : at + 1])]
-            new = b"J" + struct.pack("<i", rng.choice([-1, 0, 2**31 - 1, 2**20, rng.randrange(1000), -(2**31)]))
-            data[at : at + width] = rng.choice(
-                [new, b"\x8a\x08" + struct.pack("<q", rng.choice([2**62, -1, 2**40])), new]
+    table, words, numbers = parts(path.read_bytes())
+    number = rng.choice([-1, 0, 1, 2**20, 2**31, 2**40, 2**62, 2**63, 2**64 - 1, 10**30, 1.5, None, "x", [1]])
+    for entry in rng.sample(list(table.values()), min(len(table), rng.choice([1, 2, 4]))):
+        kind = rng.randrange(5)
+        if kind == 0:
+            entry["data_offsets"][rng.randrange(2)] = number
+        elif kind == 1:
+            entry["shape"] = rng.choice([[number], [number] * 2, [*entry["shape"], number], [1] * 100_000, number])
+        elif kind == 2:
+            entry["dtype"] = rng.choice(
+                ["F64", "F32", "BOOL", "U8", "F8_E8M0", "F4", "C64", "O", "", "x" * 100_000, None]
             )
-            break
-    else:
-        one = torch.arange(4.0)
-        tensors = [one.as_strided((10**6, 10**6), (0, 0)), one.as_strided((2,), (2,)), torch.zeros(4)[1:],
-                   one.expand(3, 4), torch.nn.Parameter(one), one.to_sparse(), torch.zeros(2, device="meta")]  # fmt: skip
-        state = {"weights": rng.choice(tensors), "stream": None, "a": one, "b": one}
-        buffer = io.BytesIO()
-        torch.save(("firerl checkpoint", 1, state), buffer)
-        path.write_bytes(buffer.getvalue())
-        return
-    content[head] = bytes(data)
-    path.write_bytes(packed(content))
+        elif kind == 3:
+            entry["data_offsets"] = rng.choice(list(table.values()))["data_offsets"]
+        else:
+            entry[rng.choice(["more", "dtype", "shape"])] = number
+    path.write_bytes(packed(table, json.dumps(words), numbers))
 
 
 def words(folder: Path, name: str, rng: random.Random) -> None:
     """Entries of our own encoding that no state of ours has."""
-    numbers = torch.zeros(8, dtype=torch.uint8)
-    shared: list[Any] = []
-    for _ in range(40):
-        shared = [shared] * 3
-    deep: Any = 0
-    for _ in range(rng.choice([500, 5000])):
-        deep = [deep]
+    path = folder / name
+    table, told, numbers = parts(path.read_bytes())
+    table = {**table, "x": {"dtype": "U8", "shape": [8], "data_offsets": [len(numbers), len(numbers) + 8]}}
+    ours = ["x", zlib.crc32(bytes(8))]
     wrong = rng.choice([
-        ("ndarray", "O", [1], numbers), ("ndarray", "f8,f8", [1], numbers), ("ndarray", "<f8", [2**60], numbers),
-        ("ndarray", "<f8", [-1, -1], numbers), ("ndarray", 3, [1], numbers), ("ndarray", "<f8", "x", numbers),
-        ("ndarray", "<f8", [1], [1]), ("scalar", "<f8", numbers[:0].clone()), ("scalar", "U1000000", numbers),
-        ("int", "f" * 1_000_000), ("int", 3), ("int", "zz"), ("bytes", 3), ("bytes", torch.zeros(3)), ("tuple", 3),
-        ("what", 1), (), ("ndarray",), shared, deep, ("M8[s]", 1), {("int", "x"): 1}, [("tuple", shared)],
+        ["ndarray", *ours, "O", [1]], ["ndarray", *ours, "f8,f8", [1]], ["ndarray", *ours, "<f8", [2**60]],
+        ["ndarray", *ours, "<f8", [-1, -1]], ["ndarray", *ours, 3, [1]], ["ndarray", *ours, "<f8", "x"], ["ndarray"],
+        ["scalar", *ours, "U1000000"], ["scalar", *ours, "<f8", 1], ["bytes", "y", 0], ["bytes", "x", 0], ["bytes", [], {}],
+        ["laid", *ours, "float32", [10**6, 10**6], [0, 0]], ["laid", *ours, "float32", [2], [2]], ["laid", *ours, "quint8", [8], [1]],
+        ["laid", *ours, "float32", [2], [-1]], ["laid", *ours, "float32", [2**62, 4], [1, 1]], ["laid", *ours, "float32", 2, 1],
+        ["laid", *ours, "float32", [2] + [1] * 1_000_000, [1] * 1_000_001], ["laid", *ours, [], [2], [1]],
+        ["int", "f" * 1_000_000], ["int", 3], ["int", "zz" * 100_000], ["float", "00"], ["float", "x" * 100_000], ["tuple"],
+        ["dict", 1], ["dict", [[], 1]], ["dict", [["list"], 1]], ["what" * 1000, 1], [], [[]], ["tensor", *ours], 10**30, 1e999,
+        ["list", ["tensor", *ours], ["tensor", *ours]],
     ])  # fmt: skip
-    best = checkpoint.read(folder / name)
-    encoded = checkpoint._encode(best, "state", {})
-    if isinstance(encoded, dict) and rng.random() < 0.7:
-        encoded[rng.choice(list(encoded))] = wrong
-    else:
-        encoded = wrong
-    buffer = io.BytesIO()
-    try:
-        torch.save(("firerl checkpoint", rng.choice([1, 1, 1, 2]), encoded), buffer)
-    except RecursionError:
-        buffer = io.BytesIO(b"")
-    (folder / name).write_bytes(buffer.getvalue())
+    if isinstance(told, dict) and rng.random() < 0.7:
+        wrong = {**told, rng.choice(list(told)): wrong}
+    path.write_bytes(packed(table, json.dumps(wrong), numbers + bytes(8), rng.choice(["2", "2", "2", "3", ""])))
 
 
 def entries(folder: Path, name: str, rng: random.Random) -> None:
@@ -226,10 +177,9 @@ def arrays(folder: Path, name: str, rng: random.Random) -> None:
     elif kind == 2:
         head = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d,), }" % rng.choice([10**9, 10**12, 10**18, -1])
         head = head.ljust(117) + b"\n"
-        buffer.write(packed({"x.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + b"x"}))
+        buffer.write(zipped("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + b"x"))
     else:
-        buffer.write(
-            rng.choice([packed({"x.npy": b"\x93NUMPY\x09\x00" + b"z" * 100}), packed({"../x": b"y"}), b"", b"PK"])
-        )
+        bad = [zipped("x.npy", b"\x93NUMPY\x09\x00" + b"z" * 100), zipped("../x", b"y"), b"", b"PK"]
+        buffer.write(rng.choice(bad))
     content = buffer.getvalue()
     (folder / name).write_bytes(hashlib.sha256(content).hexdigest().encode() + content)

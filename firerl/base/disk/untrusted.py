@@ -21,8 +21,7 @@ from typing import Any
 from firerl.base.integers import LEAST, MOST, integer
 
 CHECKPOINT = 4 << 30  # bytes of a checkpoint; dumps writes none that is larger
-PICKLE = 4 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise; followed in some 2 seconds
-RECORDS = 100_000  # tensors and arrays of a checkpoint
+HEADER = 8 << 20  # bytes of what a checkpoint holds besides tensors and arrays, likewise; read in some 2 seconds
 JOURNAL = 8 << 30  # bytes of a journal: 1,000 workers write one GiB in some 2,400 rounds; nobody reads it whole
 SNAPSHOT = 1 << 30  # bytes of a journal at an address, which is read whole
 CELL = 64 << 20  # bytes of one value in a journal: the state of a population, with all its curves
