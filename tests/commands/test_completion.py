@@ -96,6 +96,7 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     command.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} -m firerl "$@"\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", str(tmp_path))  # zsh and fish keep files there
     return tmp_path
 
 
@@ -128,7 +129,9 @@ def test_fish(on_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
-def test_zsh_reads_its_script(on_path: Path) -> None:
-    code = "source <(firerl --completion zsh); echo ${_comps[firerl]}"
+def test_zsh(on_path: Path) -> None:
+    """With what its completion system hands over, and a word for the commands of that."""
+    code = "source <(firerl --completion zsh); echo ${_comps[firerl]}; compadd() { print -l -- $@[4,-1] }; "
+    code += "words=(firerl launch env=Human); CURRENT=3; PREFIX=env=Human; _firerl"
     done = subprocess.run(["zsh", "-fc", code], capture_output=True, text=True, check=False, cwd=on_path)
-    assert (done.stdout.strip(), done.stderr) == ("_firerl", "")
+    assert (done.stdout.split(), done.stderr) == (["_firerl", "env=Humanoid", "env=HumanoidStandup"], "")

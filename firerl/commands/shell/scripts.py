@@ -21,7 +21,7 @@ ZSH = r"""
 #compdef firerl
 _firerl() {
     local -a found
-    found=(${(f)"$(firerl --complete "${LBUFFER}" 2>/dev/null)"})
+    found=(${(f)"$(firerl --complete "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)"})
     if (( $#found )); then
         compadd -S '' -- $found
     else
