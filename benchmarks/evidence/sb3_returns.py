@@ -56,7 +56,7 @@ def plain(settings: Mapping[str, Any], seed: int, steps: int) -> tuple[list[floa
         env = Kept(env)  # which gives each episode a seed, as ours have them
     vector = DummyVecEnv([lambda: Monitor(env)])
     model = sb3_algorithm.build(settings, vector, own)
-    vector._seeds = envs.env_seeds(environments, 1)  # ours has been reset with them once
+    vector.seed(envs.env_seeds(environments, 1)[0])  # ours has been reset with it once
     vector.reset()
     began = time.process_time()
     model.learn(steps, log_interval=None)
