@@ -90,7 +90,7 @@ FAILURES: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], dict[str, Any]]]
     "a full disk": (full_disk, {}),
     "settings that cannot be": (lambda patch: None, {"engine": {"processes": 0}}),
     "a device that is not there": (lambda patch: None, {"engine": {"devices": ["cuda:77"]}}),
-    "steps that do not fit": (lambda patch: None, {"steps": 61}),
+    "steps that are none": (lambda patch: None, {"steps": 0}),
 }
 
 

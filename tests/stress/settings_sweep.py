@@ -48,6 +48,7 @@ CPU_SECONDS = 30
 MEMORY = 16 << 30  # bytes of addresses
 LONG = 1_000  # evaluations of all workers, from which on a run is only composed
 ALLOWED = re.compile(r"must|allowed|arguments:|nearest|did you mean|give|needs|only|takes no|cannot|smallest")
+ROUNDED = re.compile(r"steps=\d+ is not at a ready: ")  # a note, no error
 DIVERGED = re.compile(
     r"evaluate\(\) returned (nan|-?inf)|training diverged|^ModelledFailure|as failure_rate", re.MULTILINE
 )
@@ -116,7 +117,7 @@ def warmed(chosen: Sequence[Case]) -> Iterator[None]:
 
 def judge(case: Case, code: int | None, out: str, err: str, failures: str) -> Outcome:
     """The verdict on what a command left. ``code`` None: it had to be killed."""
-    lines = [line for line in err.splitlines() if line.strip()]
+    lines = [line for line in err.splitlines() if line.strip() and not ROUNDED.match(line)]
     if code is None:
         return Outcome(case, "hang", f"no end after {SECONDS} s")
     if "Traceback" in out + err:

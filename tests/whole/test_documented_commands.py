@@ -32,6 +32,7 @@ SHORTER = (
     ("explain runs/smoke step=", "step=160"),
     ("learner=sb3 learner.algorithm=TD3", ""),
     ("learner=sb3", f"{SMALL} learner.arguments.train_freq=8 eval_interval=40 ready_interval=80 steps=160"),
+    ("firerl.check vmpo", "learner.num_envs=2 learner.unroll=64 learner.hidden=[8]"),
     ("learner=quadratic preset=smoke", ""),
     ("learner=quadratic", "steps=120 eval_interval=10 ready_interval=30"),
     ("learner=modelled", f"{SMALL} steps=120"),

@@ -77,7 +77,7 @@ def test_a_defect_is_found(swept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The children do run this process's code, and what it does wrong is seen."""
     import firerl.commands.launch
 
-    found = [case(swept, "edge", "learner=quadratic", "steps=7")]
+    found = [case(swept, "edge", "learner=quadratic", "steps=0")]
     assert swept.sweep(found)[0].verdict == "refused"
     monkeypatch.setattr(firerl.commands.launch, "configs_of", lambda tree: [][0])
     assert swept.sweep(found)[0].verdict == "traceback"
