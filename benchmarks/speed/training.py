@@ -1,7 +1,7 @@
 """How near whole training comes to physics and bare arithmetic, against SB3's PPO, and what a population adds.
 
     python benchmarks/speed/training.py             Ant and Humanoid, then a population of 22 workers, about 12 minutes
-    python benchmarks/speed/training.py --quick     under two minutes
+    python benchmarks/speed/training.py --quick     some two and a half minutes
     python benchmarks/speed/training.py --skip-population
 
 One member of V-MPO trains with its task's default settings, the ones whose returns are reported. Beside it run:
@@ -62,13 +62,12 @@ class Plan:
     rounds: int
     unrolls: int  # of a round
     warm: int  # unrolls before the first round
-    eval_interval: int | None  # of the population, in steps; None: the default
     evaluations_per_ready: int
     readies: int
 
 
-FULL = Plan(rounds=9, unrolls=5, warm=10, eval_interval=None, evaluations_per_ready=4, readies=3)
-QUICK = Plan(rounds=3, unrolls=3, warm=2, eval_interval=2000, evaluations_per_ready=2, readies=2)
+FULL = Plan(rounds=9, unrolls=5, warm=10, evaluations_per_ready=4, readies=3)
+QUICK = Plan(rounds=3, unrolls=3, warm=2, evaluations_per_ready=1, readies=2)
 
 
 def member(task: str) -> VMPO:
@@ -240,7 +239,7 @@ class Watch(Silent):
 def population(plan: Plan) -> dict[str, float]:
     """A run of 22 workers on two processes; prints where its time went."""
     watch = Watch()
-    interval = plan.eval_interval or VMPO.eval_interval_of(VMPO.resolve({"env": "Humanoid"}))
+    interval = VMPO.eval_interval_of(VMPO.resolve({"env": "Humanoid"}))
     ready = interval * plan.evaluations_per_ready
     progress("population: starting")
     with tempfile.TemporaryDirectory() as folder:
