@@ -48,6 +48,13 @@ class Result:
             fresh=dict(self.figures["fresh"]),
         )
 
+    def __repr__(self) -> str:
+        """What a notebook or ``print`` shows: the task, the headline, the winner, where the rest lies."""
+        told = self.figures.get("headline") or {"name": "objective", "value": self.figures.get("objective")}
+        value = "none" if told["value"] is None else f"{told['value']:.6g}"
+        who = f"{self.figures.get('task')}, {self.figures.get('algo')}, {self.figures.get('steps')} steps"
+        return f"<Result of {who}: worker {self.figures.get('worker')}, {told['name']} {value}; {self.run_dir}>"
+
     @property
     def objective(self) -> float | None:
         """What members are ranked by: the winner's mean of its last ``algo.fitness_window`` evaluations."""

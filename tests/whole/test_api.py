@@ -225,6 +225,15 @@ def test_a_class_of_a_function_runs_and_resumes(tmp_path: Path, capsys: pytest.C
     assert firerl.resume(tmp_path / "run", Own, steps=440, progress=False).best.network_step == 440
 
 
+def test_a_result_shows_its_headline(result: firerl.Result) -> None:
+    shown = repr(result)
+    assert shown.startswith(
+        f"<Result of Quadratic, fire, {result.figures['steps']} steps: worker {result.best.worker}, "
+    )
+    assert f"{result.objective:.6g}" in shown
+    assert shown.endswith(f"; {result.run_dir}>")
+
+
 def test_errors_leave_nothing_behind(result: firerl.Result, tmp_path: Path) -> None:
     for options, words in (({"steps": 0}, "steps=0"), ({"space": {"rl": {}}}, "space.rl")):
         with pytest.raises(SettingError, match=words):
