@@ -121,7 +121,9 @@ def table(rows: Iterable[Row]) -> list[str]:
         for mark, values in played(some).items():
             training = [v for row in some if (v := training_return(row, mark * 1_000_000)) is not None]
             words = f"{np.median(training):,.0f}" if training else ""
-            seconds = np.median([next((p["seconds"] for p in r["curve"] if p["steps"] >= mark * 1e6), 0) for r in some])
+            seconds = np.median(
+                [next((p["seconds"] for p in r["curve"] if p["steps"] >= mark * 1e6), r["seconds"]) for r in some]
+            )
             each = ", ".join(f"{row['seed']}: {value:,.0f}" for row, value in zip(some, values, strict=True))
             cells = (task, NAMES[arm], f"{mark}M", f"{np.median(values):,.0f}", each, words, f"{seconds:,.0f}")
             lines.append(f"| {' | '.join(cells)} |")
