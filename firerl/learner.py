@@ -72,10 +72,14 @@ class Learner:
     # Settings, as "name" or "group.name", that change nothing of the result, such as paths of data and who reads them:
     # the journal's hash does not hold them, and a resume may change them.
     aside: ClassVar[tuple[str, ...]] = ()
+    _declared: ClassVar[bool] = True  # what follows from the lines of the class has been filled in
     uses_gpu: ClassVar[bool] = False  # whether engine.devices=auto takes GPUs for it, where there are any
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
+        if "_declared" in cls.__dict__:
+            return  # a class of another process, made again of all that it had there
+        cls._declared = True
         if own := cls.__dict__.get("Settings"):
             cls.settings = defaults(own)
             cls.tunable = tuple(f.name for f in fields(own) if f.metadata.get("tunable"))

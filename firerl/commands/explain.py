@@ -49,9 +49,10 @@ def _main(argv: Sequence[str] | None) -> int:
                         "firerl's nor of an installed package")  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.algo:
+        from firerl.base.code_names import spelled
         from firerl.config.named_code import import_given
 
-        import_given(arguments.algo, f"--algo {arguments.algo}")
+        import_given(spelled("algo", arguments.algo), f"--algo {arguments.algo}")
     narrow = _narrow(arguments.narrow)
     if arguments.verify and (narrow or arguments.plot):
         raise SettingError("--verify checks the whole run: it takes no worker=, no step= and no --plot")

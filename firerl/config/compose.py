@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from firerl.base.code_names import module_of, spelled
 from firerl.base.paths import at_home, expanded
 from firerl.base.settings import plain
 from firerl.config import settings_file
 from firerl.config.learners import name_of
+from firerl.config.named_code import ROLES, put_here_on_path
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 
@@ -105,7 +107,7 @@ def config_folder() -> Path:
 
 def _choices_and_values(given: Sequence[Argument]) -> tuple[dict[str, str], dict[str, Any]]:
     """``env=Ant`` is a choice; ``env.kwargs.x=1`` and all the others are values."""
-    chosen = {argument.key: argument.value for argument in given if argument.key in GROUPS}
+    chosen = {key: _spelled(key, value) for key, value in given if key in GROUPS}
     values: dict[str, Any] = {}
     for argument in given:
         if argument.key not in GROUPS:
@@ -127,10 +129,20 @@ def _from_settings(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[st
             if isinstance(name, type):
                 name = name_of(name)
             if name is not None:
-                chosen[key] = str(name)
+                chosen[key] = _spelled(key, str(name))
             rest = rest if isinstance(rest, dict) else {}
         values[key] = rest
     return chosen, values
+
+
+def _spelled(group: str, given: str) -> str:
+    """The name of a choice; one of a person's own code may lead into the current directory."""
+    if group not in ROLES:
+        return given
+    name = spelled(group, given)
+    if module_of(group, name) is not None:
+        put_here_on_path()
+    return name
 
 
 def _check_choice(group: str, value: str) -> None:

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
+from firerl.base.code_names import module_of, spelled
 from firerl.config.named_code import may_import, put_here_on_path, without_here
 from firerl.errors import SettingError, unknown
 from firerl.logger import Logger
@@ -25,6 +26,7 @@ def check_loggers(names: Sequence[str]) -> tuple[str, ...]:
     """
     if list(names) == [NOBODY]:
         return ()
+    names = [spelled("logger", name) for name in names]
     if NOBODY in names or len(set(names)) < len(names):
         raise SettingError(f"logger=[{', '.join(names)}]: must be different loggers, or {NOBODY} alone")
     for name in names:
@@ -42,7 +44,7 @@ def find_loggers(names: Sequence[str]) -> dict[str, type[Logger]]:
     """
     for name in names:
         _check_name(name)
-        if name not in SHORT_NAMES and not may_import(name.rpartition(".")[0]):
+        if name not in SHORT_NAMES and not may_import(str(module_of("logger", name))):
             again = names[0] if len(names) == 1 else f"[{','.join(names)}]"
             raise SettingError(
                 f"logger={name}: the run names code that is neither firerl's nor an installed package's, and a file "

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from firerl.base.code_names import spelled
 from firerl.base.terminal import say
 from firerl.config.named_code import may_import, put_here_on_path, without_here
 from firerl.errors import SettingError, unknown
@@ -25,6 +26,7 @@ METHODS = ("__init__", "set_hyperparameters", "train", "evaluate", "state", "loa
 
 def find_learner(name: str) -> type[Learner]:
     """The learner called ``name``, imported now. Raises SettingError, naming what is missing."""
+    name = spelled("learner", name)
     if "." not in name and name not in SHORT_NAMES:
         raise unknown("learner", name, [*SHORT_NAMES, "<package>.<module>.<Class>"])
     if not all(part.isidentifier() for part in name.split(".")):

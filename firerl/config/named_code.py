@@ -23,6 +23,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from firerl.base.code_names import module_of, spelled
 from firerl.errors import SettingError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _asked_loggers(config: RunConfig) -> str | None:
     """All loggers of a run, where one of them may tell somebody; a class that is in memory already was given."""
 
     def given(name: str) -> bool:
-        return name in QUIET_LOGGERS or ("." in name and name.rpartition(".")[0] in sys.modules)
+        return name in QUIET_LOGGERS or module_of("logger", name) in sys.modules
 
     if all(map(given, config.logger)):
         return None
@@ -110,7 +111,7 @@ def put_here_on_path() -> None:
 def check(names: Mapping[str, str | None], line: Callable[[Mapping[str, str]], str]) -> None:
     """Raise SettingError where a run names code that it may not; ``line`` makes what to type of these names.
 
-    By role: learner (``package.module.Class``), algo (``package.module``), env (``package.module:Id``).
+    By role: learner, algo, env, as ``firerl.base.code_names`` spells them.
     """
     if found := foreign(names):
         _refuse(found, line)
@@ -118,7 +119,7 @@ def check(names: Mapping[str, str | None], line: Callable[[Mapping[str, str]], s
 
 def foreign(names: Mapping[str, str | None]) -> dict[str, str]:
     """Those of these names of code that a file may not name."""
-    modules = {role: _module_of(name, role) for role, name in names.items() if name is not None}
+    modules = {role: module_of(role, name) for role, name in names.items() if name is not None}
     return {role: str(names[role]) for role, module in modules.items() if module and not may_import(module)}
 
 
@@ -159,7 +160,7 @@ def _refuse(found: Mapping[str, str], line: Callable[[Mapping[str, str]], str]) 
 
 def to_give_again(names: Mapping[str, str | None]) -> dict[str, str]:
     """What of ``check``'s names another process has to be given again; what no name leads to is left out."""
-    modules = {role: _module_of(name, role) for role, name in names.items() if name is not None and "<" not in name}
+    modules = {role: module_of(role, name) for role, name in names.items() if name is not None and "<" not in name}
     return {
         role: str(names[role])
         for role, module in modules.items()
@@ -183,7 +184,7 @@ def call_line(call: str, address: str = "engine={{'address': {!r}}}") -> Callabl
     words = {"engine.address": address, "init": "init={!r}"}
 
     def line(names: Mapping[str, str]) -> str:
-        imports = [f"import {_module_of(name, role)}" for role, name in names.items() if role in ("algo", "env")]
+        imports = [f"import {module_of(role, name)}" for role, name in names.items() if role in ("algo", "env")]
         own = names.get("learner", "").rpartition(".")[2]
         made = call.replace("<class>", own) if own else call.replace(", learner=<class>", "").replace("<class>", "...")
         given = [f", {words[role].format(name)}" for role, name in names.items() if role in words]
@@ -204,7 +205,7 @@ def take_given(given: Mapping[str, str], config: RunConfig) -> None:
             raise SettingError(
                 f"{role}={name}: this run has {role}={own[role]}, which cannot change; start a new run for it"
             )
-        module = _module_of(name, role)
+        module = module_of(role, name)
         if module is not None:
             import_given(module, f"{role}={name}")
 
@@ -225,7 +226,7 @@ def _import(module: str, what: str) -> Any:
 
 def import_env(name: str) -> None:
     """The module of an environment that a person named, ``package.module:Id``. Raises SettingError."""
-    module = _module_of(name, "env")
+    module = module_of("env", spelled("env", name))
     if module is not None:
         import_given(module, f"env={name}")
 
@@ -234,7 +235,7 @@ def import_known(names: Mapping[str, str | None]) -> None:
     """Import what a file names, once ``check_run`` has let it pass: what lies in the current directory is not taken in
     its place. Raises SettingError."""
     for role, name in names.items():
-        module = None if name is None else _module_of(name, role)
+        module = None if name is None else module_of(role, name)
         if module is not None and module not in sys.modules:
             with without_here():
                 _import(module, f"{role}={name}")
@@ -253,15 +254,6 @@ def learner_names(learner: str, settings: Mapping[str, Any]) -> dict[str, str | 
         "learner": of if learner == "modelled" and isinstance(of, str) else learner,
         "env": name if isinstance(name, str) else None,
     }
-
-
-def _module_of(name: str, role: str) -> str | None:
-    """The module that a name leads to; None: to none outside firerl."""
-    if role == "env":
-        return name.rpartition(":")[0] or None
-    if "." not in name:
-        return None
-    return name.rpartition(".")[0] if role == "learner" else name
 
 
 @functools.cache

@@ -17,13 +17,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from firerl.base.code_names import spelled
 from firerl.base.disk import untrusted
 from firerl.base.paths import expanded
 from firerl.base.settings import build, convert, describe, plain, show
 from firerl.config.configured_learner import named, usual_values
 from firerl.config.find_loggers import NOBODY
 from firerl.config.learners import find_learner, find_named, without_windows
-from firerl.config.named_code import DOORS, check_run, import_known, own_names
+from firerl.config.named_code import DOORS, ROLES, check_run, import_known, own_names
 from firerl.config.promised import differing
 from firerl.config.request import SECTIONS, Preset, Request
 from firerl.config.run_config import AlgoConfig, EngineConfig, RunConfig, from_plain
@@ -34,7 +35,7 @@ from firerl.learner import Learner
 
 ENDINGS = (".yaml", ".yml")  # of a preset that is a file
 OF_A_RUN = {"task", "settings"}  # what only the config.yaml of a run holds
-IN_STEPS = ("steps", "eval_interval", "ready_interval")  # of a learner: no other's
+IN_STEPS = ("steps", "eval_interval", "ready_interval")  # of a learner on its task: no other's
 COUNTED = (*IN_STEPS, "population")  # what a preset says
 COUNTED_BY_ALGO = ("max_eval_steps", "fitness_window")
 EXPLORE = {"explore_factors": "factors", "resample_probability": "resample_probability"}  # also typed as explore.<name>
@@ -50,11 +51,11 @@ def read(path: str, chosen: Mapping[str, str], typed: Mapping[str, Any]) -> Tree
     with _of(path):
         content = _content(Path(path) / "config.yaml" if Path(path).is_dir() else Path(path))
         if config := _run(content):
-            tree = _without_groups(_whole(config), chosen)
+            tree = _without_groups(_spelled(_whole(config)), chosen)
             _check_doors(tree, chosen, typed)
             tree = _as_typed(tree, config, chosen)
         else:
-            tree = without_windows(_without_groups(content, chosen))
+            tree = without_windows(_without_groups(_spelled(content), chosen))
             _check_names(tree)
             _check_doors(tree, chosen, typed)
             _check_plug_ins(tree, chosen)
@@ -111,6 +112,18 @@ def _whole(config: RunConfig) -> Tree:
 
 def _is_named(value: Any) -> bool:
     return isinstance(value, Mapping) and isinstance(value.get("name"), str)
+
+
+def _spelled(tree: Mapping[str, Any]) -> Tree:
+    """With names of code as a run keeps them: what is asked of the doors is what would be imported."""
+    kept = dict(tree)
+    for role in ROLES:
+        given = kept.get(role)
+        if isinstance(given, str):
+            kept[role] = spelled(role, given)
+        elif isinstance(given, Mapping) and isinstance(given.get("name"), str):
+            kept[role] = {**given, "name": spelled(role, given["name"])}
+    return kept
 
 
 def _without_groups(tree: Mapping[str, Any], chosen: Mapping[str, str]) -> Tree:
@@ -214,6 +227,7 @@ def _check_plug_ins(tree: Mapping[str, Any], chosen: Mapping[str, str]) -> None:
 def _as_typed(tree: Tree, config: RunConfig, chosen: Mapping[str, str]) -> Tree:
     """Of a run's settings what one would have typed, so that the rest follows from what is typed beside the file."""
     result, space = dict(tree), Space.parse(config.space)
+    size: Tree = {}
     if "learner" in tree:
         learner = _learner(tree, chosen)
         own = Space.parse(plain(learner.space_of(config.settings))).to_plain()
@@ -227,13 +241,26 @@ def _as_typed(tree: Tree, config: RunConfig, chosen: Mapping[str, str]) -> Tree:
                 value = given.pop(group)
                 result |= {} if there is None else {group: value}
         result["learner"] = {"name": config.learner, **given}
-    counted = COUNTED if "preset" in chosen else () if "learner" in tree else IN_STEPS
-    result = {name: value for name, value in result.items() if name not in counted}
+        if "preset" not in chosen:
+            size = _in_evaluations(config, learner.eval_interval_of(config.settings))
+    counted = COUNTED if "preset" in chosen else IN_STEPS
+    result = {name: value for name, value in result.items() if name not in counted} | ({"preset": size} if size else {})
     if "algo" in tree:
         algo = _as_typed_of_algo(tree["algo"], config, space)
         result["explore"] = {EXPLORE[name]: algo.pop(name) for name in EXPLORE if name in algo}
-        result["algo"] = {name: value for name, value in algo.items() if not (counted and name in COUNTED_BY_ALGO)}
+        follows = COUNTED_BY_ALGO if not size else ["max_eval_steps"] if "max_eval_evaluations" in size else []
+        result["algo"] = {name: value for name, value in algo.items() if name not in follows}
     return result
+
+
+def _in_evaluations(config: RunConfig, usual: int) -> Tree:
+    """The size of a run as a preset of its own: it follows an environment or a setting of the learner that is typed
+    beside the file. ``usual`` is the learner's own evaluation interval."""
+    unit, longest = config.eval_interval, config.algo.settings.get("max_eval_steps")
+    counts = {"evaluations": config.steps // unit, "evaluations_per_ready": config.ready_interval // unit}
+    if isinstance(longest, int) and longest % unit == 0:
+        counts["max_eval_evaluations"] = longest // unit
+    return {**counts, "eval_interval_scale": unit / usual}
 
 
 def _as_typed_of_algo(settings: Mapping[str, Any], config: RunConfig, space: Space) -> Tree:

@@ -21,7 +21,7 @@ GROUPS = {
     "env": "any Gymnasium id, as CartPole-v1 or my_pkg:MyEnv-v0; its arguments are env.kwargs.<name>=",
     "data": "of learner=classifier; its settings are data.<name>=",
     "algo": "or the dotted path of a module of your own; algo=<name> --cfg prints the settings of each",
-    "learner": "or the dotted path of your own Learner class, as my_pkg.my_module.Own",
+    "learner": "or the dotted path of your own Learner class, as my_pkg.my_module:Own",
     "engine": "",
     "preset": "or a file of your own, my_preset.yaml; counts in evaluations, so that each fits every learner",
 }

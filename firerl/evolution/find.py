@@ -15,6 +15,7 @@ import textwrap
 from types import ModuleType
 from typing import Any
 
+from firerl.base.code_names import spelled
 from firerl.errors import SettingError, unknown
 from firerl.evolution import population
 
@@ -34,6 +35,7 @@ def names() -> list[str]:
 
 def algorithm(name: str) -> ModuleType:
     """The module of algorithm ``name``. Raises SettingError on an unknown name or a module that is none."""
+    name = spelled("algo", name)
     if "." not in name:
         if name not in names():
             raise unknown("algorithm", name, names())

@@ -317,3 +317,65 @@ def test_a_suggested_line_keeps_what_was_typed(
         told = capsys.readouterr().err
         given = "--learner mine_again.Mine" if typed[0] in ("play", "export") else "learner=mine_again.Mine"
         assert told.rstrip().endswith(f"python -m firerl.{shlex.join(typed)} {given}")
+
+
+ALGO = "from firerl.evolution.algorithms.pbt import *\n"
+LOGGER = "from firerl.logger import Logger\n\nclass Mine(Logger):\n    pass\n"
+ENV = """
+import gymnasium
+
+gymnasium.register("Mine-v0", entry_point="gymnasium.envs.classic_control:CartPoleEnv")
+"""
+
+
+def test_a_colon_or_a_dot_wherever_code_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from firerl.commands import main
+    from firerl.config.compose import compose
+    from firerl.config.request import resolve
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    learner = "from firerl.agents.quadratic.learner import Quadratic\n\nclass Mine(Quadratic):\n    pass\n"
+    for name, code in (("learner", learner), ("algo", ALGO), ("logger", LOGGER), ("env", ENV)):
+        (tmp_path / f"colon_{name}.py").write_text(code)
+    (tmp_path / "colons").mkdir()
+    (tmp_path / "colons" / "rival.py").write_text(ALGO)
+    own = {"learner": "colon_learner:Mine", "algo": "colons:rival", "logger": "colon_logger:Mine"}
+    kept = {"learner": "colon_learner.Mine", "algo": "colons.rival", "logger": ("colon_logger.Mine",)}
+    small = ["population.sizes=[2]", "steps=20", "eval_interval=10", "ready_interval=10", "engine=inline"]
+    typed = resolve(compose([*(f"{role}={name}" for role, name in own.items()), *small]))
+    (tmp_path / "mine.yaml").write_text("\n".join(f"{role}: {name}" for role, name in own.items()))
+    filed = resolve(compose(["config=mine.yaml", *small]))  # its code is in memory by now
+    for config in (typed, filed):
+        assert {"learner": config.learner, "algo": config.algo.name, "logger": config.logger} == kept
+    for env in ("colon_env.Mine-v0", "colon_env:Mine-v0"):
+        assert resolve(compose(["learner=ppo", f"env={env}"])).settings["env"]["name"] == "colon_env:Mine-v0"
+
+    line = [f"{role}={name}" for role, name in own.items()]
+    assert main(["launch", *line, *small, "run_dir=r"]) == 0
+    for module in ("colon_learner", "colons.rival", "colons", "colon_logger"):
+        del sys.modules[module]
+    assert main(["launch", "resume=r", *line, "steps=40"]) == 0
+    del sys.modules["colon_learner"]
+    assert main(["play", "r", "--learner", "colon_learner:Mine"]) == 0
+    del sys.modules["colons.rival"]
+    assert main(["explain", "r", "--verify", "--algo", "colons:rival"]) == 0
+    assert main(["check", "colon_learner:Mine", "eval_interval=2"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("name", ["sly:Own", "sly.Own"])
+def test_no_spelling_goes_around_a_door(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from firerl.config.compose import compose
+
+    (tmp_path / "sly.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    for role in ("learner", "algo", "env", "logger"):
+        (tmp_path / "theirs.yaml").write_text(f"{role}: {name}")
+        with pytest.raises(SettingError, match=f"theirs.yaml: {role}=sly[.:]Own: the run names"):
+            compose(["config=theirs.yaml"])
+    assert named_code.foreign({"learner": name, "algo": name}) == {"learner": name, "algo": name}
+    assert not (tmp_path / "ran").exists()

@@ -97,6 +97,25 @@ def test_what_is_typed_beside_a_run_wins_and_the_rest_follows() -> None:
         made("config=run", "learner=quadratic")
 
 
+def test_the_size_of_a_run_is_counted_in_evaluations() -> None:
+    """So it follows the environment, and whatever else decides how long an evaluation is."""
+    line = ("learner=ppo", "preset=smoke")
+    keep(made(*line, "env=Hopper"))
+    for typed in ("env=Ant", "env=Hopper", "learner.num_envs=32"):
+        env = typed if typed.startswith("env") else "env=Hopper"
+        again = made("config=run", typed)
+        assert same(again, made(*line, *{env, typed})), typed
+    keep(made("learner=ppo", "env=Hopper", "eval_interval=16384", "ready_interval=49152", "steps=98304"))
+    hopper, ant = made("config=run"), made("config=run", "env=Ant")
+    usual = {env: made("learner=ppo", f"env={env}").eval_interval for env in ("Hopper", "Ant")}
+    assert usual["Hopper"] != usual["Ant"]
+    assert (hopper.steps, ant.steps // ant.eval_interval) == (98304, 6)
+    assert ant.eval_interval / usual["Ant"] == pytest.approx(hopper.eval_interval / usual["Hopper"], rel=0.1)
+    longest = [config.algo.settings["max_eval_steps"] / config.eval_interval for config in (hopper, ant)]
+    assert longest[0] == longest[1]
+    assert made("config=run", "steps=2e5").ready_interval == 49152
+
+
 def test_of_a_hyperparameter_the_typed_one_holds() -> None:
     keep(made("learner=quadratic", "space.lr={log_uniform: [0.01, 0.1]}"))
     assert made("config=run", "learner.lr=0.5").space == {"lr": {"choice": [0.5]}}

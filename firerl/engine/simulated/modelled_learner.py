@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from firerl.base.code_names import spelled
 from firerl.base.settings import plain, setting, show
 from firerl.config.learners import find_learner
 from firerl.errors import SettingError
@@ -69,7 +70,7 @@ class Modelled(Learner):
     @classmethod
     def resolve(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
         complete = super().resolve(settings)
-        complete["env"] = _env(complete["env"])
+        complete["of"], complete["env"] = spelled("learner", complete["of"]), _env(complete["env"])
         if complete["space"] is None or complete["granularity"] is None or complete["eval_interval"] is None:
             complete.update(_standing_for(complete))
         if complete["learning_steps"] is None:
