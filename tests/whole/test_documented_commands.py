@@ -1,26 +1,25 @@
 """Every command of README and docs runs as pasted, each in a process of its own; long runs are made short.
 
-A page is a test: its commands run from top to bottom in a fresh folder. What stands in a page beside its commands (a
-learner, an algorithm) lies in the folder under the name that the page gives it. The notebook (``docs/lab``) is left
-out: its commands are studies of hours, many of them at a tag.
+A page is a test: its commands run from top to bottom in a fresh folder. The pages about ``runs/smoke`` are one test, in
+which a line that several of them have runs once. What stands in a page beside its commands (a learner, a logger) lies
+in the folder under the name that the page gives it. The notebook (``docs/lab``) is left out: its commands are studies
+of hours, many of them at a tag.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import shutil
-import subprocess
-import sys
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(p for p in sorted((ROOT / "docs").rglob("*.md")) if p.parent.name != "lab")]
-WHOLE = ("use-the-winner.md",)  # test_docs.py runs each of its lines, as it stands
+WHOLE = ("use-the-winner.md", "your-own-algorithm.md")  # test_docs.py runs each of their lines, as it stands
 SMALL = "population.sizes=[2,2] population.evaluators=2"
 AGENT = "learner.num_envs=2 learner.unroll=20 learner.hidden=[8] learner.objective_episodes=2"
 AGENT += " env.kwargs.max_episode_steps=20 eval_interval=40 ready_interval=80"
@@ -31,7 +30,6 @@ SHORTER = (
     ("resume=runs/smoke", "steps=320"),
     ("resume=runs/", ""),
     ("explain runs/smoke step=", "step=160"),
-    ("learner=sb3 learner.algorithm=TD3", ""),
     ("learner=sb3", f"{SMALL} learner.arguments.train_freq=8 eval_interval=40 ready_interval=80 steps=160"),
     ("firerl.check vmpo", "learner.num_envs=2 learner.unroll=64 learner.hidden=[8]"),
     ("learner=quadratic preset=smoke", ""),
@@ -47,10 +45,11 @@ SHORTER = (
         "eval_interval=80 chunk=40 ready_interval=160 steps=160",
     ),
     ("algo=pbt run_dir=runs/pbt", f"population.sizes=[6] population.evaluators=0 {AGENT} steps=160"),
-    ("env=CartPole", ""),
     ("firerl.launch env=", f"{SMALL} {AGENT} steps=160"),
     ("firerl.plan env=", f"{SMALL} {AGENT} steps=160"),
 )
+# What a line of these is about shows in processes of the engine; the others' learners run in the line's own process.
+PROCESSES = ("engine", "run_dir=runs/smoke", "learner=digits.Digits", "trackers.Folder", "launch resume=")
 # Lines that no test machine can run as they stand, with the test that runs what they are about.
 ELSEWHERE = (
     ("pip install", "the clone is installed: .ci/run does it"),
@@ -67,7 +66,7 @@ ELSEWHERE = (
 
 
 # Lines that need an extra, with a module that it brings.
-EXTRAS = (("firerl.export", "onnxscript"), ("learner=sb3", "stable_baselines3"), ("wandb", "wandb"))
+EXTRAS = (("learner=sb3", "stable_baselines3"), ("wandb", "wandb"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -84,6 +83,8 @@ def commands(page: Path) -> list[str]:
 def shorter(line: str) -> str:
     """The line with settings behind it that win over its own."""
     more = next((more for part, more in SHORTER if part in line), "")
+    if "firerl.launch" in line and "--help" not in line and not any(part in line for part in PROCESSES):
+        more += " engine=inline"
     names = {setting.partition("=")[0] for setting in more.split()}
     kept = [word for word in line.split(" ") if word.partition("=")[0] not in names]
     return " ".join([*kept, more]).strip()
@@ -95,60 +96,45 @@ MODULES = (
     ("class Loop", "loop.py"),
     ("class Wrapped", "wrapped.py"),
     ("class Folder", "trackers.py"),
-    ("def decide", "rivals/tournament.py"),
 )
 
 
 def fill(folder: Path, page: Path) -> None:
     """What the commands of a page need beside them."""
-    (folder / "agents").mkdir()  # a user's own folder of that name does no harm
+    (folder / "agents").mkdir(exist_ok=True)  # a user's own folder of that name does no harm
     (folder / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
     for code in blocks(page, "python"):
         for part, name in MODULES:
             if part in code:
-                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_text(code)
 
 
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The README's run of a minute or two, made short: ``runs/smoke`` of several pages."""
-    folder = tmp_path_factory.mktemp("smoke")
-    (line,) = (line for line in commands(ROOT / "README.md") if "run_dir=runs/smoke" in line)
-    run(line, folder)
-    return folder / "runs" / "smoke"
-
-
-def run(line: str, folder: Path) -> str:
-    """Run a line in a shell of its own; what it has printed."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        shorter(line), shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=250
-    )
+def run(line: str, folder: Path) -> None:
+    """Run a line, made short, in a process of its own."""
+    first, *words = shlex.split(shorter(line))
+    assert first == "python"
+    assert not {"|", ">", "&&"} & set(words), f"this test has no shell: {line}"
+    done = warm.python(words, folder)
     assert done.returncode == 0, f"{line}\n{shorter(line)}\n{done.stdout}{done.stderr}"
-    return done.stdout
 
 
-def needs_smoke(lines: list[str]) -> bool:
-    return any("runs/smoke" in line for line in lines)
+def together() -> list[list[Path]]:
+    """The pages by test."""
+    mine = [page for page in PAGES if commands(page) and page.name not in WHOLE]
+    smoke = [page for page in mine if any("runs/smoke" in line for line in commands(page))]
+    return [smoke, *([page] for page in mine if page not in smoke)]
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if commands(page) and page.name not in WHOLE], ids=lambda page: page.name
-)
-def test_every_command_of_the_page_runs(page: Path, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    lines = commands(page)
-    fill(tmp_path, page)
-    if needs_smoke(lines):
-        lines = [line for line in lines if "preset=smoke run_dir=runs/smoke" not in line]
-        shutil.copytree(request.getfixturevalue("smoke"), tmp_path / "runs" / "smoke")
-    missing = {
-        extra for line in lines for part, extra in EXTRAS if part in line and not importlib.util.find_spec(extra)
-    }
-    for line in lines:
-        if not any(part in line for part, extra in EXTRAS if extra in missing):
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("pages", together(), ids=lambda pages: "+".join(page.name for page in pages))
+def test_every_command_of_the_page_runs(pages: list[Path], tmp_path: Path) -> None:
+    missing = set()
+    for page in pages:
+        fill(tmp_path, page)
+    for line in dict.fromkeys(line for page in pages for line in commands(page)):
+        lacks = {extra for part, extra in EXTRAS if part in line and not importlib.util.find_spec(extra)}
+        missing |= lacks
+        if not lacks:
             run(line, tmp_path)
     if missing:
         pytest.skip(f"not installed: {', '.join(sorted(missing))}; the rest of the page runs")
