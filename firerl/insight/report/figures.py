@@ -49,6 +49,18 @@ FEW = 10  # promotions, which are drawn bold then
 LABELLED = 0.05  # of the winner's path: a shorter leg has no room for a name
 
 
+def all_of(run: Run) -> dict[str, Figure]:
+    """By the id of their place in the page."""
+    figures = {"objectives": objectives(run)}
+    if run.winner_path:
+        figures["winner"] = winner(run)
+    figures |= {f"space-{d.name}": hyperparameter(run, d) for d in run.space.dimensions}
+    figures["lineage"] = lineage(run)
+    if EVALUATOR in run.groups:
+        figures["evaluators"] = evaluators(run)
+    return figures
+
+
 def objectives(run: Run) -> Figure:
     """Every worker's objective over its own steps, the median of every sub-population, and the winner's path."""
     figure = blank(run, "step", "objective, each evaluation", 460)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from firerl.insight.report.page import Film
+
+@dataclass(frozen=True)
+class Film:
+    """A video of the run: its name and where the page finds it, a data: address or a relative one."""
+
+    name: str
+    address: str
 
 
 def films(run_dir: Path, page: Path, room: int) -> list[Film]:
