@@ -2,7 +2,7 @@
 
 import sys
 
-from firerl.commands.ls import main
+from firerl.commands.running.ls import main
 
 if __name__ == "__main__":
     sys.exit(main())

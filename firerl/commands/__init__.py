@@ -19,6 +19,7 @@ from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unk
 COMMANDS = {
     "plan": "what a run will cost and what its evaluators can find, before it starts",
     "launch": "start or resume a run",
+    "stop": "end a run at its next ready; a resume goes on with it",
     "ls": "list the runs below a folder",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",
@@ -30,6 +31,7 @@ COMMANDS = {
     "doctor": "say what of a run is whole and mend it",
     "check": "try whether a learner keeps the contract",
 }
+FOLDERS = {"ls": "running.", "stop": "running."}  # of commands that lie in one
 INTERRUPTED = 130  # as shells count a Ctrl-C
 
 
@@ -84,7 +86,7 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     if command not in COMMANDS:
         raise unknown("command", command, COMMANDS)
-    code: int = importlib.import_module(f"firerl.commands.{command}").main(arguments[1:])
+    code: int = importlib.import_module(f"firerl.commands.{FOLDERS.get(command, '')}{command}").main(arguments[1:])
     return code
 
 

@@ -118,14 +118,21 @@ def _go_on(config: RunConfig) -> int:
     """Go on with the run that the same line has begun: resume=auto."""
     from firerl.session.start import go_on
 
-    return _interruptible(config.run_dir, config.local_dir, lambda: go_on(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: go_on(config, progress=True), _on(config))
 
 
 def _start(config: RunConfig) -> int:
     """Run to the end. The only place that starts a run from the command line."""
     from firerl.session.start import start
 
-    return _interruptible(config.run_dir, config.local_dir, lambda: start(config, progress=True))
+    return _interruptible(config.run_dir, config.local_dir, lambda: start(config, progress=True), _on(config))
+
+
+def _on(config: RunConfig) -> str:
+    """What to type to go on with this run."""
+    from firerl.storage.remote.upload import resume_line
+
+    return resume_line(config.run_dir, config.local_dir, config)
 
 
 def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typed: Sequence[str]) -> int:
@@ -148,7 +155,7 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
     return _interruptible(run_dir, local_dir, act, again)
 
 
-def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Ended], line: str = "") -> int:
+def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Ended], line: str) -> int:
     """Exit code 0, 1 where nobody was ranked, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
 
     def act() -> int:
@@ -157,11 +164,10 @@ def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], End
         except KeyboardInterrupt:
             from firerl.session import standing
             from firerl.storage.remote.home import folder_of
-            from firerl.storage.remote.upload import resume_line
 
             folder = folder_of(run_dir, local_dir)
             begun = (folder / "journal.sqlite").exists()
-            on = f". Go on with: {line or resume_line(run_dir, local_dir)}" if begun else ""
+            on = f". Go on with: {line}" if begun else ""
             say("", f"firerl: {standing.kept(folder)}{on}", error=True)
             return INTERRUPTED
 

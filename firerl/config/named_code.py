@@ -56,8 +56,10 @@ def _asked_loggers(config: RunConfig) -> str | None:
     def given(name: str) -> bool:
         return name in QUIET_LOGGERS or module_of("logger", name) in sys.modules
 
-    if all(map(given, config.logger)):
-        return None
+    return None if all(map(given, config.logger)) else _loggers(config)
+
+
+def _loggers(config: RunConfig) -> str:
     return config.logger[0] if len(config.logger) == 1 else f"[{','.join(config.logger)}]"
 
 
@@ -166,6 +168,14 @@ def to_give_again(names: Mapping[str, str | None]) -> dict[str, str]:
         for role, module in modules.items()
         if module is not None and module != "__main__" and not _is_known(module)
     }
+
+
+def to_type_again(config: RunConfig) -> dict[str, str]:
+    """All that a resume of this run in another process has to be given again, by what one types."""
+    again = to_give_again(own_names(config))
+    if not set(config.logger) <= {*QUIET_LOGGERS}:
+        again["logger"] = _loggers(config)
+    return again if config.engine.address is None else {**again, "engine.address": config.engine.address}
 
 
 def settings_line(command: str) -> Callable[[Mapping[str, str]], str]:

@@ -29,9 +29,10 @@ from firerl.evolution.population import (
 )
 from firerl.evolution.winner import winner
 from firerl.learner import Learner
-from firerl.session import results
+from firerl.session import results, standing
 from firerl.session.watching.progress import Observer, Round
 from firerl.storage.generation import File, Generation, Point, better
+from firerl.storage.lock import STOPPED
 from firerl.storage.store import Store
 
 MAX_MACHINE_FAILURES = 3  # in a row without a new generation
@@ -77,6 +78,8 @@ class Controller:
                         generation = self._run_on(engine, generation)
                     finally:
                         engine.close()
+                if stopped == STOPPED:
+                    self._say_stopped(generation)
                 return results.write(self.config, self.learner, self.store, generation, stopped, self.observer)
             except MachineFailure as failure:
                 if failure.moving:  # a process has no memory for one worker more, say, or a machine went
@@ -124,6 +127,11 @@ class Controller:
 
     def _say_grown(self, step: int) -> None:
         text = f"the cluster has grown: going on with more actors from step {step}"
+        self.store.note(text)
+        self.observer.note(text)
+
+    def _say_stopped(self, generation: Generation) -> None:
+        text = f"stopped by firerl.stop at {standing.where(generation, self.config.sync)}; a resume goes on from there"
         self.store.note(text)
         self.observer.note(text)
 
@@ -280,7 +288,7 @@ class Controller:
             return "stop.objective"
         if stop.hours is not None and self._seconds >= stop.hours * 3600:
             return "stop.hours"
-        return ""
+        return STOPPED if self.store.asked_to_stop() else ""
 
     def _at_end(self, generation: Generation) -> bool:
         return generation.step >= self.config.steps

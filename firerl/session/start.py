@@ -34,6 +34,7 @@ from firerl.session.this_machine import COMPUTES, cluster_of, continuation_of, m
 from firerl.session.watching.progress import Observer, Together
 from firerl.storage.journal.journal_db import Journal, whole_result
 from firerl.storage.journal.recorded_config import config_of
+from firerl.storage.lock import STOPPED
 from firerl.storage.remote import home as remote_run
 from firerl.storage.remote.home import Home
 from firerl.storage.remote.reading import local
@@ -142,7 +143,8 @@ def resume_run(
             aside = {group: changes[group] for group in ("learner", "data") if group in changes}
             rest = {name: value for name, value in changes.items() if name not in aside}
             config = going_on(old, rest, finished, reached)
-            ends = finished is not None and (config.steps, config.stop) == (old.steps, old.stop)
+            as_it_is = (config.steps, config.stop) == (old.steps, old.stop)
+            ends = finished is not None and as_it_is and finished["stopped"] != STOPPED
             in_hand = learner is not None or is_homeless(config.learner)
             # Of a run that has ended only its loggers are asked for: they are told of it again.
             typed = named_code.typed_in(changes) | ({"learner"} if in_hand else set())

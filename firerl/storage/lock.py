@@ -3,6 +3,8 @@
 ``lock`` in the folder names the holder (process, machine, a random word). On a shared file system whose locks do not
 reach across machines, or where somebody removed the file, two could hold it at once: before every commit the holder
 looks whether the file still names it, and stops where it does not.
+
+A second file, ``stop``, asks the holder that it names to end the run at its next ready; any other passes over it.
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import weakref
 from pathlib import Path
 from typing import IO
 
-from firerl.base.disk import durable
+from firerl.base.disk import durable, files
 from firerl.base.disk.untrusted import read_bytes
 from firerl.errors import RunFolderError
 from firerl.storage.run_folder import check_files
 
+STOP = "stop"  # the file that asks for an end
+STOPPED = "firerl.stop"  # what such a run says it was ended by
 _WAIT = 1.0  # seconds
 _LENGTH = 1_000  # bytes of the file; more than that is nobody's name
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()
@@ -61,9 +65,15 @@ class Lock:
                 "this file system may not work across machines: run one machine at a time on it"
             )
 
+    def asked_to_stop(self) -> bool:
+        """Whether somebody wants this holder to end its run."""
+        return self._word in _read(self.path.with_name(STOP))
+
     def close(self, untouched: bool = False) -> None:
         """Let go of the folder; ``untouched``: nothing was changed in it, and the file is as it was, too."""
         _held.discard(self)
+        if self.path.with_name(STOP).exists() and not untouched:
+            durable.remove(self.path.with_name(STOP))
         if untouched and self._before is not None:
             durable.rewrite(self._file, self._before, self.path)
         elif untouched:
@@ -92,6 +102,26 @@ def is_held(run_dir: Path) -> bool:
     except RunFolderError:
         return True
     return False
+
+
+def ask_to_stop(run_dir: Path) -> str:
+    """Ask whoever holds this folder to end its run at the next ready; returns who that is.
+
+    Raises RunFolderError where nobody holds it, or somebody on another machine does.
+    """
+    text = _read(run_dir / "lock")
+    if not is_held(run_dir):
+        raise RunFolderError(f"{run_dir} does not run")
+    if text.split()[1:2] != [socket.gethostname()]:
+        raise RunFolderError(f"{run_dir} is worked on by {_name(text)}: type the same line there")
+    files.write(run_dir / STOP, text.encode())
+    return _name(text)
+
+
+def is_asked_to_stop(run_dir: Path) -> bool:
+    """Whether whoever holds this folder now has been asked to end its run."""
+    text = _read(run_dir / STOP)
+    return bool(text) and text == _read(run_dir / "lock")
 
 
 def _try(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool:

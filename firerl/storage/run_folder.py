@@ -25,7 +25,7 @@ FOLDERS = ("checkpoints", "tensorboard", "wandb", "loggers")
 TOLD = ("tensorboard", "loggers")  # of loggers: any name may be in there, but no link; W&B makes links of its own
 OURS = {
     "config.yaml", "journal.sqlite", "failures.log", "lock", "best.pt", "best_ever.pt", "schedule.yaml", "result.json",
-    "report.html", "init.pt", "unused_files.txt", "data_files.json", COPY, *FOLDERS, *JOURNALS,
+    "report.html", "init.pt", "unused_files.txt", "data_files.json", "stop", COPY, *FOLDERS, *JOURNALS,
 }  # fmt: skip
 BESIDE = {"replay.json"}  # what other commands keep in a run folder
 IN_PLACE = {"journal.sqlite", COPY, "failures.log", "lock", "unused_files.txt", *JOURNALS}  # written without a rename

@@ -273,6 +273,10 @@ class Store:
         if wrong := lacking(self.journal(), generation):
             raise RunFolderError(wrong)
 
+    def asked_to_stop(self) -> bool:
+        """Whether somebody wants the run to end at its next ready (``firerl.stop``)."""
+        return self._lock.asked_to_stop()
+
     def note(self, text: str) -> None:
         """Keep something that is no part of the result: a resume, a machine failure."""
         if self._lacking:  # nothing is kept in a folder that nothing proves to be whole

@@ -13,7 +13,7 @@ import pytest
 from journals_by_hand import config_for, fire_points, make_run, members_of
 
 import firerl
-from firerl.commands import ls
+from firerl.commands.running import ls
 from firerl.config.run_config import to_plain
 from firerl.evolution.population import State
 from firerl.insight.history import runs_below

@@ -307,7 +307,9 @@ def test_a_suggested_line_keeps_what_was_typed(
     small += ["ready_interval=30", "logger=none", "engine=inline"]
     assert main(["launch", "learner=mine_again.Mine", *small, "run_dir=my run"]) == 0
     suggested = [line for line in capsys.readouterr().out.splitlines() if "resume=" in line]
-    assert suggested[0].split(maxsplit=2)[2] == "firerl.launch resume='my run' steps=120 learner=mine_again.Mine"
+    start, end = (line.partition("python -m ")[2] for line in suggested)
+    assert start == "firerl.launch resume='my run' learner=mine_again.Mine"
+    assert end == "firerl.launch resume='my run' steps=120 learner=mine_again.Mine"
     del sys.modules["mine_again"]
     for typed in (
         ["launch", "resume=my run", "steps=120", "engine=inline"], ["replay", "my run", "seeds=3", "out=a b"],

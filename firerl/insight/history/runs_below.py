@@ -18,10 +18,11 @@ from firerl.evolution.population import extinct
 from firerl.storage.generation import BestEver
 from firerl.storage.journal.journal_db import Journal, reading
 from firerl.storage.journal.journal_file import FORMAT, connect, foreign, of_another_format, opened_still
-from firerl.storage.lock import is_held
+from firerl.storage.lock import STOPPED, is_asked_to_stop, is_held
 from firerl.storage.run_folder import COPY, check_files
 
-RUNNING, FINISHED, INTERRUPTED, DIED, DAMAGED = STATES = ("running", "finished", "interrupted", "died", "damaged")
+STATES = ("running", "stopping", "finished", "stopped", "interrupted", "died", "damaged")
+RUNNING, STOPPING, FINISHED, ENDED_EARLY, INTERRUPTED, DIED, DAMAGED = STATES
 WRITTEN = ("journal.sqlite", "journal.sqlite-wal", "result.json")  # what changes while a run goes on, and at its end
 
 
@@ -30,7 +31,7 @@ class Glance:
     """What is seen of a run without reading all of it."""
 
     run_dir: Path
-    state: str  # of STATES; died: no healthy member is left in P1
+    state: str  # of STATES; stopping, stopped: by firerl.stop; died: no healthy member is left in P1
     changed: float  # when it was last written, in seconds since 1970
     task: str = ""
     algorithm: str = ""
@@ -88,9 +89,12 @@ def _glance(run_dir: Path, changed: float) -> Glance:
         number, step, digest, best = db.execute(query).fetchone()
         journal = Journal(db, run_dir)
         config = journal.config()
-        ended = journal.result(digest) is not None
-        if ended or held:
-            standing = FINISHED if ended else RUNNING
+        result = journal.result(digest)
+        early = result is not None and result["stopped"] == STOPPED
+        if result is not None and not (early and held):
+            standing = ENDED_EARLY if early else FINISHED
+        elif held:
+            standing = STOPPING if is_asked_to_stop(run_dir) else RUNNING
         else:
             (state,) = db.execute("SELECT state FROM generations WHERE number = ?", (number,)).fetchone()
             standing = DIED if extinct(plain.state_from_plain(plain.loads(state))) else INTERRUPTED

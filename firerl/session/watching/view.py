@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import sys
 import textwrap
 import time
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from firerl.base.terminal import Lasting, clean, clean_lines, say
-from firerl.config.named_code import options_line, own_names, settings_line, to_give_again
 from firerl.config.run_config import RunConfig, window_of
 from firerl.evolution import lineage
+from firerl.session.watching import what_next
 from firerl.session.watching.progress import Observer, Round, Silent, Together
 from firerl.storage.generation import Point
 from firerl.storage.journal.journal_db import Journal
@@ -61,6 +60,8 @@ def opening(config: RunConfig, step: int, processes: int, place: str | None = No
     ]
     if place and is_remote(place):
         lines.append(f"  works in    {config.run_dir}")
+    later = what_next.at_the_start(config, place or config.run_dir)
+    lines += [f"  {'later' if i == 0 else '':10}  {line}" for i, line in enumerate(later)]
     if step:
         lines.append(f"  resumed     at step {step:,}")
     virtual = "simulated: all times and speeds below are virtual; " if simulated else ""
@@ -76,13 +77,13 @@ def closing(
     plays: bool = True,
     place: str | None = None,
     window: int = 1,
-    again: Mapping[str, str] | None = None,
+    config: RunConfig | None = None,
 ) -> list[str]:
     """The block at the end: the winner, its schedule, what evolution did, what to type next.
 
     ``seconds`` have really passed; ``simulated`` are those of a simulation. ``plays``: there is something to play;
     ``place``: what to call the run folder, as typed, or its address; ``window``: of evaluations that rank;
-    ``again``: code by role that the commands must be given again.
+    ``config``: of the run, which says what code the commands must be given again.
     """
     stopped = result.get("stopped", "steps")
     why = "" if stopped == "steps" else f" by {stopped}"
@@ -96,15 +97,7 @@ def closing(
     lines += [f"  {'schedule' if i == 0 else '':10}  {row}" for i, row in enumerate(_schedule(result))]
     if result.get("algo") != "random":
         lines.append(f"  evolution   {_evolution(result.get('evolution') or {})}")
-    folder = shlex.quote(place or str(run_dir))
-    again = again or {}
-    play = options_line(f"python -m firerl.play {folder}")({role: again[role] for role in again if role != "algo"})
-    commands = [play if plays else f"python -m firerl.report {folder}", f"python -m firerl.journal {folder}"]
-    if tensorboard:
-        where = run_dir if place is None or is_remote(place) else Path(place)
-        commands.append(f"tensorboard --logdir {shlex.quote(str(where / 'tensorboard'))}")
-    else:
-        commands.append(settings_line(f"python -m firerl.launch resume={folder} steps={2 * steps}")(again))
+    commands = what_next.at_the_end(result, run_dir, place, tensorboard, plays, config)
     return lines + [f"  {'try next' if i == 0 else '':10}  {command}" for i, command in enumerate(commands)]
 
 
@@ -201,9 +194,8 @@ class _View(Silent):
         self.close()
         seconds = None if self.begun is None else time.monotonic() - self.begun
         tensorboard, plays = "tensorboard" in self.config.logger, bool(self.config.settings.get("env"))
-        window, again = window_of(self.config), to_give_again(own_names(self.config))
-        simulated, place = self.simulated, self.place
-        self.say(*closing(result, run_dir, seconds, tensorboard, simulated, plays, place, window, again))
+        window, simulated, place = window_of(self.config), self.simulated, self.place
+        self.say(*closing(result, run_dir, seconds, tensorboard, simulated, plays, place, window, self.config))
 
     def times(self) -> str:
         """Shares of the time spent: train 91%, evaluate 5%."""

@@ -103,6 +103,12 @@ class RemoteLock:
                     self._remote.once(lambda place: place.put(NAME, self._text()))
 
 
+def holder(remote: Remote) -> str | None:
+    """Who holds this address, for people; None: nobody. Whether they live is not known."""
+    text = _read(remote)
+    return None if text is None else _name(text)
+
+
 def _read(remote: Remote) -> bytes | None:
     try:
         return remote.get(NAME, _LENGTH)

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from firerl.base.disk import untrusted
 from firerl.base.disk.files import digest
+from firerl.config.learners import is_homeless
+from firerl.config.named_code import call_line, settings_line, to_type_again
+from firerl.config.run_config import RunConfig
 from firerl.errors import RunFolderError
 from firerl.storage.generation import File
 from firerl.storage.journal.journal_db import Journal
@@ -19,10 +22,20 @@ from firerl.storage.remote.snapshot import GARBAGE, LIMITS, SNAPSHOT, needed_by,
 from firerl.storage.run_folder import COPY, RESULTS, TEMPORARY
 
 
-def resume_line(run_dir: str | Path, local_dir: str | None) -> str:
-    """The command that goes on with a run, from the same folder of this machine."""
-    where = "" if local_dir is None else f" local_dir={shlex.quote(local_dir)}"
-    return f"python -m firerl.launch resume={shlex.quote(str(run_dir))}{where}"
+def resume_line(run_dir: str | Path, local_dir: str | None, config: RunConfig | None = None, steps: int = 0) -> str:
+    """What to type to go on with a run, from the same folder of this machine, to so many ``steps``, if any are given.
+
+    With what the run, of this ``config``, must be given again; a class that is in no file only a program can.
+    """
+    again = {} if config is None else to_type_again(config)
+    more = {"local_dir": local_dir, "steps": steps or None}
+    given = {name: value for name, value in more.items() if value is not None}
+    if config is not None and is_homeless(config.learner):
+        arguments = "".join(f", {name}={value!r}" for name, value in given.items())
+        call = f"firerl.resume({str(run_dir)!r}, learner=<class>{arguments})"
+        return call_line(call)({"learner": config.learner, **again})
+    line = settings_line(f"python -m firerl.launch resume={shlex.quote(str(run_dir))}")
+    return line({name: str(value) for name, value in {**given, **again}.items()})
 
 
 class Mirror:

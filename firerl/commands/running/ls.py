@@ -39,8 +39,9 @@ def _main(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="python -m firerl.ls",
         description="The runs below a folder. best is the best smoothed objective of a member of P1 at any ready so "
-        "far, age is the time since the run was last written. The states are running, finished, interrupted (a resume "
-        "goes on with it), died (no healthy member is left in P1) and damaged (firerl.doctor says more).",
+        "far, age is the time since the run was last written. The states are running, stopping and stopped (by "
+        "firerl.stop), finished, interrupted (a resume goes on with it), died (no healthy member is left in P1) and "
+        "damaged (firerl.doctor says more).",
     )
     parser.add_argument("folder", nargs="?", type=run_argument, default=Path(FOLDER), help=f"where they lie ({FOLDER})")
     told = "best: the highest first; age: the latest first (age); task: by name, and of a task by algorithm"

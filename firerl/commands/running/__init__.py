@@ -1,0 +1,1 @@
+"""Runs that go on: what is there, and how one ends."""
