@@ -19,7 +19,7 @@ from firerl.commands import Parser, guarded, path_argument, run_argument
 from firerl.errors import SettingError
 
 if TYPE_CHECKING:
-    from firerl.insight.compare.comparison import Run
+    from firerl.insight.compare.comparison import Comparison, Run
 
 STDOUT = "-"
 PLOT = "compare.png"
@@ -48,10 +48,23 @@ def _main(argv: Sequence[str] | None) -> int:
         from firerl.insight.compare.comparison_plot import picture
 
         files[plot] = picture(comparison, {run.name: run.trajectory for run in runs}, plot.suffix[1:].lower())
-    shown = made[STDOUT] if STDOUT in made else text(comparison) + "\n\n"
+    shown = made[STDOUT] if STDOUT in made else "\n".join([text(comparison), *_more(comparison, argv, options), "", ""])
     _write(files)
     _print(shown, files, STDOUT in made)
     return 0
+
+
+def _more(comparison: Comparison, argv: Sequence[str] | None, options: argparse.Namespace) -> list[str]:
+    """What to paste where there are too few seeds."""
+    from firerl.insight.compare.comparison import FEW
+    from firerl.insight.compare.more_seeds import lines
+
+    typed = list(sys.argv[1:] if argv is None else argv)
+    count = len(options.run_dirs)
+    at = next(i for i in range(len(typed)) if list(map(run_argument, typed[i : i + count])) == options.run_dirs)
+    found = lines(comparison, typed, at, list(map(str, options.run_dirs)))
+    head = ["", f"These lines train the missing seeds ({FEW} of each group can decide) and compare again:"]
+    return [*head, *found] if found else []
 
 
 def _file(text: str) -> str:

@@ -19,21 +19,21 @@ from firerl.config.run_config import RunConfig
 from firerl.errors import SettingError, unknown
 
 USAGE = """\
-What a run will take (time, disk, memory) and how often its evaluators find a better network. Some of its members train
-for some minutes in the real engine, then the whole run is played in virtual time. Nothing is left behind.
+Say what a run will take (time, disk, memory) and how often its evaluators will find a better network. Some members of
+the run train for some minutes in the real engine. Then the whole run is simulated. No run folder is made.
 
 Usage: python -m firerl.plan [<launch's arguments>] [options]
 
-  --minutes <number>  how long to train (2, with --quick 0.3); longer: surer
-  --probe <file>      keep what was measured there; if the file is there already, use it and train nothing
-  --quick             less of everything, rougher figures
-  --json              one JSON object instead of tables
+  --minutes <number>  how long the members train (2 minutes; with --quick 0.3); more minutes give surer figures
+  --probe <file>      keep what was measured in this file; if it exists already, use it and train nothing
+  --quick             measure and simulate less; the figures are rougher
+  --json              print one JSON object instead of tables
   --help, --version
 
 Examples
   python -m firerl.plan env=Humanoid preset=paper22 engine.processes=64
   python -m firerl.plan env=Humanoid --probe humanoid.json
-  python -m firerl.plan env=Humanoid --probe humanoid.json algo.max_eval_steps=180000   # in seconds
+  python -m firerl.plan env=Humanoid --probe humanoid.json algo.max_eval_steps=180000   # takes seconds
 """
 VALUED = ("--minutes", "--probe")
 FLAGS = ("--json", "--quick", "--help", "-h", "--version")
@@ -127,7 +127,7 @@ def _config(given: list[str]) -> tuple[RunConfig, int]:
 
     for argument in split(given):
         if argument.key == "resume":
-            raise SettingError("resume=: a plan is of a new run; what this one takes is in its own journal")
+            raise SettingError("resume=: firerl.plan plans a new run; leave resume= out")
         if argument.key.partition(".")[0] not in (*SECTIONS, FILE):
             raise unknown("setting", argument.key, (*SECTIONS, FILE))
     tree = compose(given)
@@ -135,9 +135,11 @@ def _config(given: list[str]) -> tuple[RunConfig, int]:
     if line := rounded_line(tree.get("steps"), configs[0]):
         say(line, error=True)
     if configs[0].engine.name == "simulated":
-        raise SettingError("engine=simulated: a plan is of a real run, which it simulates itself: local or inline")
+        raise SettingError(
+            "engine=simulated: firerl.plan simulates a real run itself; give engine=local or engine=inline"
+        )
     if not configs[0].sync:
-        raise SettingError("sync=false: a plan is of a run whose workers wait for each other; leave it out")
+        raise SettingError("sync=false: firerl.plan knows only runs whose workers wait for each other; leave it out")
     return configs[0], len(configs)
 
 

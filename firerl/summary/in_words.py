@@ -124,6 +124,17 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def time_text(seconds: float) -> str:
+    """A duration with its units: 17 s, 2 min 3 s, 1 h 2 min."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def count_text(number: int, one: str, many: str) -> str:
     """1 copy; 2 copies."""
     return f"{number:,} {one if number == 1 else many}"

@@ -332,3 +332,42 @@ def test_the_page_has_every_option_and_commands_that_are_understood(capsys: pyte
         call("--help")
     named = set(re.findall(r"--[a-z][\w-]+", capsys.readouterr().out.partition("usage: ")[2])) - {"--help"}
     assert named <= set(re.findall(r"--[a-z][\w-]+", page))
+
+
+def test_one_seed_each_decides_nothing_and_the_lines_that_would_are_printed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--allow", "steps", runs / "fire/seed-0", runs / "pbt/seed-0", "--no-plot") == 0
+    out = capsys.readouterr().out
+    assert "- One seed each decides nothing: another seed may give the opposite order.\n" in out
+    fire, pbt = (f"{runs}/{algo}/seed-0" for algo in ("fire", "pbt"))
+    assert out.rstrip("\n").split("\n")[-3:] == [
+        f"python -m firerl.launch config={fire} 'seed=[1,2,3,4,5]' run_dir={fire}-seeds",
+        f"python -m firerl.launch config={pbt} 'seed=[1,2,3,4,5]' run_dir={pbt}-seeds",
+        f"python -m firerl.compare --allow steps {fire} {pbt} {fire}-seeds {pbt}-seeds --no-plot",
+    ]
+    # Of a folder with three seeds the others come beside them; the comparison is the same line.
+    assert call(runs / "fire", runs / "pbt", "--no-plot") == 0
+    assert capsys.readouterr().out.rstrip("\n").split("\n")[-3:] == [
+        f"python -m firerl.launch config={runs}/fire/seed-0 'seed=[3,4,5]' run_dir={runs}/fire",
+        f"python -m firerl.launch config={runs}/pbt/seed-0 'seed=[3,4,5]' run_dir={runs}/pbt",
+        f"python -m firerl.compare {runs}/fire {runs}/pbt --no-plot",
+    ]
+
+
+def test_the_lines_of_more_seeds_do_what_they_say(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    few: dict[str, Any] = {"steps": 40, "population": [2], "evaluators": 0, "ready_interval": 20}
+    make(tmp_path / "a", "pbt", **few, seed=3)
+    make(tmp_path / "b", "random", **few, seed=4)
+    assert call("a", "b", "--no-plot") == 0
+    *launches, compare = capsys.readouterr().out.rstrip("\n").split("\n")[-3:]
+    for line in launches:
+        assert launch.main(shlex.split(line)[3:]) == 0
+    capsys.readouterr()
+    assert call(*shlex.split(compare)[3:]) == 0
+    out = capsys.readouterr().out
+    assert "12 runs in 2 groups" in out
+    assert "These lines train" not in out

@@ -47,7 +47,7 @@ def test_it_narrows(told_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith(f"step {promoted.step}\n")
     assert f"evaluator {promoted.worker} had trained member {promoted.parent}'s weights" in out
     assert explain.main([str(told_run), "step=0_000"]) == 0
-    assert capsys.readouterr().out.startswith("step 0: first draws\n  member 0: lr ")
+    assert capsys.readouterr().out.startswith("step 0: the first hyperparameters\n  member 0: lr ")
 
 
 @pytest.mark.unverified("journals made by hand")

@@ -39,7 +39,7 @@ MALFORMED = [
     ([*QUADRATIC, "--probe=no/such/folder/p.json"], "a folder that exists"),
     ([*QUADRATIC, "--probe=~nosuch/p.json"], "there is no such home folder"),
     ([*QUADRATIC, "--probe=/dev/null"], "must be a file"),
-    (["resume=runs/a"], "a plan is of a new run"),
+    (["resume=runs/a"], "firerl.plan plans a new run"),
     (["learner=quadratic", "engine=simulated"], "engine=simulated"),
 ]
 
@@ -67,12 +67,12 @@ def test_a_plan_says_cost_and_what_evaluators_can_find(tmp_path: Path, capsys: p
     out = capsys.readouterr().out
     for text in (
         "Plan of Quadratic: algorithm fire",
-        "What it will cost",
-        "for 2 seeds",
-        "idle at the barrier",
-        "points that an evaluator gets",
-        "promotes a network better by 1 deviation",
-        "promotions in the modelled run",
+        "What the run will cost",
+        "for all 2 seeds",
+        "waiting for other workers",
+        "gets at most so many points",
+        "promotes a network that is better by 1",
+        "promoted so often in the simulated run",
     ):
         assert text in out
     assert max(map(len, out.splitlines())) <= 130
@@ -103,7 +103,7 @@ def test_json_and_a_kept_probe(
     assert "make another" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("cores", "words"), [(1, "alone they may be faster"), (2, ""), (4, "4 cores, each as fast")])
+@pytest.mark.parametrize(("cores", "words"), [(1, "Alone it may be faster"), (2, ""), (4, "4 cores. Each is as fast")])
 def test_what_is_assumed_and_not_counted_is_said(cores: int, words: str) -> None:
     config = resolve(compose([*QUADRATIC, "stop.hours=0.5", "stop.objective=-1"]))
     found = Prospect(config, made(processes=2), replace(FORECAST, processes=cores), None, "none")
@@ -111,7 +111,7 @@ def test_what_is_assumed_and_not_counted_is_said(cores: int, words: str) -> None
     assert any(line.startswith("  assumed ") for line in lines) == bool(words)
     assert words in "\n".join(lines)
     assert (
-        "  not counted   stop.hours=0.5, stop.objective=-1: the plan is of all steps, the run may end before" in lines
+        "  not counted   stop.hours=0.5 or stop.objective=-1 may end the run early. The plan counts all steps." in lines
     )
     assert found.to_plain()["not_counted"] == {"stop.hours": 0.5, "stop.objective": -1.0}
 
@@ -135,14 +135,14 @@ def test_a_probe_that_cannot_be_kept_costs_no_plan(
     monkeypatch.setattr("firerl.insight.plan.prospect.forecast", lambda *_, **__: FORECAST)
     assert main([*QUADRATIC, "algo=pbt", "--probe=p.json"]) == 2
     out, err = capsys.readouterr()
-    assert "What it will cost" in out
+    assert "What the run will cost" in out
     assert err.endswith("firerl: --probe p.json: cannot write p.json: no space\n")
 
 
 @pytest.mark.parametrize("algo", ["pbt", "random"])
 def test_without_evaluators_there_are_no_statistics(algo: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUADRATIC, "preset=smoke", f"algo={algo}", *QUICK]) == 0
-    assert f"none: algo={algo} has no evaluators" in capsys.readouterr().out
+    assert f"Nothing: algo={algo} has no evaluators" in capsys.readouterr().out
 
 
 def made(**fields: Any) -> Probe:

@@ -58,7 +58,7 @@ def test_runs_are_compared_where_the_shortest_ends() -> None:
     assert (fire["best"], fire["median"], fire["area"], fire["evaluator_steps"]) == (1.0, 0.0, 1.0, 5.0)
     assert (pbt["best"], pbt["median"], pbt["evaluator_steps"]) == (6.0, 5.0, 8.0)
     assert pbt["area"] == pytest.approx((10 * 4.0 + 20 * 5.0) / 30)
-    assert any("pbt-0 ends at 80 steps" in note and "fire-0 goes on to 150" in note for note in c.notes)
+    assert any("at 80 steps, because pbt-0 ends" in note and "fire-0 goes on to 150" in note for note in c.notes)
 
 
 def test_only_what_happened_within_the_budget_is_counted() -> None:
@@ -96,19 +96,19 @@ def test_few_runs_are_warned_about_and_shown_as_they_are() -> None:
     few = [made(algo, seed, [10.0 * (algo == "fire") + seed]) for algo in ("fire", "pbt") for seed in range(2)]
     shown = text(compare(few))
     assert "10.00 and 11.00" in shown
-    assert "too few runs for an interval, the values themselves are shown: fire, pbt" in shown
+    assert "fire and pbt have fewer than 3 runs. The tables show the values without an interval." in shown
     three = [made(algo, seed, [10.0 * (algo == "fire") + seed]) for algo in ("fire", "pbt") for seed in range(3)]
     shown = text(compare(three))
     assert "11.00 [10.00, 12.00]" in shown
-    assert "fire: 3 runs: an interval from 3 values says little" in shown
-    assert "with 3 pairs no p can be below 0.25" in shown
-    assert "no certainty" in shown
+    assert "fire has 3 runs. An interval from so few values says little" in shown
+    assert "With 3 pairs of runs p cannot fall below 0.25." in shown
+    assert "not a certainty" in shown
 
 
 def test_equal_runs_are_not_all_above() -> None:
     runs = [made(algo, seed, [5.0]) for algo in ("fire", "pbt") for seed in range(3)]
     assert pair_of(compare(runs)).improvement.value == 0.5
-    assert "all runs of one are above" not in text(compare(runs))
+    assert "all runs of one group are above" not in text(compare(runs))
 
 
 def test_six_seeds_each_are_enough_to_say_nothing_more() -> None:
@@ -118,7 +118,7 @@ def test_six_seeds_each_are_enough_to_say_nothing_more() -> None:
 
 def test_an_unfinished_run_takes_part_and_is_named() -> None:
     c = compare([made("fire", 0, [1.0, 2.0], finished=False), made("pbt", 0, [1.0, 2.0, 3.0])])
-    assert "fire-0 is unfinished, at step 20 of 40" in c.notes
+    assert "fire-0 is unfinished: it has reached step 20 of 40." in c.notes
     assert c.budget == 100
     assert [row.finished for row in c.rows] == [False, True]
 
@@ -126,12 +126,12 @@ def test_an_unfinished_run_takes_part_and_is_named() -> None:
 def test_a_run_that_ended_early_is_named() -> None:
     early = replace(made("fire", 0, [1.0, 2.0]), result={"stopped": "stop.objective", "fresh": {}})
     c = compare([early, made("pbt", 0, [1.0, 2.0, 3.0, 4.0])])
-    assert "fire-0 ended early, at step 20, by stop.objective" in c.notes
+    assert "fire-0 ended early, at step 20, by stop.objective." in c.notes
 
 
 def test_several_comparisons_are_told_to_be_several() -> None:
     runs = [made(algo, seed, [float(seed)]) for algo in ("fire", "pbt", "random") for seed in range(2)]
-    assert any("not corrected for making 3 of them" in note for note in compare(runs).notes)
+    assert any("not corrected for the 3 comparisons made" in note for note in compare(runs).notes)
 
 
 def test_figures_of_the_winner_are_compared_where_runs_have_them() -> None:
@@ -172,7 +172,7 @@ def test_json_and_csv_hold_every_run() -> None:
         ("other", 4.0, "2.0"),
         ("pbt-0", 3.0, "1.5"),
     ]
-    assert any("allowed: learner.kappa" in note for note in c.notes)
+    assert any("differ in learner.kappa, which --allow accepts" in note for note in c.notes)
 
 
 def test_lines_are_aligned() -> None:

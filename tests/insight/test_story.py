@@ -111,7 +111,7 @@ def test_what_is_said_of_a_verdict_is_counted_anew(scenario: Scenario) -> None:
         said = seen(m, scenario.settings)
         shared = curves.overlap(curves.smooth(m.eta), curves.smooth(m.rho))
         if shared is None:
-            assert "overlap it was" not in said
+            assert "overlap, it was" not in said
             continue
         a = np.array(m.eta)[shared.f : shared.f + shared.length]
         b = np.array(m.rho)[shared.g : shared.g + shared.length]
@@ -139,9 +139,9 @@ def test_the_issues_sentence() -> None:
     rho = [100.0 + 10 * i for i in range(9)]
     m = measured([99.0, *(100.5 + 15 * (i + 1) for i in range(9))], [100.0, *rho[:8]])
     settings = fire.Settings(smoothing="none")
-    said = "over the 9 points where the curves overlap it was better at all 9"
-    assert seen(m, settings) == f"{said} (p = 0.002), best score difference +41.3"
-    assert outcome(m, fire.Settings()) == "member 2 takes its weights"
+    said = "Over the 9 points where the curves overlap, it was better at all 9"
+    assert seen(m, settings) == f"{said} (p = 0.002, best score difference +41.3)"
+    assert outcome(m, fire.Settings()) == "Member 2 takes its weights"
 
 
 def test_what_is_said_without_an_overlap() -> None:
@@ -149,7 +149,7 @@ def test_what_is_said_without_an_overlap() -> None:
     settings = fire.Settings()
     assert "4 points lay wholly above member 2's" in seen(_of(4, high, low), settings)
     assert "4 points lay wholly below member 2's" in seen(_of(4, low, high), settings)
-    assert "had 0 points, member 2 4" in seen(_of(0, [], low), settings)
+    assert "had 0 points, member 2 had 4" in seen(_of(0, [], low), settings)
     assert "judged on 3 points" in seen(_of(3, low, high), settings)  # an algorithm with other rules
 
 
@@ -167,13 +167,13 @@ def test_ties_are_said() -> None:
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("no-improvement", "it gives up: p is above its patience, which is 0.343 by then"),
-        ("no-overlap", "it gives up, its 90,000 steps are over"),
+        ("no-improvement", "It gives up, because p is above the limit of its patience, which is 0.343 by then"),
+        ("no-overlap", "It gives up, because its 90,000 steps are over"),
         ("timeout", "without a success"),
         ("no-promotion", "algo.promotion=off"),
         ("replaced", "exploit has replaced its parent or its child"),
         ("failed", "its learner failed"),
-        ("tired", "it ends: tired"),
+        ("tired", "It ends: tired"),
     ],
 )
 def test_every_reason_has_its_words(reason: str, words: str) -> None:
@@ -222,9 +222,7 @@ def test_failures_and_what_comes_after_them() -> None:
         "lr 0.1 -> 0.2 (x 2)"
     ) in lines
     assert "The run has not finished: it is told up to its last generation, at step 20." in lines
-    assert any(
-        line.startswith("so far, step 20: member 0 of P1 leads: ranked by its last evaluation 3") for line in lines
-    )
+    assert "so far, step 20: member 0 of P1 leads. It is ranked by its last evaluation, 3." in lines
 
 
 def test_a_run_that_has_only_begun() -> None:
@@ -232,7 +230,7 @@ def test_a_run_that_has_only_begun() -> None:
     history = tell(initial_state(setup), [])
     lines = list(story.tell(config_of(setup, fire.Settings()), history, result=None))
     assert sum(line.startswith("  member ") for line in lines) == 4
-    assert lines[-1] == "so far, step 0: member 0 of P1 leads: without an evaluation yet"
+    assert lines[-1] == "so far, step 0: member 0 of P1 leads. It has no evaluation yet."
 
 
 @given(scenarios())
@@ -270,8 +268,8 @@ def test_narrowing_to_a_step(told_run: Path) -> None:
     assert [line for line in lines if not line.startswith("  ")] == [lines[0]]
     assert lines[0].startswith(f"step {promoted.step:,}: ")
     assert "1 promotion" in lines[0]
-    assert any(f"member {promoted.child} takes its weights" in line for line in lines)
-    assert next(story.tell(config, history, result={}, step=0)) == "step 0: first draws"
+    assert any(f"Member {promoted.child} takes its weights" in line for line in lines)
+    assert next(story.tell(config, history, result={}, step=0)) == "step 0: the first hyperparameters"
     quiet = next(max(r.step for r in p.reports) for p in history.points if not p.decisions)
     assert list(story.tell(config, history, result={}, step=quiet)) == [f"step {quiet}: nothing was decided"]
 
@@ -294,7 +292,7 @@ def test_runs_without_evaluators(tmp_path: Path) -> None:
         text = "\n".join(story.tell(config, history, result=result_of(journal)))
         assert "evaluator " not in text
         assert ("takes the weights" in text) == (algo != "random")
-        assert "wins: ranked by its last evaluation" in text
+        assert "wins. It is ranked by its last evaluation, " in text
 
 
 def test_a_failed_evaluator_ranks_nobody() -> None:

@@ -34,8 +34,8 @@ def test_the_command_draws_the_last_promotion(
     last = [d for d in Journal.open(told_run).decisions() if isinstance(d, Promote)][-1]
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith(f"evaluator {last.worker} had trained member {last.parent}'s weights")
-    assert told[0].endswith(f"member {last.child} takes its weights")
-    assert told[1] == f"drawn: {out}"
+    assert told[0].endswith(f"Member {last.child} takes its weights.")
+    assert told[1] == f"wrote {out}"
     assert [path.name for path in tmp_path.iterdir()] == ["verdict.png"]
 
 
@@ -57,7 +57,7 @@ def test_nothing_to_draw_is_said(run: tuple[RunConfig, History]) -> None:
     config, history = run
     with pytest.raises(SettingError, match="worker=77"):
         verdict_plot.pick(config, history, worker=77)
-    with pytest.raises(SettingError, match=r"worker=2 step=10; the nearest ends of one are at step"):
+    with pytest.raises(SettingError, match=r"worker=2 step=10; the nearest steps at which one ends are"):
         verdict_plot.pick(config, history, worker=2, step=10)
     nobody = dataclasses.replace(history, measurements=[])
     with pytest.raises(SettingError, match="has not started an evaluator yet"):

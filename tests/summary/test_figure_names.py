@@ -55,7 +55,10 @@ def test_one_number_has_one_name(tmp_path: Path, capsys: Any) -> None:
     assert "best, median: of last evaluations; a member's rank: mean of the last 3 evaluations" in shown
     explain.main([str(run_dir)])
     told = capsys.readouterr().out
-    assert "wins: mean action return on fresh data 560; ranked by its mean of the last 3 evaluations" in told
+    assert (
+        "wins. Its mean action return on fresh data is 560. It is ranked by its mean of the last 3 evaluations, "
+        in told
+    )
     report.main([str(run_dir)])
     page = (run_dir / "report.html").read_text(encoding="utf-8")
     cards = re.findall(r"<dt>(.*?)</dt>", page)

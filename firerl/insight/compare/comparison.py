@@ -15,6 +15,7 @@ from firerl.insight.compare import statistics
 from firerl.insight.compare.grouping import Group, also_different, check_comparable, group, short
 from firerl.insight.compare.statistics import LEAST, Estimate, Paired
 from firerl.insight.history.trajectory import Trajectory
+from firerl.summary.in_words import together
 
 FIGURES = {  # of a run at the common budget
     "best": "best member",
@@ -177,18 +178,18 @@ def _notes_on_runs(runs: Sequence[Run], budget: int) -> list[str]:
     notes = []
     for run in runs:
         if run.result is None:
-            notes.append(f"{run.name} is unfinished, at step {run.step:,} of {run.config.steps:,}")
+            notes.append(f"{run.name} is unfinished: it has reached step {run.step:,} of {run.config.steps:,}.")
         elif run.result["stopped"] != "steps":
-            notes.append(f"{run.name} ended early, at step {run.step:,}, by {run.result['stopped']}")
+            notes.append(f"{run.name} ended early, at step {run.step:,}, by {run.result['stopped']}.")
     longest = max(runs, key=lambda run: run.total)
     if longest.total > budget:
         first = min(runs, key=lambda run: run.total)
         notes.append(
-            f"{first.name} ends at {budget:,} steps and so sets where all are compared; {longest.name} goes on to "
-            f"{longest.total:,}"
+            f"All runs are compared at {budget:,} steps, because {first.name} ends there. {longest.name} goes on to "
+            f"{longest.total:,} steps."
         )
     if longest.total > MUCH * budget and any((run.result or {}).get("fresh") for run in runs):
-        notes.append("figures of the winner are from each run's own end, not from equal steps")
+        notes.append("The figures of the winner are from the end of each run, not from equal steps.")
     return notes
 
 
@@ -198,32 +199,39 @@ def _notes_on_groups(groups: Sequence[Group], allowed: Sequence[str]) -> list[st
         kin = [one for one in groups if one.algo == algo]
         if len(kin) > 1:
             what = ", ".join(short(name) for name in kin[0].differs)
-            notes.append(f"runs of {algo} differ in {what}: {len(kin)} groups")
+            notes.append(f"The runs of {algo} differ in {what}, so they form {len(kin)} groups.")
     if allowed:
-        notes.append(f"not the same for all, and allowed: {', '.join(allowed)}")
+        notes.append(f"The runs differ in {together(allowed)}, which --allow accepts.")
     if others := also_different(groups):
-        notes.append(f"besides the algorithm, groups differ in {', '.join(others)}")
+        notes.append(f"Besides the algorithm, the groups differ in {together(others)}.")
     return notes
 
 
 def _notes_on_numbers(comparison: Comparison, pairs: Sequence[Pair]) -> list[str]:
     notes = []
     runs = {found.group.name: len(found.rows) for found in comparison.groups}
-    if lone := [name for name, n in runs.items() if n < LEAST]:
-        notes.append(f"too few runs for an interval, the values themselves are shown: {', '.join(lone)}")
+    if len(runs) > 1 and set(runs.values()) == {1}:
+        notes.append("One seed each decides nothing: another seed may give the opposite order.")
+    elif few := [name for name, n in runs.items() if n < LEAST]:
+        have = "has" if len(few) == 1 else "have"
+        notes.append(f"{together(few)} {have} fewer than {LEAST} runs. The tables show the values without an interval.")
     for name, n in runs.items():
         if LEAST <= n < FEW:
-            notes.append(f"{name}: {n} runs: an interval from {n} values says little, and is too narrow")
+            notes.append(f"{name} has {n} runs. An interval from so few values says little and is too narrow.")
     best = [pair for pair in pairs if pair.figure == "best"]
-    if unpaired := [f"{pair.a} and {pair.b}" for pair in best if pair.paired is None]:
-        notes.append(f"no seed in common, so no differences: {'; '.join(unpaired)}")
+    for pair in best:
+        if pair.paired is None:
+            notes.append(f"{pair.a} and {pair.b} have no seed in common, so there is no difference to test.")
     least = min((pair.paired.mean.n for pair in best if pair.paired and pair.paired.mean.n > 1), default=FEW)
     if least < FEW:
-        notes.append(f"with {least} pairs no p can be below {2 / 2**least:.2g}")
+        notes.append(f"With {least} pairs of runs p cannot fall below {2 / 2**least:.2g}.")
     sure = (pair.improvement for pair in pairs if pair.improvement.value in (0.0, 1.0))
     if any(one.low is not None and one.low == one.high for one in sure):
-        notes.append("an interval of no width around P: all runs of one are above all of the other; no certainty")
+        notes.append(
+            "An interval of P has no width where all runs of one group are above all of the other. That is not a "
+            "certainty."
+        )
     tested = sum(pair.paired is not None and pair.paired.mean.n > 1 for pair in best)
     if tested > 1:
-        notes.append(f"each p is for its own comparison, not corrected for making {tested} of them")
+        notes.append(f"Each p is for its own comparison. It is not corrected for the {tested} comparisons made.")
     return notes

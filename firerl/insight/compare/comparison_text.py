@@ -20,8 +20,16 @@ def text(comparison: Comparison) -> str:
     c = comparison
     runs, groups = len(c.rows), len(c.groups)
     what = f"{runs} runs in {groups} group{'s' * (groups > 1)}"
+    figures = (
+        "The figures are objectives: medians over the runs of a group, with 95 % intervals."
+        if any(len(found.rows) >= LEAST for found in c.groups)
+        else "Each figure is the objective of one run."
+    )
     parts = [
-        [f"{c.task}: {what}, compared at {c.budget:,} steps of all workers together, evaluators included"],
+        [
+            f"{c.task}: {what}, compared at {c.budget:,} steps of all workers together, evaluators included.",
+            figures,
+        ],
         _groups(c),
         *([_fresh(c)] if c.fresh else []),
         *([_pairs(c)] if any(pair.paired or pair.improvement.n > 1 for pair in c.pairs) else []),
@@ -94,8 +102,8 @@ def _groups(c: Comparison) -> list[str]:
     counted = {"copies": "copies", "evaluator_successes": "promotions", "failures": "failures"}
     counted = {name: label for name, label in counted.items() if any(row.figures[name] for row in c.rows)}
     if any(row.figures.get("evaluation_steps") for row in c.rows):
-        counted["evaluation_steps"] = "steps of evaluation besides"
-    lines = [["median [95 %]", "workers", "evaluators' steps", "runs", *FIGURES.values(), *counted.values()]]
+        counted["evaluation_steps"] = "extra evaluation steps"
+    lines = [["group", "workers", "evaluators' share", "runs", *FIGURES.values(), *counted.values()]]
     for found in c.groups:
         cells = [_cell(c, found, name) for name in FIGURES]
         counts = [f"{found.medians[name].value:,.1f}".removesuffix(".0") for name in counted]
@@ -114,7 +122,7 @@ def _fresh(c: Comparison) -> list[str]:
 
 def _pairs(c: Comparison) -> list[str]:
     """A pair of groups and a figure a line."""
-    lines = [["difference", "in", "mean over pairs of one seed", "pairs", "p", "P(first is better)"]]
+    lines = [["difference", "figure", "mean over pairs of equal seed", "pairs", "p", "P(first is better)"]]
     before = ""
     for pair in c.pairs:
         if pair.figure in FIGURES:

@@ -63,7 +63,7 @@ def tell(
     if step is None and worker is None:
         yield from _head(config, history, finished)
     if step in (None, 0):
-        yield from _section("step 0: first draws", story.draws(), worker)
+        yield from _section("step 0: the first hyperparameters", story.draws(), worker)
     for point in history.points:
         at = max(report.step for report in point.reports)
         sentences = story.point(point, apart=worker is not None)
@@ -85,26 +85,28 @@ def _check(config: RunConfig, history: History, worker: int | None, step: int | 
     steps = [0, *(max(report.step for report in point.reports) for point in history.points)]
     if step is not None and step not in steps:
         near = sorted(sorted(steps, key=lambda known: abs(known - step))[:2])
-        every = f"evaluations are every {config.eval_interval:,} steps, up to {steps[-1]:,}"
-        raise SettingError(f"step={step}: nothing happens there: {every}; nearest: {in_words.together(map(str, near))}")
+        every = f"workers are evaluated every {config.eval_interval:,} steps, up to {steps[-1]:,}"
+        nearest = f"the nearest steps are {in_words.together(map(str, near))}"
+        raise SettingError(f"step={step}: nothing happens there; {every}; {nearest}")
 
 
 def _head(config: RunConfig, history: History, finished: bool) -> Iterator[str]:
     first, groups = 0, []
     for population, size in enumerate(config.sizes, start=1):
-        groups.append(f"P{population} is {in_words.workers(range(first, first + size))}")
+        groups.append(f"P{population} has {in_words.workers(range(first, first + size))}")
         first += size
     if config.evaluators:
-        groups.append(in_words.workers(range(first, first + config.evaluators), "evaluator"))
-    yield f"{config.task} with algo={config.algo.name}, seed {config.seed}: {', '.join(groups)}."
+        evaluators = in_words.workers(range(first, first + config.evaluators), "evaluator")
+        groups.append(f"{evaluators} measure{'s' * (config.evaluators == 1)} the parents")
+    yield f"{config.task} with algo={config.algo.name}, seed {config.seed}. {in_words.together(groups)}."
     yield (
         f"Workers are evaluated every {config.eval_interval:,} steps; "
-        f"exploit and explore comes every {config.ready_interval:,}."
+        f"members exploit and explore every {config.ready_interval:,} steps."
     )
     if not config.sync:
         yield (
-            "Nobody waits for the others (sync=false): one report after the other, in the order in which they came; "
-            "steps are the worker's own."
+            "No worker waits for the others (sync=false). Reports are told in the order in which they came, with the "
+            "worker's own steps."
         )
     if history.died:
         yield f"The run has ended at step {history.step:,}: no healthy member of P1 is left."
@@ -209,7 +211,7 @@ class _Story:
         of = f"member {begun[0].child}'s hyperparameters{f' ({child})' if child else ''}"
         concerns = frozenset(id for d in begun for id in (d.worker, d.parent, d.child))
         if len(begun) > 1:
-            pairs = in_words.together([f"{d.worker} with member {d.parent}'s weights" for d in begun])
+            pairs = in_words.together([f"evaluator {d.worker} with member {d.parent}'s weights" for d in begun])
             return Sentence(f"evaluators begin with {of}: {pairs}", concerns)
         d = begun[0]
         before = self.measured.get(d.parent)
@@ -224,10 +226,10 @@ class _Story:
         if m.outcome == "replaced":
             gone = [id for id in (m.parent, m.child) if any(isinstance(c, Copy) and c.worker == id for c in decisions)]
             who = " and ".join("its parent" if id == m.parent else "its child" for id in gone) or "one of the two"
-            what = f"it ends: exploit has replaced {who}{', ' + in_words.workers(sorted(gone)) if gone else ''}"
-            return Sentence(f"{trained(m)}; {what}", concerns)
+            what = f"It ends, because exploit has replaced {who}{', ' + in_words.workers(sorted(gone)) if gone else ''}"
+            return Sentence(f"{trained(m)}. {what}.", concerns)
         if m.best_score_diff is None:
-            return Sentence(f"{trained(m)}; {outcome(m, self.settings)}", concerns)
+            return Sentence(f"{trained(m)}. {outcome(m, self.settings)}.", concerns)
         end = outcome(m, self.settings)
         if isinstance(d, Promote):
             stopping = {c.worker for c in decisions if isinstance(c, StopEvaluator | Promote)}
@@ -238,9 +240,9 @@ class _Story:
             ]
             if others:
                 go = "goes" if len(others) == 1 else "go"
-                end += f"; {in_words.workers(others, 'evaluator')} {go} on against its new curve"
+                end += f". {in_words.workers(others, 'Evaluator')} {go} on against its new curve"
             concerns |= set(others)
-        return Sentence(f"{trained(m)}; {seen(m, self.settings)}: {end}", concerns)
+        return Sentence(f"{trained(m)}. {seen(m, self.settings)}. {end}.", concerns)
 
     def end(self, result: Mapping[str, Any] | None, worker: int | None) -> Iterator[str]:
         """Who is ahead at the end, and where that network comes from; or what became of one worker."""
@@ -256,12 +258,12 @@ class _Story:
             yield f"{heading}: no healthy member of P1 is left"
             return
         else:
-            score = f"{figure_names.ranked_by(self.window)} {in_words.number(best.objective or 0.0)}"
-            told = f"ranked by its {score}" if best.objective is not None else "without an evaluation yet"
+            score = f"{figure_names.ranked_by(self.window)}, {in_words.number(best.objective or 0.0)}"
+            told = f"It is ranked by its {score}." if best.objective is not None else "It has no evaluation yet."
             worth = figure_names.headline((result or {}).get("fresh"), bool(self.config.settings.get("env")))
-            told = told if worth is None else f"{worth[0]} {in_words.number(worth[1])}; {told}"
+            told = told if worth is None else f"Its {worth[0]} is {in_words.number(worth[1])}. {told}"
             verb = "wins" if finished else "leads"
-            yield f"{heading}: member {best.worker} of P{self.population[best.worker]} {verb}: {told}"
+            yield f"{heading}: member {best.worker} of P{self.population[best.worker]} {verb}. {told}"
         who = worker if worker is not None else best.worker if best else 0
         if self.history.points and not (workers[who].is_evaluator and not workers[who].evaluation):
             yield from self._path(who, workers[who].network_step)
@@ -281,13 +283,13 @@ class _Story:
     def _path(self, worker: int, network_step: int) -> Iterator[str]:
         """The lineage: who trained this network when, with what."""
         origins = {
-            "initial": "from its first draw",
+            "initial": "from the start",
             "copy": "which copied it",
             "evaluator": "which measured it",
             "promotion": "promoted",
             "set": "on",
         }
-        yield "  its network, step by step:"
+        yield "  where its network comes from, step by step:"
         for s in lineage.segments(self.history.initial, self.history.decisions, worker, network_step):
             values = in_words.hyperparameters(s.hyperparameters)
             yield f"  {s.start:>11,} to {s.end:>11,}  {f'{self._name(s.worker)}, {origins[s.origin]}':33}  {values}"

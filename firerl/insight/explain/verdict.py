@@ -62,25 +62,26 @@ def compare(m: Measurement, settings: EvaluatorSettings) -> Comparison:
 
 
 def seen(m: Measurement, settings: EvaluatorSettings) -> str:
-    """What the curves say, in one clause whose subject is the evaluator: where, how often better, p, difference."""
+    """What the curves say, in one sentence: where they were compared, how often the evaluator was better, p."""
     c = compare(m, settings)
     numbers = ""
     if m.p_value is not None and m.best_score_diff is not None:
         p, _ = apart(float(m.p_value), settings.significance, least=2)
-        numbers = f" (p = {p}), best score difference {signed(m.best_score_diff)}"
+        numbers = f" (p = {p}, best score difference {signed(m.best_score_diff)})"
     if m.best_score_diff is not None and m.points != (c.shared.length if c.shared else len(c.eta)):
-        return f"it was judged on {plural(m.points or 0, 'point')}{numbers}"  # not by the rules that we know
+        return f"It was judged on {plural(m.points or 0, 'point')}{numbers}"  # not by the rules that we know
     child = f"member {m.child}'s"
     if c.shared:
         n = c.shared.length
-        where = "at the one point" if n == 1 else f"over the {n:,} points"
-        return f"{where} where the curves overlap it was {_counts(c, n)}{numbers}"
-    its = f"its smooth curve of {plural(len(c.eta), 'point')}"
+        where = "At the one point" if n == 1 else f"Over the {n:,} points"
+        return f"{where} where the curves overlap, it was {_counts(c, n)}{numbers}"
+    its = f"Its smooth curve of {plural(len(c.eta), 'point')}"
     said = {
         "above": f"{its} lay wholly above {child}",
         "below": f"{its} lay wholly below {child}",
         "apart": f"{its} and {child} did not overlap",
-        "none": f"there was nothing to compare: it had {plural(len(c.eta), 'point')}, member {m.child} {len(c.rho)}",
+        "none": f"There was nothing to compare: it had {plural(len(c.eta), 'point')}, "
+        f"member {m.child} had {len(c.rho)}",
     }
     return said[c.place] + numbers
 
@@ -112,18 +113,19 @@ def chosen(measurements: list[Measurement]) -> Measurement | None:
 
 
 def outcome(m: Measurement, settings: EvaluatorSettings) -> str:
-    """What the measurement came to, in few words."""
+    """What the measurement came to, in one sentence."""
     said = {
-        PROMOTION: f"member {m.child} takes its weights",
-        RUNNING: "it goes on",
-        "no-improvement": f"it gives up: p is above its patience, which is {_patience(m, settings)} by then",
-        "no-overlap": f"it gives up, its {settings.max_eval_steps:,} steps are over",
-        "timeout": f"it gives up, its {settings.max_eval_steps:,} steps are over, without a success",
-        "no-promotion": "a success, but with algo.promotion=off nobody takes its weights",
-        "replaced": "it ends, since exploit has replaced its parent or its child",
-        "failed": "it ends: its learner failed",
+        PROMOTION: f"Member {m.child} takes its weights",
+        RUNNING: "It goes on",
+        "no-improvement": "It gives up, because p is above the limit of its patience, which is "
+        f"{_patience(m, settings)} by then",
+        "no-overlap": f"It gives up, because its {settings.max_eval_steps:,} steps are over",
+        "timeout": f"It gives up, because its {settings.max_eval_steps:,} steps are over without a success",
+        "no-promotion": "It succeeds, but with algo.promotion=off nobody takes its weights",
+        "replaced": "It ends, because exploit has replaced its parent or its child",
+        "failed": "It ends, because its learner failed",
     }
-    return said.get(m.outcome, f"it ends: {m.outcome}")
+    return said.get(m.outcome, f"It ends: {m.outcome}")
 
 
 def _patience(m: Measurement, settings: EvaluatorSettings) -> str:

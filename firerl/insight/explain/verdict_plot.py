@@ -44,8 +44,8 @@ def pick(config: RunConfig, history: History, worker: int | None = None, step: i
         asked = " ".join(f"{k}={v}" for k, v in (("worker", worker), ("step", step)) if v is not None)
         ends = sorted({m.end for m in history.measurements if m.end is not None and m.eta})
         near = sorted(ends, key=lambda end: abs(end - (step or 0)))[:2]
-        hint = f"; the nearest ends of one are at step {in_words.together(map(str, sorted(near)))}" if near else ""
-        raise SettingError(f"--plot: no evaluator's curve to draw{f' for {asked}' if asked else ''}{hint}")
+        hint = f"; the nearest steps at which one ends are {in_words.together(map(str, sorted(near)))}" if near else ""
+        raise SettingError(f"--plot: there is no evaluator's curve to draw{f' for {asked}' if asked else ''}{hint}")
     return best
 
 
@@ -54,10 +54,10 @@ def draw(config: RunConfig, m: Measurement, out: Path) -> list[str]:
     format or where ``out`` cannot be written, FirerlError where writing fails."""
     files.check_output("--plot", out, files.PICTURES)
     settings = evaluator_settings(config.algo.settings)
-    verdict = f"{seen(m, settings)}: {outcome(m, settings)}"
+    verdict = f"{seen(m, settings)}. {outcome(m, settings)}."
     data = _render(config, m, compare(m, settings), verdict, out.suffix.lower()[1:])
     files.write_output(out, data)
-    return [f"{trained(m)}; {verdict}", f"drawn: {out}"]
+    return [f"{trained(m)}. {verdict}", f"wrote {out}"]
 
 
 def _render(config: RunConfig, m: Measurement, c: Comparison, verdict: str, kind: str) -> bytes:
@@ -71,7 +71,7 @@ def _render(config: RunConfig, m: Measurement, c: Comparison, verdict: str, kind
         _curves(axes, config, m, c)
         axes.set_title(f"{config.task}, {_title(m)}", loc="left", pad=12, fontweight="bold")
         figure.subplots_adjust(left=0.09, right=0.97, top=0.91, bottom=0.25)
-        told = f"{trained(m)}; {verdict}."
+        told = f"{trained(m)}. {verdict}"
         caption = textwrap.fill(told[0].upper() + told[1:], 104)
         figure.text(0.09, 0.135, caption, va="top", linespacing=1.4, fontsize=11)
         buffer = io.BytesIO()

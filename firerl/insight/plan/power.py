@@ -2,9 +2,9 @@
 
 A *true advantage of d*: without noise the evaluator's curve and its child's start at the same level and rise alike, but
 the evaluator's grows away, evenly over its time, so that on average it lies d standard deviations of one evaluation's
-noise above (2 d at the end). It is a difference of *rates*: one of levels from the start vanishes where curves rise,
-since the overlap lays equal levels beside each other. An advantage of 0 is an equal network; promoting one is a
-*false promotion*, which costs a member its diversity and the evaluator its time.
+noise above (2 d at the end). It is a difference of *rates*. A difference of levels from the start would vanish where
+curves rise, since the overlap lays equal levels beside each other. An advantage of 0 is an equal network. To promote
+an equal network is a *false promotion*, which costs a member its diversity and the evaluator its time.
 
 Assumed: independent normal noise; true curves that rise by ``rise`` an evaluation; an evaluator that starts where its
 child's curve started (a parent that stands lower first has to get there, and finds less than is said here); a child as

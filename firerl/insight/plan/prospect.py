@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from firerl.insight.plan import probe as probing
 from firerl.insight.plan.forecast import Forecast, forecast
 from firerl.insight.plan.power import Power, case_of, power
 from firerl.insight.plan.probe import Probe
+from firerl.summary.in_words import plural, time_text
 
 Say = Callable[[str], None]
 
@@ -116,12 +117,12 @@ def longest_evaluation(config: RunConfig, measured: Probe) -> float:
 def _statistics(config: RunConfig, measured: Probe, quick: bool, say: Say) -> tuple[Statistics | None, str]:
     case = case_of(config)
     if case is None:
-        return None, f"none: algo={config.algo.name} has no evaluators here, nothing is tested"
+        return None, f"Nothing: algo={config.algo.name} has no evaluators in this run."
     noise, rise = measured.noise(), measured.rise()
     if noise is None or rise is None:
-        return None, "unknown: no member of the probe has enough evaluations; a larger --minutes gives it more"
+        return None, "Unknown: no member of the probe has enough evaluations. A larger --minutes gives them more."
     if noise == 0:
-        return None, "not needed: evaluations have no noise"
+        return None, "Every difference, since the evaluations have no noise."
     evaluations = 60 if quick else 200
     say("playing evaluations")
     case = replace(case, rise=max(0.0, rise) / noise)
@@ -131,55 +132,55 @@ def _statistics(config: RunConfig, measured: Probe, quick: bool, say: Say) -> tu
 
 def table(found: Prospect, seeds: int = 1) -> list[str]:
     """For people."""
-    config, measured = found.config, found.probe
+    config, measured, processes = found.config, found.probe, found.cost.processes
     workers = sum(config.sizes) + config.evaluators
     lines = [
         f"Plan of {config.task}: algorithm {config.algo.name}, learner {config.learner}, {workers} workers in "
-        f"{found.cost.processes} processes, {config.steps:,} steps each",
-        f"  probe         {measured.members} members in {measured.processes} processes, {len(measured.rounds)} "
-        f"evaluations each, from fresh networks: early training",
+        f"{plural(processes, 'process', 'processes')}, {config.steps:,} steps for each worker",
+        f"  measured      {plural(measured.members, 'member')} trained for {len(measured.rounds)} evaluations each, in "
+        f"{plural(measured.processes, 'process', 'processes')}.",
+        "                They began with fresh networks, so all figures are of early training.",
     ]
-    if found.cost.processes > measured.processes:
+    if processes > measured.processes:
         lines.append(
-            f"  assumed       {found.cost.processes} cores, each as fast as one of the "
-            f"{measured.processes} here with all of them busy"
+            f"  assumed       The run has {processes} cores. Each is as fast as one of the {measured.processes} here "
+            "while all of these are busy."
         )
-    elif found.cost.processes < measured.processes:
+    elif processes < measured.processes:
         lines.append(
-            f"  assumed       {found.cost.processes} cores as fast as one of the probe's {measured.processes} with all "
-            "of them busy; alone they may be faster"
+            f"  assumed       A core is as fast as one of the {measured.processes} of the probe while all of these are "
+            "busy. Alone it may be faster."
         )
     if stops := not_counted(config):
-        given = ", ".join(f"{name}={value:g}" for name, value in stops.items())
-        lines.append(f"  not counted   {given}: the plan is of all steps, the run may end before")
+        given = " or ".join(f"{name}={value:g}" for name, value in stops.items())
+        lines.append(f"  not counted   {given} may end the run early. The plan counts all steps.")
     return [*lines, "", *_cost_lines(found, seeds), "", *_statistics_lines(found)]
 
 
 def _cost_lines(found: Prospect, seeds: int) -> list[str]:
-    from firerl.summary.in_words import duration_text
-
     cost = found.cost
-    lines = ["What it will cost", f"  duration      {duration_text(cost.seconds)}"]
+    lines = ["What the run will cost", f"  duration      {time_text(cost.seconds)}"]
     if seeds > 1:
-        lines[-1] += f" a seed, {duration_text(seeds * cost.seconds)} for {seeds} seeds"
+        lines[-1] += f" for a seed, {time_text(seeds * cost.seconds)} for all {seeds} seeds"
     if cost.seconds_at_most:
         lines.append(
-            f"                {duration_text(cost.seconds_at_most)} if every evaluated episode lasted as long "
-            "as the task allows"
+            f"                {time_text(cost.seconds_at_most)} if every evaluated episode lasts as long as the task "
+            "allows"
         )
     names = {
         "train": "training",
         "evaluate": "evaluating",
-        "idle": "idle at the barrier",
+        "idle": "waiting for other workers",
         "decide": "deciding",
-        "copy": "copies",
-        "save": "checkpoints",
+        "copy": "copying weights",
+        "save": "saving checkpoints",
     }
-    lines.append(
-        "  of rounds     " + ", ".join(f"{name} {100 * cost.shares[part]:.1f} %" for part, name in names.items())
-    )
-    lines.append(f"  disk          {_bytes(cost.disk_bytes)}, of it a state {_bytes(cost.state_bytes)}")
-    memory = "unknown on this system" if cost.memory_bytes is None else _bytes(cost.memory_bytes)
+    shares = [f"{name} {100 * cost.shares[part]:.1f} %" for part, name in names.items()]
+    lines.append(f"  of this time  {', '.join(shares[:3])},")
+    lines.append(f"                {', '.join(shares[3:])}")
+    state = f"the state of one worker takes {_bytes(cost.state_bytes)}"
+    lines.append(f"  disk          {_bytes(cost.disk_bytes)} at the fullest moment; {state}")
+    memory = "unknown on this system" if cost.memory_bytes is None else f"{_bytes(cost.memory_bytes)} in all processes"
     lines.append(f"  memory        {memory}")
     return lines
 
@@ -190,23 +191,34 @@ def _statistics_lines(found: Prospect) -> list[str]:
     if s is None:
         return [title, f"  {found.why_none}"]
     both = (s.rising, s.flat)
-    rows: list[tuple[str, list[str]]] = [
-        ("points that an evaluator gets", [str(p.points) for p in both]),
-        ("promotes a network better by 0.5 deviations", [str(p.found_half) for p in both]),
-        ("promotes a network better by 1 deviation", [str(p.found_one) for p in both]),
-        ("promotes an equal network", [str(p.false) for p in both]),
-        ("exploit ends the evaluation first", [str(p.replaced) for p in both]),
-        ("evaluations that fit into the run", [f"{p.begun:,.0f}" for p in both]),
-        ("promotions in it if all networks were equal", [f"{p.false_promotions:,.1f}" for p in both]),
-        ("promotions in the modelled run", [f"{found.cost.evolution['evaluator_successes'] / found.cost.played:,.0f}"]),
+    promoted = found.cost.evolution["evaluator_successes"] / found.cost.played
+    one: list[tuple[str, list[str]]] = [
+        ("gets at most so many points", [str(p.points) for p in both]),
+        ("promotes a network that is better by 0.5", [str(p.found_half) for p in both]),
+        ("promotes a network that is better by 1", [str(p.found_one) for p in both]),
+        ("promotes a network that is equal", [str(p.false) for p in both]),
+        ("is ended by exploit before a verdict", [str(p.replaced) for p in both]),
+    ]
+    every: list[tuple[str, list[str]]] = [
+        ("have time for so many evaluations", [f"{p.begun:,.0f}" for p in both]),
+        ("promote so often if networks are equal", [f"{p.false_promotions:,.1f}" for p in both]),
+        ("promoted so often in the simulated run", [f"{promoted:,.0f}"]),
     ]
     return [
         title,
-        f"  The noise of one evaluation has a standard deviation of {s.noise:.3g}.",
+        f"  The noise of one evaluation has a standard deviation of {s.noise:.3g} (in units of the objective).",
         f"  A curve gains {s.rise:.3g} from one ready to the next.",
-        f"  {'':43}{'curves as in the probe':>24}{'flat curves':>18}",
-        *(f"  {name:43}{cells[0]:>24}{''.join(f'{cell:>18}' for cell in cells[1:])}" for name, cells in rows),
+        "  A network that is better by 1 is better by one such standard deviation.",
+        "",
+        _row("One evaluator ...", ["on the probe's curves", "on flat curves"]),
+        *(_row(f"  {name}", cells) for name, cells in one),
+        "  All evaluators of the run ...",
+        *(_row(f"  {name}", cells) for name, cells in every),
     ]
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"  {name:43}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (22, 16), strict=False))
 
 
 def _bytes(size: float) -> str:
