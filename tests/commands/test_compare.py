@@ -177,7 +177,7 @@ def test_an_unfinished_run_is_compared_at_what_it_has_reached(
     db.close()
     assert call(shorter, runs / "fire", "--no-plot") == 0
     out = capsys.readouterr().out
-    assert f"{shorter} is unfinished, at step 120 of 360" in out
+    assert f"{shorter} is unfinished: it has reached step 120 of 360." in out
     assert "compared at 2,640 steps" in out
 
 
@@ -188,7 +188,7 @@ def test_runs_of_different_lengths_are_refused_unless_allowed(
     said = refusal(capsys, runs / "pbt/seed-0", short)
     assert f"{runs / 'pbt/seed-0'} has steps=360, {short} has 120; --allow steps compares" in said
     assert call(runs / "pbt/seed-0", short, "--allow", "steps", "--no-plot") == 0
-    assert "not the same for all, and allowed: steps" in capsys.readouterr().out
+    assert "differ in steps, which --allow accepts" in capsys.readouterr().out
 
 
 @pytest.mark.unverified("a database that is no journal")

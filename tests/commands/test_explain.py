@@ -33,7 +33,7 @@ def test_it_tells_the_run(told_run: Path, capsys: pytest.CaptureFixture[str]) ->
     assert explain.main([str(told_run)]) == 0
     out = capsys.readouterr().out
     assert out.startswith(
-        "Told with algo=fire, seed 3: P1 is members 0 to 3, P2 is members 4 to 7, evaluators 8 to 10."
+        "Told with algo=fire, seed 3. P1 has members 0 to 3, P2 has members 4 to 7 and evaluators 8 to 10 measure "
     )
     assert "takes its weights" in out
     assert "the end, step 600: member" in out
@@ -56,7 +56,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     assert explain.main([str(tmp_path / "r")]) == 0
     out = capsys.readouterr().out
     assert "The run has not finished: it is told up to its last generation, at step 20." in out
-    assert "so far, step 20: member 1 of P1 leads: ranked by its last evaluation 1.25" in out
+    assert "so far, step 20: member 1 of P1 leads. It is ranked by its last evaluation, 1.25." in out
     assert "evaluator 4 had trained member 2's weights with member 0's hyperparameters for 10 steps; " in out
 
 
@@ -84,13 +84,13 @@ def test_a_run_without_evaluators(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["{run}", "step=_1"], "whole number"),
         (["{run}", "step=1,"], "whole number"),
         (["{run}", "worker=1", "worker=2"], "worker= is given twice"),
-        (["{run}", "step=15"], "nearest: 10 and 20"),
+        (["{run}", "step=15"], "the nearest steps are 10 and 20"),
         (["{run}", "worker=2", "--verify"], "takes no worker="),
         (["{run}", "--plot", "{}/x.jpg"], ".png, .svg, .pdf"),
         (["{run}", "--plot", "{}/none/x.png"], "there is no folder"),
         (["{run}", "--plot", "{}"], "must end with"),
         (["{run}", "worker=99", "--plot", "{}/x.png"], "0 to 10"),
-        (["{run}", "step=10", "--plot", "{}/x.png"], "nearest ends"),
+        (["{run}", "step=10", "--plot", "{}/x.png"], "the nearest steps at which one ends"),
         (["{run}", "--plot"], "--plot"),
     ],
 )
