@@ -57,7 +57,7 @@ def test_an_unfinished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture
     out = capsys.readouterr().out
     assert "The run has not finished: it is told up to its last generation, at step 20." in out
     assert "so far, step 20: member 1 of P1 leads. It is ranked by its last evaluation, 1.25." in out
-    assert "evaluator 4 had trained member 2's weights with member 0's hyperparameters for 10 steps; " in out
+    assert "evaluator 4 had trained member 2's weights with member 0's hyperparameters for 10 steps. " in out
 
 
 @pytest.mark.unverified("journals made by hand")
