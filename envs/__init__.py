@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from firerl.envs.ends import check_ends
 from firerl.envs.spec import EnvSpec, action_map, check
 from firerl.envs.state.saved_state import get_state, kept, saves, set_state
+from firerl.envs.step_cost import cost_of
 from firerl.envs.vector import LONGEST_EPISODE, base_name, env_seeds, make, resolve, single
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = [
     "base_name",
     "check",
     "check_ends",
+    "cost_of",
     "env_seeds",
     "get_state",
     "kept",

@@ -170,6 +170,11 @@ class Learner:
         return Growth()
 
     @classmethod
+    def cost_of(cls, settings: Mapping[str, Any], steps: int) -> float:
+        """Mean time of a step in the first so many, in the time of a fresh network's; the estimates of a run's time."""
+        return 1.0
+
+    @classmethod
     def stacked_of(cls, settings: Mapping[str, Any]) -> int:
         """How many workers with consecutive ids train as one (see ``stack``), where complete ``settings`` decide it."""
         return settings.get("stacked") or 1

@@ -269,6 +269,11 @@ class ActorCritic(Learner):
         return episodes.continuation(settings["env"], info_key(settings["objective"]))
 
     @classmethod
+    def cost_of(cls, settings: Mapping[str, Any], steps: int) -> float:
+        """That of the physics, which grows as the agent learns to stand."""
+        return envs.cost_of(settings["env"]["name"], steps)
+
+    @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:
         return settings["env"]["name"]
 

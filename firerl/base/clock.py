@@ -19,7 +19,6 @@ class Clock:
         self.processes = processes
         self._now = now
         self._begun = self._last = now()
-        self._rounds = 0
         self._generation: dict[str, float] = {}
 
     def begin_round(self) -> None:
@@ -41,14 +40,13 @@ class Clock:
 
     def end_round(self) -> tuple[float, dict[str, float]]:
         """Seconds of the round, and the parts as shares of processes x seconds; "idle" is the rest."""
-        self._rounds += 1
         seconds = self._now() - self._round_begun
         shares = {name: value / (seconds * self.processes) for name, value in self._round.items()}
         return seconds, {**shares, "idle": max(0.0, 1.0 - sum(shares.values()))}
 
-    def mean_round(self) -> float:
-        """Seconds of a round so far, all that happens between rounds included."""
-        return (self._now() - self._begun) / max(self._rounds, 1)
+    def elapsed(self) -> float:
+        """Seconds so far, all that happens between rounds included."""
+        return self._now() - self._begun
 
     def since_last(self) -> dict[str, float]:
         """Seconds by part since the last call, and "seconds" of wall time: for a generation, at its commit.

@@ -206,9 +206,12 @@ class _Session:
         return sum(steps) // len(steps)
 
     def _share(self) -> float:
-        """Of the members' training, what is done."""
-        steps = member_steps(self.generation.state)
-        return sum(min(step, self.config.steps) for step in steps) / (len(steps) * self.config.steps)
+        """Of the time of the members' training, what is over."""
+        members, whole = member_steps(self.generation.state), self.config.steps
+        cost = self.controller.cost
+        return sum(step * cost(step) for step in (min(s, whole) for s in members)) / (
+            len(members) * whole * cost(whole)
+        )
 
     def _tell(self, state: State, point: Point) -> None:
         seconds, parts = self.clock.end_round()

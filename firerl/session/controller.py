@@ -30,6 +30,7 @@ from firerl.evolution.population import (
 from firerl.evolution.winner import winner
 from firerl.learner import Learner
 from firerl.session import results, standing
+from firerl.session.pace import Pace
 from firerl.session.watching.progress import Observer, Round
 from firerl.storage.generation import File, Generation, Point, better
 from firerl.storage.lock import STOPPED
@@ -117,6 +118,8 @@ class Controller:
         self.step = generation.step
         _restore(engine, self.config, self.store, generation, self.suspects)
         clock = Clock(engine.processes, engine.now)
+        workers = sum(self.setup.sizes) + self.setup.evaluators
+        self.pace = Pace(self.cost, workers, engine.processes, generation.step, self.config.steps)
         while True:
             generation = self._next_generation(engine, generation, clock)
             if self._stopped(generation):
@@ -299,11 +302,14 @@ class Controller:
 
     def _tell(self, step: int, state: State, point: Point, committed: bool, clock: Clock) -> None:
         seconds, parts = clock.end_round()
-        rounds_left = (self.config.steps - step) // self.setup.eval_interval
         trained = len(point.reports) * self.setup.eval_interval
-        self.observer.round_done(
-            Round(step, state, point, committed, trained, seconds, parts, rounds_left * clock.mean_round())
-        )
+        self.pace.round_done(step, len(point.reports))
+        left = self.pace.seconds_left(clock.elapsed())
+        self.observer.round_done(Round(step, state, point, committed, trained, seconds, parts, left))
+
+    def cost(self, steps: int) -> float:
+        """Of a step, the mean over so many; see ``Learner.cost_of``."""
+        return self.learner.cost_of(self.config.settings, steps)
 
 
 def advances(setup: Setup, state: State) -> list[Advance]:

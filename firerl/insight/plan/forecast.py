@@ -93,6 +93,7 @@ def most_states(config: RunConfig, state_bytes: int) -> int:
 def _played(config: RunConfig, measured: Probe, processes: int, steps: int) -> RunConfig:
     """The run as it is played: a modelled learner, virtual time, the probe's costs; its folder is yet to be named."""
     train, evaluate = measured.interval_seconds(config.steps // config.eval_interval)
+    train *= _dearer(config, measured)
     return replace(
         modelled(config, **_model(config, measured)),
         steps=steps,
@@ -131,6 +132,13 @@ def shares(timings: Sequence[Mapping[str, float]]) -> dict[str, float]:
     total = sum(timing["processes"] * timing["seconds"] for timing in timings)
     parts = {part: sum(timing.get(part, 0.0) for timing in timings) / total for part in PARTS}
     return {**parts, "idle": max(0.0, 1.0 - sum(parts.values()))}
+
+
+def _dearer(config: RunConfig, measured: Probe) -> float:
+    """A step of the run, in the time of one of the probe's."""
+    learner, probed = find_learner(config.learner), len(measured.rounds) * measured.eval_interval
+    whole, early = (learner.cost_of(config.settings, steps) for steps in (config.steps, min(probed, config.steps)))
+    return whole / early
 
 
 def _growth(config: RunConfig, measured: Probe) -> Growth:
