@@ -33,7 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     # Processes cost seconds to start and change no result; run.py has real ones.
     monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
-    for module in ("digits", "wrapped"):
+    for module in ("digits",):
         monkeypatch.delitem(sys.modules, module, raising=False)
     return tmp_path
 
@@ -42,7 +42,7 @@ def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     learner, script, *_ = blocks("docs/how-to/your-own-learner.md", "python")
     (folder / "digits.py").write_text(learner)
     (folder / "run.py").write_text(script)
-    check, launch, _ = blocks("docs/how-to/your-own-learner.md", "sh")
+    check, launch = blocks("docs/how-to/your-own-learner.md", "sh")
     run_commands(check)
     told = capsys.readouterr().out
     quoted = blocks("docs/how-to/your-own-learner.md", "text")[0].splitlines()
@@ -66,13 +66,12 @@ def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert (folder / "winner.png").stat().st_size > 10_000
 
 
-def test_a_learner_that_others_have_written(folder: Path) -> None:
-    (folder / "wrapped.py").write_text(blocks("docs/how-to/your-own-learner.md", "python")[3])
-    run_commands(blocks("docs/how-to/your-own-learner.md", "sh")[2])
-    told = json.loads((folder / "runs/wrapped-replay-seed3/replay.json").read_text())
-    assert len(told["networks"]) == 2
-    assert all(network["fresh"]["accuracy"] > 0.8 for network in told["networks"])
-    assert told["winner"]["fresh"]["accuracy"] > 0.8
+def test_coming_from_ray_tune(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = blocks("docs/how-to/from-ray-tune.md", "python")
+    exec(compile(code, "from-ray-tune.md", "exec"), {})
+    assert float(capsys.readouterr().out.splitlines()[-1])
+    config = json.loads((folder / "runs/from-tune/result.json").read_text())
+    assert config["algo"] == "pbt"
 
 
 def test_the_library_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,7 +95,6 @@ def shorter(line: str) -> str:
 MODULES = (
     ("class Digits", "digits.py"),
     ("class Loop", "loop.py"),
-    ("class Wrapped", "wrapped.py"),
     ("class Folder", "trackers.py"),
 )
 

@@ -12,7 +12,7 @@ from firerl.commands import check
 from firerl.config.learners import find_learner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-LEARNERS = ["torch_digits.Digits", "ppo_evolved.PPO"]
+LEARNERS = ["torch_digits.Digits", "ppo_evolved.PPO", "sklearn_sgd.Wrapped"]
 
 
 @pytest.fixture(autouse=True)
