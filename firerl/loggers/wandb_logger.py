@@ -1,4 +1,4 @@
-"""A run in Weights & Biases (``logger=wandb``, the extra ``firerl[wandb]``): one W&B run for the whole population.
+"""A run in Weights & Biases (``logger=wandb``, the extra ``firerl[wandb]``): one W&B run a worker, in one group.
 
 W&B lives in a process of its own (``firerl.loggers.wandb_process``), which is sent one JSON line for everything there
 is to tell: the library puts itself into ``sys.exit``, signals and what Python does at its end, and waits there for a

@@ -1,7 +1,8 @@
 """The process that speaks with Weights & Biases, for ``firerl.loggers.wandb_logger``; it reads JSON lines from stdin.
 
-First comes the run, then a line for every evaluation point, at the end the result. The id of the W&B run is kept in
-``wandb/firerl.json`` of the run folder, with which a run that goes on goes on there, too. Where stdin ends without a
+First comes the run, then a line for every evaluation point, at the end the result. A W&B run is one worker, all with
+the same names of values, and one more is the population; they are one group. Its id is kept in ``wandb/firerl.json`` of
+the run folder, with which a run that goes on goes on there, too. Where stdin ends without a
 result, the run was interrupted or killed; what was told until then is sent all the same, as long as ``LINGER`` allows.
 """
 
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +24,7 @@ from typing import IO, Any
 from firerl.base.disk import durable, files, untrusted
 from firerl.errors import FirerlError
 from firerl.evolution import plain
+from firerl.loggers.by_worker import POPULATION, ByWorker
 
 KEPT = "firerl.json"  # in the logger's folder: {"id": ..., "step": the last that was told}
 KEEP_SECONDS = 5.0  # between two writes of it
@@ -49,7 +52,8 @@ def serve(lines: IO[str], answers: IO[str]) -> None:
     run_dir, folder = Path(about["run_dir"]), Path(about["folder"])
     durable.make_folder(folder)
     id, step = known(folder / KEPT)
-    run = begin(run_dir, folder, about["config"], id or secrets.token_hex(4))
+    group = Group(run_dir, folder, about["config"], id or secrets.token_hex(4))
+    run = group.run(POPULATION)
     step = max(step, run.step - 1)  # on line W&B knows better
     kept = keep(folder / KEPT, run.id, step)
     _answer(answers, "told", run.url or f"off line; upload it with: wandb sync {folder}/offline-run-*")
@@ -60,12 +64,12 @@ def serve(lines: IO[str], answers: IO[str]) -> None:
             ended = True
         elif message["step"] > step:
             step = message["step"]
-            run.log(dict(message["values"]), step=step)
+            group.log(step, message["values"])
             if time.monotonic() - kept >= KEEP_SECONDS:  # a point told twice does no harm, it has the same values
                 kept = keep(folder / KEPT, run.id, step)
     keep(folder / KEPT, run.id, step)
     threading.Thread(target=_leave_late, daemon=True).start()
-    run.finish(exit_code=0 if ended else 1)
+    group.finish(exit_code=0 if ended else 1)
 
 
 def known(path: Path) -> tuple[str | None, int]:
@@ -87,23 +91,49 @@ def keep(path: Path, id: str, step: int) -> float:
     return time.monotonic()
 
 
-def begin(run_dir: Path, folder: Path, config: Mapping[str, Any], id: str) -> Any:
-    """The W&B run, new or gone on with. What ``WANDB_*`` variables say comes first."""
-    usual = {
-        "WANDB_PROJECT": PROJECT,
-        "WANDB_NAME": run_dir.name,
-        "WANDB_RUN_GROUP": config["task"],
-        "WANDB_RUN_ID": id,
-    }
-    os.environ.update({name: value for name, value in usual.items() if not os.environ.get(name)})
-    import wandb
+class Group:
+    """The W&B runs of one run, new or gone on with. What ``WANDB_*`` variables say comes first."""
 
-    return wandb.init(
-        dir=folder.parent,  # it adds wandb/ itself
-        config=dict(config),
-        resume="allow",
-        settings=wandb.Settings(silent=True, console="off"),
-    )
+    def __init__(self, run_dir: Path, folder: Path, config: Mapping[str, Any], id: str):
+        """``id`` is that of the population's run."""
+        self._folder, self._config, self._by_worker = folder, dict(config), ByWorker(config)
+        self._id = os.environ.get("WANDB_RUN_ID") or id
+        self._name = os.environ.get("WANDB_NAME") or run_dir.name
+        self._group = os.environ.get("WANDB_RUN_GROUP") or f"{self._name}-{self._id}"
+        self._runs: dict[str, Any] = {}
+
+    def run(self, who: str) -> Any:
+        """The W&B run of a worker, or of the population."""
+        if who not in self._runs:
+            self._runs[who] = self._begin(who)
+        return self._runs[who]
+
+    def _begin(self, who: str) -> Any:
+        import wandb
+
+        all_workers = who == POPULATION
+        return wandb.init(
+            dir=self._folder.parent,  # it adds wandb/ itself
+            project=os.environ.get("WANDB_PROJECT") or PROJECT,
+            group=self._group,
+            job_type=who.partition("-")[0],
+            id=self._id if all_workers else f"{self._id}-{who}",
+            name=self._name if all_workers else f"{self._name} {who}",
+            config=self._config if all_workers else {**self._config, "worker": int(who.partition("-")[2])},
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """One evaluation point."""
+        for who, tags in self._by_worker.parts(values).items():
+            self.run(who).log(tags, step=step)
+
+    def finish(self, exit_code: int) -> None:
+        """No more will come. Each waits for its own upload."""
+        with ThreadPoolExecutor(len(self._runs)) as pool:
+            list(pool.map(lambda run: run.finish(exit_code=exit_code), self._runs.values()))
 
 
 def tell_result(run: Any, run_dir: Path, folder: Path, result: Mapping[str, Any]) -> None:

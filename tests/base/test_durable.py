@@ -62,6 +62,8 @@ def durable_calls(source: str) -> Iterator[tuple[int, str]]:
 
 ALLOWED = {  # reading only, or nothing of a run
     ("firerl/storage/journal/journal_db.py", "SQL BEGIN"),  # Journal.moment: a reader's
+    ("firerl/loggers/tensorboard.py", "mkdir"),  # outside the run's promises, in a thread of its own
+    ("firerl/loggers/tensorboard.py", "open"),
     ("envs/images/files/readers.py", "truncate"),  # memory without a name
     ("envs/images/files/speed.py", "mkdir"),  # in a temporary folder
 }

@@ -20,6 +20,7 @@ import pytest
 import firerl
 from firerl.errors import FirerlError
 from firerl.logger import About
+from firerl.loggers.by_worker import ByWorker
 from firerl.loggers.wandb_process import known
 from firerl.session.watching import guarded_logger
 from firerl.session.watching.progress import Silent
@@ -29,7 +30,7 @@ from firerl.storage.journal.journal_db import Journal
 has_wandb = pytest.mark.skipif(
     importlib.util.find_spec("wandb") is None, reason="the extra firerl[wandb] is not installed"
 )
-RUN = {"population": [3, 3], "evaluators": 2, "steps": 240, "ready_interval": 40, "seed": 2, "engine": "inline"}
+RUN = {"population": [2, 2], "evaluators": 2, "steps": 240, "ready_interval": 40, "seed": 2, "engine": "inline"}
 
 
 class Segment(NamedTuple):
@@ -84,8 +85,10 @@ def read(folder: Path) -> Segment:
     return Segment(folder, head, history, artifacts, exit_code, config)
 
 
-def segments(run_dir: Path) -> list[Segment]:
-    return [read(folder) for folder in sorted((run_dir / "wandb").glob("offline-run-*"))]
+def segments(run_dir: Path, who: int | str = "population") -> list[Segment]:
+    """Those of one W&B run."""
+    found = [read(folder) for folder in sorted((run_dir / "wandb").glob("offline-run-*"))]
+    return [segment for segment in found if segment.config.get("worker", "population") == who]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -120,30 +123,42 @@ def table(segment: Segment, name: str, step: int) -> list[dict[str, Any]]:
 
 
 @has_wandb
-def test_one_run_holds_the_curves_of_all_workers(run_dir: Path) -> None:
+def test_a_group_holds_the_curves_of_all_workers(run_dir: Path) -> None:
     first, second = segments(run_dir)
     with closing(Journal.open(run_dir)) as journal:
-        replay = Replay(journal.initial_state())
-        points = {max(r.step for r in point.reports): dict(replay.scalars(point)) for point in journal.points()}
+        replay, by_worker = Replay(journal.initial_state()), ByWorker({"space": {"lr": {}}})
+        points = {
+            max(r.step for r in point.reports): by_worker.parts(dict(replay.scalars(point)))
+            for point in journal.points()
+        }
     told = {**first.history, **second.history}
     assert sorted(told) == sorted(points)
     assert not first.history.keys() & second.history.keys()  # no point twice
     assert max(first.history) == 240
     for step, values in points.items():
-        assert {name: told[step][name] for name in values} == values
-    assert "worker-07/objective" in {name for values in told.values() for name in values}  # an evaluator
+        assert {name: told[step][name] for name in values["population"]} == values["population"]
     assert {"speed/steps_per_second", "time/train"} <= set(told[240])
+    for worker in (1, 5):  # a member, an evaluator
+        of_worker = {step: values for part in segments(run_dir, worker) for step, values in part.history.items()}
+        expected = {step: values[f"worker-{worker:02}"] for step, values in points.items()
+                    if f"worker-{worker:02}" in values}  # fmt: skip
+        assert {step: {name: row[name] for name in ("objective", "lr")} for step, row in of_worker.items()} == expected
 
 
 @has_wandb
-def test_a_resume_goes_on_with_the_same_run(run_dir: Path) -> None:
+def test_a_resume_goes_on_with_the_same_runs(run_dir: Path) -> None:
     first, second = segments(run_dir)
     kept = json.loads((run_dir / "wandb" / "firerl.json").read_text())
     assert first.head.run_id == second.head.run_id == kept["id"]
     assert kept["step"] == 320
-    assert (first.head.project, first.head.display_name, first.head.run_group) == ("firerl", "r", "Quadratic")
+    group = f"r-{kept['id']}"
+    assert (first.head.project, first.head.display_name, first.head.run_group) == ("firerl", "r", group)
     assert (first.exit_code, second.exit_code) == (0, 0)
-    assert (first.config["seed"], first.config["sizes"]) == (2, [3, 3])
+    assert (first.config["seed"], first.config["sizes"]) == (2, [2, 2])
+    before, after = segments(run_dir, 1)
+    assert before.head.run_id == after.head.run_id == f"{kept['id']}-worker-01"
+    assert (before.head.display_name, before.head.run_group, before.head.job_type) == ("r worker-01", group, "worker")
+    assert (before.exit_code, after.exit_code) == (0, 0)
 
 
 @has_wandb
@@ -169,13 +184,13 @@ def test_the_end_has_lineage_evolution_and_the_report(run_dir: Path) -> None:
 
 @has_wandb
 def test_wandb_itself_would_upload_it(run_dir: Path) -> None:
-    folders = [str(segment.folder) for segment in segments(run_dir)]
+    folders = [str(part.folder) for who in ("population", 1) for part in segments(run_dir, who)]
     command = [sys.executable, "-m", "wandb", "sync", "--dry-run", *folders]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if "No such option" in done.stderr:
         pytest.skip("this version of wandb has no dry run")
     assert done.returncode == 0, done.stderr
-    assert "Would sync 2 run(s)" in done.stdout + done.stderr
+    assert "Would sync 4 run(s)" in done.stdout + done.stderr
 
 
 @has_wandb
