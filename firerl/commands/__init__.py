@@ -17,7 +17,7 @@ from firerl.base.terminal import say
 from firerl.errors import FirerlError, PopulationDied, SettingError, reason, unknown
 
 COMMANDS = {
-    "plan": "what a run will cost and what its evaluators can find, before it starts",
+    "plan": "say what a run will cost and what its evaluators can find, before it starts",
     "launch": "start or resume a run",
     "stop": "end a run at its next ready; a resume goes on with it",
     "ls": "list the runs below a folder",
@@ -28,8 +28,8 @@ COMMANDS = {
     "play": "let the winner of a run play episodes",
     "replay": "train fresh networks with the schedule that a run found",
     "export": "write the winner's network as an ONNX file",
-    "doctor": "say what of a run is whole and mend it",
-    "check": "try whether a learner keeps the contract",
+    "doctor": "say which files of a run are whole, and mend them",
+    "check": "try whether a learner keeps its contract",
 }
 FOLDERS = {"ls": "running.", "stop": "running."}  # of commands that lie in one
 INTERRUPTED = 130  # as shells count a Ctrl-C

@@ -31,14 +31,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="python -m firerl.check",
-        description="Try the contract of a learner, with real training: same seed same result, resume in a new "
-        "process, evaluate changes nothing, weights carry over, hyperparameters take effect, plain states, NaN "
-        "reported; then the time and the bytes of each call. Exit code 1 if something fails.",
+        description="Try with real training whether a learner keeps its contract: one seed gives one result, a resume "
+        "in a new process goes on the same, evaluate() changes nothing, weights carry over, hyperparameters take "
+        "effect, states are plain data, and NaN is reported. Then say the time and the bytes of each call. The exit "
+        "code is 1 if a check fails.",
     )
     parser.add_argument("learner", help="a short name (vmpo, quadratic) or a dotted path: my_module.MyLearner")
     parser.add_argument("settings", nargs="*", metavar="<setting>=<value>", help="as launch takes them: env=Hopper "
-                        "learner.num_envs=4 space.lr={uniform: [0, 1]} seed=1; eval_interval=<steps>: how far it "
-                        "trains")  # fmt: skip
+                        "learner.num_envs=4 space.lr={uniform: [0, 1]} seed=1; eval_interval=<steps> says how "
+                        "far it trains")  # fmt: skip
     arguments = parser.parse_args(argv)
 
     from firerl.config.compose import compose
@@ -58,7 +59,7 @@ def check(learner: type[Learner], config: RunConfig) -> int:
     subject = subject_of(learner, config)
     say(f"{learner.__name__}: {config.task}, {subject.first} + {subject.second} steps, seed {config.seed}")
     if subject.first + subject.second > config.eval_interval:
-        say(f"eval_interval={config.eval_interval} is too short to check with: {LONGER}")
+        say(f"eval_interval={config.eval_interval} is too short for a check, so {LONGER}")
     findings = []
     with contained():
         for finding in examine(subject):
@@ -76,7 +77,7 @@ def verdict(findings: Sequence[Finding]) -> str:
     if broken:
         return f"{len(broken)} of the checks failed: {', '.join(broken)}"
     untried = [finding.check for finding in findings if finding.passed is None]
-    return f"all checks passed but one that was not tried: {', '.join(untried)}" if untried else "all checks passed"
+    return f"all checks passed, but one was not tried: {', '.join(untried)}" if untried else "all checks passed"
 
 
 def subject_of(learner: type[Learner], config: RunConfig) -> Subject:
@@ -112,7 +113,7 @@ def lines(finding: Finding) -> list[str]:
 def cost_lines(costs: Costs, config: RunConfig) -> list[str]:
     """What the calls cost, and what that means for a population."""
     from firerl.engine import usable_cores
-    from firerl.summary.in_words import duration_text
+    from firerl.summary.in_words import time_text
 
     cores = min(usable_cores(), POPULATION)
     interval = costs.train * config.eval_interval / costs.steps + costs.evaluate
@@ -121,15 +122,15 @@ def cost_lines(costs: Costs, config: RunConfig) -> list[str]:
     readies = config.steps // config.ready_interval
     saving = readies * share * costs.state / max(1e-9, evaluations * share * interval + readies * share * costs.state)
     size = costs.weights_bytes + costs.stream_bytes
-    total = duration_text(share * (evaluations * interval + readies * costs.state))
+    total = time_text(share * (evaluations * interval + readies * costs.state))
     return [
         f"cost  {'one worker':{NAME_WIDTH}}build {_seconds(costs.build)}, train {costs.steps:,} steps "
         f"{_seconds(costs.train)} ({costs.steps / max(1e-9, costs.train):,.0f} a second), evaluate "
         f"{_seconds(costs.evaluate)}, state {_seconds(costs.state)}, load {_seconds(costs.load)}; weights "
         f"{_bytes(costs.weights_bytes)}, stream {_bytes(costs.stream_bytes)}",
-        f"cost  {f'{POPULATION} workers':{NAME_WIDTH}}on {cores} cores: {_seconds(share * interval)} from one "
-        f"evaluation to the next ({config.eval_interval:,} steps each), {total} for {config.steps:,} steps each; a "
-        f"ready saves {_bytes(POPULATION * size)}, {100 * saving:.1f} % of the time without the disk's own",
+        f"cost  {f'{POPULATION} workers':{NAME_WIDTH}}on {cores} cores they take {_seconds(share * interval)} from one "
+        f"evaluation to the next ({config.eval_interval:,} steps each) and {total} for {config.steps:,} steps each; a "
+        f"ready saves {_bytes(POPULATION * size)}, which takes {100 * saving:.1f} % of the time and the disk's own",
     ]
 
 

@@ -75,9 +75,10 @@ def _file(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m firerl.compare",
-        description="Compare runs at equal steps of their whole populations, evaluators included: medians over the "
-        "runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed with a sign-flip "
-        "test, the probability of improvement, and a picture. Works on unfinished runs too.",
+        description="Compare runs at equal steps of their whole populations, evaluators included. The tables have "
+        "medians over the runs of each algorithm with 95 % bootstrap intervals, differences between runs of one seed "
+        "with a sign-flip test, and the probability of improvement. A picture goes into a file. Unfinished runs may "
+        "take part.",
     )
     told = "a run's folder, its address, or a folder that holds run folders"
     parser.add_argument("run_dirs", nargs="+", type=run_argument, metavar="run_dir", help=told)
@@ -86,14 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SETTING",
-        help="compare runs that differ in this setting all the same: steps, eval_interval, learner.<setting>, or all "
-        "of learner or env; may be given several times",
+        help="compare runs even if they differ in this setting: steps, eval_interval, learner.<setting>, or all of "
+        "learner or env; it may be given several times",
     )
     parser.add_argument(
         "--json", type=_file, metavar="FILE", help="write everything as JSON; - prints it instead of the tables"
     )
     parser.add_argument(
-        "--csv", type=_file, metavar="FILE", help="write one row a run; - prints it instead of the tables"
+        "--csv", type=_file, metavar="FILE", help="write one row for each run; - prints them instead of the tables"
     )
     drawn = parser.add_mutually_exclusive_group()
     where = f"where the picture goes: .png, .svg or .pdf (default: {PLOT})"

@@ -17,10 +17,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="python -m firerl.doctor",
-        description="Say what of a run is whole and what is damaged: the journal, its copy, the kept generations, the "
-        "results. Exit code 0: all is whole; 1: something is damaged.",
+        description="Say which files of a run are whole and which are damaged: the journal, its copy, the kept "
+        "generations, the results. The exit code is 0 if all is whole and 1 if something is damaged.",
     )
-    told = "the folder of the run, or its address, in which nobody runs"
+    told = "the folder of the run, or its address; the run must not be going on"
     parser.add_argument("run_dir", type=run_argument, help=told)
     parser.add_argument(
         "--repair",
@@ -28,7 +28,7 @@ def _main(argv: Sequence[str] | None) -> int:
         help="bring the journal back from its copy where it is damaged, and go back to the last generation that is "
         "whole; a resume then ends with the same result as if nothing had happened",
     )
-    parser.add_argument("--local-dir", help="of a run at an address: the local_dir that it was given, if any")
+    parser.add_argument("--local-dir", help="the local_dir that was given to a run at an address")
     arguments = parser.parse_args(argv)
     from firerl.insight.health.health import examine
     from firerl.storage.lock import refuse_if_held
@@ -49,14 +49,14 @@ def _main(argv: Sequence[str] | None) -> int:
         from firerl.storage.remote.home import home
 
         with home(run_dir, arguments.local_dir, mend=True) as there:
-            done = repair(there.folder) or ["what was damaged comes from the folder on this machine"]
+            done = repair(there.folder) or ["the damaged files were replaced by those in the folder on this machine"]
             say("Repaired:", *(f"  {line}" for line in done))
             if there.mirror is not None:
                 there.mirror()
         say(f"Go on with: {resume}")
         return 0
     if health.refusal or health.back_to is None:
-        say(f"A repair can do nothing: {health.refusal}")
+        say(f"A repair cannot help: {health.refusal}")
     else:
         end = f"generation {health.back_to.number} (step {health.back_to.step:,})"
         say(f"A repair ends at {end}: python -m firerl.doctor {shlex.quote(str(run_dir))} --repair")

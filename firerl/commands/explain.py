@@ -26,26 +26,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str] | None) -> int:
     parser = Parser(
         prog="python -m firerl.explain",
-        description="Tell a run, finished or not, in sentences: who copied whom and why, what every evaluator saw, who "
-        "won and by which path.",
+        description="Tell a run in sentences, also while it goes on: who copied whom and why, what each evaluator saw, "
+        "who won and where that network comes from.",
     )
     parser.add_argument("run_dir", type=run_argument, help="the folder of the run, or its address")
     parser.add_argument(
-        "narrow", nargs="*", metavar="worker=N step=N", help="only what concerns this worker, this step"
+        "narrow", nargs="*", metavar="worker=N step=N", help="tell only what concerns this worker or this step"
     )
     parser.add_argument(
         "--plot",
         type=path_argument,
         metavar="FILE",
-        help="draw a verdict (.png, .svg or .pdf): the two curves, their smooth "
-        "forms, the overlap; of worker= and step=, else the last promotion",
+        help="draw a verdict (.png, .svg or .pdf) with the two curves, their smooth forms and the overlap: that of "
+        "worker= and step=, else the last promotion",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
         help="check the hashes and replay every decision from the reports; exit code 1 if anything differs",
     )
-    parser.add_argument("--algo", metavar="MODULE", help="with --verify: the run's algorithm, where it is neither "
+    parser.add_argument("--algo", metavar="MODULE", help="the run's algorithm for --verify, if it is neither "
                         "firerl's nor of an installed package")  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.algo:

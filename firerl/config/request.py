@@ -43,16 +43,18 @@ class PopulationConfig:
     """Who takes part; null: as the preset says."""
 
     sizes: tuple[int, ...] | None = setting(None, "members of P1, P2, ...", "workers", minimum=1, shortest=1)
-    evaluators: int | None = setting(None, "evaluators in all", "workers", minimum=0)
+    evaluators: int | None = setting(None, "how many evaluators there are in all", "workers", minimum=0)
 
 
 @dataclass(frozen=True)
 class ExploreConfig:
     """Short names for two settings of the algorithms that explore; null: the algorithm's default."""
 
-    factors: tuple[float, ...] | None = setting(None, "a value is multiplied by one of these", above=0, shortest=1)
+    factors: tuple[float, ...] | None = setting(
+        None, "explore multiplies a value by one of these factors", above=0, shortest=1
+    )
     resample_probability: float | None = setting(
-        None, "chance to draw a value anew instead", "fraction", minimum=0, maximum=1
+        None, "chance that explore draws a value anew instead", "fraction", minimum=0, maximum=1
     )
 
 
@@ -74,31 +76,42 @@ class Preset:
 class Request:
     """The run's own settings as a person types them; null: as the preset and the learner say."""
 
-    steps: int | None = setting(None, "length of the run", "steps per worker", minimum=1)
-    eval_interval: int | None = setting(None, "distance of two evaluations of a worker", "steps", minimum=1)
-    ready_interval: int | None = setting(None, "distance of two exploit/explore of a member", "steps", minimum=1)
+    steps: int | None = setting(None, "how long the run is", "steps per worker", minimum=1)
+    eval_interval: int | None = setting(None, "steps from one evaluation of a worker to the next", "steps", minimum=1)
+    ready_interval: int | None = setting(
+        None, "steps from one exploit and explore of a member to the next", "steps", minimum=1
+    )
     chunk: int | None = setting(
         None,
-        "a part of eval_interval, after which a worker may go on in another process that has time; null: none does",
+        "a part of eval_interval, after which a worker may move to a process that has time; null: no worker moves",
         "steps",
         minimum=1,
     )
-    seed: int = setting(0, "decides every random number; a list runs one after another", minimum=0, maximum=MAX_SEED)
+    seed: int = setting(
+        0,
+        "decides every random number; with a list one run for each seed follows the other",
+        minimum=0,
+        maximum=MAX_SEED,
+    )
     run_dir: str | None = setting(
         None,
-        "the folder of the run; null: runs/<task>-<algo>-<date>; an address (s3://bucket/runs/x, file:///mnt/share/x) "
-        "keeps it there",
+        "the folder of the run; null: runs/<task>-<algo>-<date>; the run may also lie at an address, such as "
+        "s3://bucket/runs/x or file:///mnt/share/x",
     )
     local_dir: str | None = setting(
         None,
-        "a folder on a local disk, below which a run at an address works; null: ~/.cache/firerl/runs",
+        "a run at an address works below this folder of a local disk; null: ~/.cache/firerl/runs",
     )
-    init: str | None = setting(None, "start all members from these weights: a run folder or a best.pt; null: from new")
+    init: str | None = setting(
+        None, "all members start from the weights of this run folder or best.pt; null: from new weights"
+    )
     logger: tuple[str, ...] = setting(
-        USUAL_LOGGERS, "who else is told: tensorboard, wandb, <package>.<module>.<Class>, or a list; none: nobody"
+        USUAL_LOGGERS,
+        "who else is told of the run: tensorboard, wandb, <package>.<module>:<Class>, or a list of these; none: nobody",
     )
     sync: bool = setting(
-        True, "workers wait for each other at every evaluation; false: nobody waits, reports are decided as they come"
+        True,
+        "workers wait for each other at every evaluation; false: no worker waits, each report is decided when it comes",
     )
     population: PopulationConfig = field(default_factory=PopulationConfig)
     explore: ExploreConfig = field(default_factory=ExploreConfig)
@@ -249,7 +262,7 @@ def _check_that_it_goes_on(config: RunConfig, old: RunConfig, finished: Mapping[
     if name != stopped and getattr(config.stop, name, None) == getattr(old.stop, name, None):
         raise SettingError(
             f"steps={config.steps}: {stopped}={show(getattr(old.stop, name, None))} has ended this run at step "
-            f"{finished['steps']} and would end it again; it needs {stopped}=<more> (or null) besides"
+            f"{finished['steps']} and would end it again; give {stopped}=<more> (or null) as well"
         )
 
 
@@ -267,8 +280,8 @@ def _check_memory(config: RunConfig, learner: type[Learner]) -> None:
     if config.engine.name in ("inline", "local") and workers * grown > memory:
         raise SettingError(
             f"learner={config.learner}: {workers} workers gather {grown / 1e9:.3g} GB each, "
-            f"{workers * grown / 1e9:,.4g} GB together, and this machine has {memory / 1e9:,.4g} GB: fewer workers, a "
-            "smaller buffer, or engine=ray on more machines"
+            f"{workers * grown / 1e9:,.4g} GB together, and this machine has {memory / 1e9:,.4g} GB; take fewer "
+            "workers, a smaller buffer, or engine=ray on more machines"
         )
 
 

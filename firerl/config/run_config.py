@@ -37,40 +37,68 @@ class EngineConfig:
 
     name: str = setting(
         "local",
-        "inline: in this process; local: in processes of this machine; ray: on a cluster; simulated: virtual time",
+        "where learners run: inline, in this process; local, in processes of this machine; ray, on a cluster; "
+        "simulated, in virtual time",
         choices=ENGINES,
     )
-    processes: int | None = setting(None, "processes that host the workers; null: one a core or GPU", minimum=1)
-    timeout: float | None = setting(None, "a silent process counts as dead after this; null: never", "seconds", above=0)
+    processes: int | None = setting(
+        None, "how many processes host the workers; null: one for each core or GPU", minimum=1
+    )
+    timeout: float | None = setting(
+        None, "a process that is silent for so long counts as dead; null: never", "seconds", above=0
+    )
     devices: tuple[str, ...] = setting(
-        ("auto",), "where torch computes: cpu, [cuda:0,cuda:1]; auto: GPUs for learners that gain by them", shortest=1
+        ("auto",),
+        "where torch computes, such as cpu or [cuda:0,cuda:1]; auto: on GPUs if the learner gains by them",
+        shortest=1,
     )
     workers_per_device: int | None = setting(
-        None, "learners that a process keeps on its device, the others wait in host memory; null: all", minimum=1
+        None,
+        "how many learners a process keeps on its device while the others wait in host memory; null: all of them",
+        minimum=1,
     )
-    deterministic: bool = setting(True, "GPUs compute the same to the bit every time; false: faster")
+    deterministic: bool = setting(True, "GPUs give the same numbers to the bit every time; false: they are faster")
     speed_spread: float = setting(
-        0.0, "simulated: fastest minus slowest worker, in mean speeds: 0.2 is 20 %", "share", minimum=0, below=2
+        0.0,
+        "simulated: the speed of the fastest worker minus that of the slowest, as a share of the mean speed",
+        "share",
+        minimum=0,
+        below=2,
     )
     seconds_per_step: float | None = setting(
         None,
-        "simulated: a training step at mean speed; null: measured here, like the next three",
+        "simulated: what a training step takes at mean speed; null: it is measured on this machine",
         "s",
         minimum=0,
     )
-    seconds_per_evaluation: float | None = setting(None, "simulated: of one worker at mean speed", "s", minimum=0)
-    seconds_per_copy: float | None = setting(None, "simulated: of one worker's weights", "s", minimum=0)
-    seconds_per_save: float | None = setting(None, "simulated: of one worker's state", "s", minimum=0)
+    seconds_per_evaluation: float | None = setting(
+        None, "simulated: what an evaluation takes at mean speed; null: it is measured on this machine", "s", minimum=0
+    )
+    seconds_per_copy: float | None = setting(
+        None,
+        "simulated: what a copy of one worker's weights takes; null: it is measured on this machine",
+        "s",
+        minimum=0,
+    )
+    seconds_per_save: float | None = setting(
+        None, "simulated: what saving one worker's state takes; null: it is measured on this machine", "s", minimum=0
+    )
 
     address: str | None = setting(
-        None, "ray: a cluster's address, or auto for the one around; null: start one on this machine"
+        None, "ray: the address of a cluster, or auto for the cluster of this machine; null: start a cluster here"
     )
     workers_per_actor: int | None = setting(
-        None, "ray: null: as many actors as the cluster has room for, or engine.processes", minimum=1
+        None,
+        "ray: how many workers live in one actor; null: engine.processes or the room of the cluster decides",
+        minimum=1,
     )
-    cpus_per_actor: float = setting(1.0, "ray: what an actor asks of its node", "cores", above=0)
-    gpus_per_actor: float = setting(0.0, "ray: what an actor asks of its node; 0.25: four share one", "GPUs", minimum=0)
-    wait_for_resources: bool = setting(False, "ray: wait until the cluster has what the actors ask for")
+    cpus_per_actor: float = setting(1.0, "ray: what an actor asks for on its node", "cores", above=0)
+    gpus_per_actor: float = setting(
+        0.0, "ray: what an actor asks for on its node; with 0.25 four actors share a GPU", "GPUs", minimum=0
+    )
+    wait_for_resources: bool = setting(
+        False, "ray: wait until the cluster has what the actors ask for; false: refuse to start"
+    )
 
     def __post_init__(self) -> None:
         for name in SIMULATED:
@@ -92,8 +120,10 @@ class EngineConfig:
 class StopConfig:
     """What ends a run at the next ready, before its last step."""
 
-    hours: float | None = setting(None, "end after this time; null: never", "hours", above=0)
-    objective: float | None = setting(None, "end once a member of P1 has reached this; null: never", "objective")
+    hours: float | None = setting(None, "end at the first ready after this time; null: never", "hours", above=0)
+    objective: float | None = setting(
+        None, "end at the first ready at which a member of P1 has this objective; null: never", "objective"
+    )
 
 
 @dataclass(frozen=True)
@@ -102,7 +132,7 @@ class CheckpointsConfig:
 
     keep_history: int = setting(
         1,
-        "generations kept besides the last, for firerl.doctor to go back to",
+        "how many generations are kept besides the last; firerl.doctor can go back to them",
         "generations",
         minimum=0,
         maximum=MOST_KEPT,

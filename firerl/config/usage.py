@@ -19,11 +19,11 @@ from firerl.learner import Learner
 
 GROUPS = {
     "env": "any Gymnasium id, as CartPole-v1 or my_pkg:MyEnv-v0; its arguments are env.kwargs.<name>=",
-    "data": "of learner=classifier; its settings are data.<name>=",
+    "data": "the data set of learner=classifier; its settings are data.<name>=",
     "algo": "or the dotted path of a module of your own; algo=<name> --cfg prints the settings of each",
     "learner": "or the dotted path of your own Learner class, as my_pkg.my_module:Own",
     "engine": "",
-    "preset": "or a file of your own, my_preset.yaml; counts in evaluations, so that each fits every learner",
+    "preset": "or a file of your own, my_preset.yaml; presets count in evaluations, so that each fits every learner",
 }
 HEAD = """\
 firerl evolves a population of learners and their hyperparameters with FIRE PBT.
@@ -31,18 +31,19 @@ firerl evolves a population of learners and their hyperparameters with FIRE PBT.
 Usage: python -m firerl.launch [<group>=<choice> ...] [<setting>=<value> ...]
        python -m firerl.launch resume=<run_dir> [steps=<more>] [stop.* checkpoints.* engine.* logger]
        python -m firerl.launch resume=auto run_dir=<run_dir> ...
-                              starts it, goes on with it if it has begun: one line for a queue that starts jobs again
+                              starts the run, or goes on with it: one line for a queue that starts jobs again
        python -m firerl.launch config=<file> ...
-                              takes settings from a YAML file, or all those of a run from its folder; what is typed wins
-       --cfg prints all settings of a run, as a file for config=, and starts nothing; --version; --help
-       learner=<name> [env=<name>] --help lists the learner's own settings
+                              takes settings from a YAML file, or from the folder of a run; what you type wins
+       --cfg prints all settings of a run, as a file for config=, and starts nothing
+       learner=<name> [env=<name>] --help lists the settings of a learner
 """
 MORE = """\
-  learner.<name>=                     the learner's own settings; --cfg prints them all; a value of what would be tuned
-                                      fixes it
+  learner.<name>=                     the learner's own settings; --cfg prints them all; if the search would tune a
+                                      setting, a value that you give fixes it
   space.<name>={log_uniform: [low, high]}
-                                      what is tuned and where; null takes a hyperparameter out; kinds: log_uniform,
-                                      uniform, one_minus_log_uniform, integer, choice, ordered_choice
+                                      what the search tunes, and in which range; null takes a hyperparameter out; the
+                                      kinds are log_uniform, uniform, one_minus_log_uniform, integer, choice,
+                                      ordered_choice
 """
 EXAMPLES = """\
 Examples

@@ -31,18 +31,22 @@ SMOOTH: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 class EvaluatorSettings:
     """Whom evaluators measure, when they end and what a success brings."""
 
-    max_eval_steps: int = setting(7200, "an evaluator's time", "steps", minimum=1)
-    significance: float = setting(0.01, "p of the sign test below which an evaluator succeeds", above=0, below=1)
-    min_points: int = setting(4, "fewest points that curves are compared on", "evaluations", minimum=1)
-    min_steps_before_eval: int = setting(0, "no parent is evaluated before", "steps", minimum=0)
+    max_eval_steps: int = setting(7200, "the longest time of an evaluation", "steps", minimum=1)
+    significance: float = setting(0.01, "an evaluator succeeds if p of the sign test is below this", above=0, below=1)
+    min_points: int = setting(4, "curves are compared on so many points at least", "evaluations", minimum=1)
+    min_steps_before_eval: int = setting(0, "no parent that is younger is evaluated", "steps", minimum=0)
     smoothing: str = setting(
         "gp", "of curves: gp (Gaussian process), mean (running, 5 points), none", choices=[*SMOOTH]
     )
-    binom_test: bool = setting(True, "false: a better best is a success, and only time ends the others")
+    binom_test: bool = setting(
+        True, "evaluators must pass the sign test; false: a better best is a success, and only time ends the others"
+    )
     patience: str = setting(
         "shrinking", "shrinking, or fixed: no stop by the sign test before time is up", choices=("shrinking", "fixed")
     )
-    success_without_overlap: bool = setting(True, "false: wholly above its child is no success yet")
+    success_without_overlap: bool = setting(
+        True, "an evaluator that lies wholly above its child succeeds; false: the curves must overlap"
+    )
     evaluator_pick: str = setting(
         "least_recent",
         "the parent evaluated next: least_recent, most_recent, random",

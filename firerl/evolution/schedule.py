@@ -32,10 +32,13 @@ class ScheduleSettings:
         choices=SCHEDULES,
     )
     anneal: str | None = setting(
-        None, "the hyperparameter; null: learning_rate or lr where there is one, else the first uniform or log_uniform"
+        None,
+        "the hyperparameter that the schedule changes; null: learning_rate or lr, else the first (log_)uniform one",
     )
-    anneal_steps: int | None = setting(None, "the schedule's length; null: the run's, as it starts", "steps", minimum=1)
-    final: float = setting(0.0, "end of the cosine, clipped to the bounds", "share of its start", minimum=0)
+    anneal_steps: int | None = setting(
+        None, "how long the schedule is; null: as long as the run when it starts", "steps", minimum=1
+    )
+    final: float = setting(0.0, "where the cosine ends, clipped to the bounds", "share of its start", minimum=0)
 
 
 def check(setup: Setup, settings: ScheduleSettings) -> None:

@@ -98,9 +98,9 @@ class Controller:
         """What comes after a machine failure, in words; ``known`` was known before it."""
         if found := self.suspects.died.keys() - known.died.keys():
             who = ", ".join(f"worker {worker}" for _, _, worker in found)
-            return f"alone in its process and for the second time, so {who} has failed; computing again"
+            return f"{who} was alone in that process for the second time and has failed; computing again"
         if apart := [f"worker {worker}" for worker in self.suspects.alone if worker not in known.alone]:
-            return f"again; computing again with {', '.join(apart)} in a process of its own"
+            return f"this was not the first time; computing again with {', '.join(apart)} in a process of its own"
         return "computing again"
 
     def _still_suspects(self) -> Suspects:
@@ -274,7 +274,7 @@ class Controller:
             return
         told = self.obituary(points)
         self.store.note(f"not committed: {told}")
-        raise PopulationDied(f"{told}. That is not kept: a resume tries again from the last generation")
+        raise PopulationDied(f"{told}. These last steps are not kept: a resume tries again from the last generation")
 
     def _stopped(self, generation: Generation) -> str:
         """Why the run ends with this generation; "" if it goes on."""

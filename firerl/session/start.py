@@ -170,7 +170,7 @@ def resume_run(
             number = generation.number
             store.note(f"resumed at step {generation.step}" if config.sync else f"resumed at report {number}")
             if not number:  # else the view says at which step
-                told.note("resumed at step 0: no generation had been saved, all is computed again")
+                told.note("resumed at step 0, because no generation had been saved: all is computed again")
             if text := moved(store, machine.kind(here.engine.devices, here.engine.deterministic)):
                 told.note(text)
             return _run(here, learner, store, told, continuation)

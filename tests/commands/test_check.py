@@ -98,7 +98,7 @@ def test_a_learner_that_has_nothing_to_report_yet_is_told_to_train_longer() -> N
 def test_what_was_not_tried_is_not_said_to_be_right() -> None:
     found = findings("NoFloats")
     assert found["NaN"].passed is None
-    assert check.verdict(list(found.values())) == "all checks passed but one that was not tried: NaN"
+    assert check.verdict(list(found.values())) == "all checks passed, but one was not tried: NaN"
     assert check.lines(found["NaN"])[0].startswith("-     NaN")
 
 

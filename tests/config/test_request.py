@@ -204,9 +204,9 @@ def test_own_sizes_bring_their_share_of_evaluators() -> None:
 
 def test_parents_that_cannot_be_ranked_are_refused() -> None:
     few = ["learner=quadratic", "population.sizes=[4,4]", "population.evaluators=1"]
-    assert "1 of them serve P2, which ranks" in refusal(*few)
+    assert "P2 gets 1 of them. It ranks" in refusal(*few)
     assert made(*few, "algo.parent_fitness=objective").evaluators == 1
-    assert "1 of them serve P3" in refusal("learner=quadratic", "population.sizes=[4,4,4]", "population.evaluators=3")
+    assert "P3 gets 1 of them" in refusal("learner=quadratic", "population.sizes=[4,4,4]", "population.evaluators=3")
     assert "needs 4" in refusal("learner=quadratic", "population.sizes=[4,4]", "algo.truncation=.5")
 
 

@@ -52,7 +52,7 @@ def test_failed_parents_have_none_of_their_own() -> None:
 def test_one_evaluator_is_enough_but_none_is_not() -> None:
     settings = fire_lean.Settings(max_eval_steps=100)
     fire_lean.validate(make_setup((6, 6), 1), settings)
-    with pytest.raises(SettingError, match="evaluators=1: 1 of them serve P2"):
+    with pytest.raises(SettingError, match="evaluators=1: P2 gets 1 of them"):
         fire.validate(make_setup((6, 6), 1), settings)
-    with pytest.raises(SettingError, match="evaluators=0: 0 of them serve P2"):
+    with pytest.raises(SettingError, match="evaluators=0: P2 gets 0 of them"):
         fire_lean.validate(make_setup((6, 6), 0), settings)

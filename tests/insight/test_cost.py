@@ -38,7 +38,7 @@ def test_images_are_counted_from_the_settings(root: Path) -> None:
 def test_the_line_says_hours(root: Path) -> None:
     run = made(root, "steps=2400")
     said = cost.text(run, Images(54_000_000, 1_000_000, 54_000_080), Speeds(1500.0, 16, 0.002, 0.001))
-    assert "54,000,080 images in all; reading them takes 10.0 h at the 1,500 images/s of 16 cores here" in said
+    assert "reads 54,000,080 images. Reading takes 10.0 h at the 1,500 images/s of 16 cores here." in said
     assert "the network 30.3 h of one core at 2.05 s a step of 1,024 images" in said
     assert "\n" not in said
 

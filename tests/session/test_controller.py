@@ -204,7 +204,7 @@ def test_stop_objective_ends_at_the_next_ready_and_can_be_lifted(tmp_path: Path)
     assert stopped.figures["steps"] < 480
     assert stopped.figures["steps"] % 60 == 0
     assert (stopped.figures["objective"] or 0) >= 0.3
-    objective = r"steps=960: stop\.objective=0\.3 has ended this run at step \d+.* it needs stop\.objective=<more>"
+    objective = r"steps=960: stop\.objective=0\.3 has ended this run at step \d+.* give stop\.objective=<more>"
     with pytest.raises(SettingError, match=objective):
         firerl.resume(tmp_path / "r", steps=960)
     with pytest.raises(SettingError, match=objective):

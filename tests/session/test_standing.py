@@ -48,7 +48,7 @@ def test_before_the_first_generation(interrupted: Any, tmp_path: Path, capsys: p
     assert "kept: its settings and first population, for the first generation is saved at step 30. All is" in text
     assert text.endswith(f"computed again. Go on with: python -m firerl.launch resume={run}")
     assert launch.main([f"resume={run}"]) == 0
-    assert "! resumed at step 0: no generation had been saved, all is computed again" in capsys.readouterr().out
+    assert "! resumed at step 0, because no generation had been saved: all is computed again" in capsys.readouterr().out
 
 
 def test_after_a_generation(interrupted: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

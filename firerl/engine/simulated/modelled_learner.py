@@ -34,15 +34,18 @@ class Settings:
 
     of: str = setting("vmpo", "the learner that it stands for")
     env: Any = setting(None, "that learner's environment; null: its default")
-    space: Any = setting(None, "where the middle is; null: that learner's default space")
-    granularity: int | None = setting(None, "of train(); null: as that learner has it", "steps", minimum=1)
+    space: Any = setting(None, "the search space, in whose middle it learns best; null: that learner's default space")
+    granularity: int | None = setting(None, "granularity of train(); null: as that learner has it", "steps", minimum=1)
     eval_interval: int | None = setting(
-        None, "between two evaluations; null: as that learner has it", "steps", minimum=1
+        None, "steps between two evaluations; null: as that learner has it", "steps", minimum=1
     )
     learning_steps: float | None = setting(
-        None, "at the best pace to 63 % of all that can be learnt; null: 20 evaluations", "steps", above=0
+        None,
+        "how long it takes at the best pace to 63 % of all that can be learnt; null: 20 evaluations",
+        "steps",
+        above=0,
     )
-    noise: float = setting(0.02, "of an objective", "standard deviations", minimum=0)
+    noise: float = setting(0.02, "noise of an objective", "standard deviations", minimum=0)
     failure_rate: float = setting(0.0, "learner failures per worker and step", minimum=0, maximum=1)
     stacked: int | None = setting(
         None, "so many in a row share a process, as those of a learner that trains them as one", "workers", minimum=2

@@ -24,11 +24,11 @@ class FixedSettings:
     """Which values all members begin with."""
 
     fitness_window: int = setting(
-        1, "the winner is best by the mean of this many last objectives", "evaluations", minimum=1
+        1, "the winner has the best mean of so many last objectives", "evaluations", minimum=1
     )
     hyperparameters: dict[str, Any] = setting(
         {},
-        "what all members train with; what is left out: the first of the space's initial values, else the value that "
+        "what all members train with; what is left out is the first initial value of the space, else the value that "
         "the learner's settings fix, else the middle of the range on its own scale",
     )
 

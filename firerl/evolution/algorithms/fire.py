@@ -28,7 +28,7 @@ class Settings(EvaluatorSettings, ExploitSettings):
 
     parent_fitness: str = setting(
         "improvement",
-        "parents rank by improvement, as evaluators see it, or objective, their own",
+        "what parents rank by: improvement, as evaluators see it, or their own objective",
         choices=("improvement", "objective"),
     )
 
@@ -58,9 +58,9 @@ def validate(setup: Setup, settings: Settings, *, all_ranked: bool = False) -> N
         needed = 1 if all_ranked else 2 * selected(settings.truncation, size)
         if settings.parent_fitness == "improvement" and serving < needed:
             raise SettingError(
-                f"population.evaluators={setup.evaluators}: {serving} of them serve P{parent + 2}, which ranks "
-                f"those of its {size} members that are evaluated and with algo.truncation={settings.truncation} needs "
-                f"{needed}; or set algo.parent_fitness=objective"
+                f"population.evaluators={setup.evaluators}: P{parent + 2} gets {serving} of them. It ranks only those "
+                f"of its {size} members that are evaluated, and with algo.truncation={settings.truncation} it needs "
+                f"{needed}; give more evaluators, or algo.parent_fitness=objective"
             )
     if setup.evaluators and settings.parent_fitness == "objective" and settings.promotion == "off":
         raise SettingError(

@@ -1,4 +1,4 @@
-"""Lean FIRE: FIRE PBT with a third of the workers less, parents that no evaluator measures ranked by their own curves.
+"""Lean FIRE: FIRE PBT with fewer evaluators; a parent that none of them measures ranks by its own curve.
 
 Plain FIRE ranks a parent only while an evaluator runs on it, so a parent sub-population of six needs four evaluators
 or so. Here a parent's own recent improvement counts beside what an evaluator sees of it: with 6 + 6 members and 2
@@ -28,7 +28,7 @@ arrange = fire.arrange
 class Settings(fire.Settings):
     """FIRE PBT's settings and one more."""
 
-    prior: float = setting(1.0, "weight of a parent's own recent curve, beside what an evaluator sees", above=0)
+    prior: float = setting(1.0, "weight of a parent's own recent curve beside what an evaluator sees", above=0)
 
 
 def validate(setup: Setup, settings: Settings) -> None:

@@ -29,11 +29,17 @@ from firerl.evolution.steps import apply, take_reports
 class Settings(ExploitSettings):
     """MF-PBT's settings; the explore factors are those of its paper."""
 
-    explore_factors: tuple[float, ...] = setting((0.8, 1.25), "factors that explore draws from", above=0, shortest=1)
-    frequencies: tuple[int, ...] = setting(
-        (1, 2, 4, 8), "delta of P1, P2, ..., rising", "readies between two evolutions", minimum=1, shortest=1
+    explore_factors: tuple[float, ...] = setting(
+        (0.8, 1.25), "explore multiplies a value by one of these factors", above=0, shortest=1
     )
-    migration: bool = setting(True, "false: sub-populations stay by themselves")
+    frequencies: tuple[int, ...] = setting(
+        (1, 2, 4, 8),
+        "how often P1, P2, ... evolve, in rising numbers",
+        "readies between two evolutions",
+        minimum=1,
+        shortest=1,
+    )
+    migration: bool = setting(True, "members migrate between sub-populations; false: none does")
 
 
 def arrange(sizes: tuple[int, ...], evaluators: int) -> tuple[tuple[int, ...], int]:

@@ -53,13 +53,17 @@ arrange = pbt.arrange
 class Settings:
     """PB2's settings."""
 
-    truncation: float = setting(0.25, "share of the members that copies, and that is copied", above=0, maximum=0.5)
-    fitness_window: int = setting(1, "members rank by the mean of this many last objectives", "evaluations", minimum=1)
-    min_steps_before_ready: int = setting(0, "no loser is younger than this", "steps", minimum=0)
-    exploration: float = setting(0.2, "c1 of beta", minimum=0)
-    memory: int = setting(200, "how many last intervals the bandit knows", "intervals", minimum=1)
+    truncation: float = setting(
+        0.25, "share of the members that copies others, and share that is copied", above=0, maximum=0.5
+    )
+    fitness_window: int = setting(1, "members rank by the mean of so many last objectives", "evaluations", minimum=1)
+    min_steps_before_ready: int = setting(0, "a member younger than this copies no other", "steps", minimum=0)
+    exploration: float = setting(0.2, "c1 of beta: a larger one explores more", minimum=0)
+    memory: int = setting(200, "how many of the last intervals the bandit knows", "intervals", minimum=1)
     scale: str = setting(
-        "linear", "of x: linear (the authors'), or kind: log where the range is", choices=("linear", "kind")
+        "linear",
+        "how values are scaled: linear, as the authors do, or kind, by logarithms where the range has them",
+        choices=("linear", "kind"),
     )
 
 

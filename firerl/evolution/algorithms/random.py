@@ -22,7 +22,7 @@ class Settings(schedule.ScheduleSettings):
     """Random search's settings."""
 
     fitness_window: int = setting(
-        1, "the winner is best by the mean of this many last objectives", "evaluations", minimum=1
+        1, "the winner has the best mean of so many last objectives", "evaluations", minimum=1
     )
 
 

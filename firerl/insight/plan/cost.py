@@ -75,10 +75,10 @@ def text(config: RunConfig, images: Images, speeds: Speeds) -> str:
     size = config.settings["batch_size"]
     network = images.train * speeds.train + images.evaluated * speeds.evaluate
     return (
-        f"cost: {images.read:,} images in all; reading them takes {_hours(images.read / speeds.read)} at the "
-        f"{speeds.read:,.0f} images/s of {speeds.cores} cores here, the network {_hours(network)} of one "
-        f"{_device(config)} at {size * speeds.train:.3g} s a step of {size:,} images "
-        "(both measured just now); python -m firerl.plan says more"
+        f"cost: the run reads {images.read:,} images. Reading takes {_hours(images.read / speeds.read)} at the "
+        f"{speeds.read:,.0f} images/s of {speeds.cores} cores here. The network takes {_hours(network)} of one "
+        f"{_device(config)} at {size * speeds.train:.3g} s for a step of {size:,} images. Both speeds were measured "
+        "just now; python -m firerl.plan says more"
     )
 
 
