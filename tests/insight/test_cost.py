@@ -39,7 +39,7 @@ def test_the_line_says_hours(root: Path) -> None:
     run = made(root, "steps=2400")
     said = cost.text(run, Images(54_000_000, 1_000_000, 54_000_080), Speeds(1500.0, 16, 0.002, 0.001))
     assert "reads 54,000,080 images. Reading takes 10.0 h at the 1,500 images/s of 16 cores here." in said
-    assert "the network 30.3 h of one core at 2.05 s a step of 1,024 images" in said
+    assert "The network takes 30.3 h of one core at 2.05 s for a step of 1,024 images." in said
     assert "\n" not in said
 
 
@@ -53,7 +53,7 @@ def test_speeds_are_measured(root: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cost, "measure", lambda config: found)
     said = cost.line(run, told.append)
     assert said is not None
-    assert said.startswith("cost: 54,067,")
+    assert said.startswith("cost: the run reads 54,067,")
     assert len(told) == 1
 
 
