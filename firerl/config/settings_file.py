@@ -83,7 +83,7 @@ def _content(path: Path) -> Tree:
     except OSError as error:
         raise SettingError(f"cannot be read: {reason(error)}") from error
     except ValueError as error:
-        raise SettingError(f"is no file of settings: {error}") from error
+        raise SettingError(f"is not a file of settings: {error}") from error
     if not isinstance(content, Mapping):
         raise SettingError("must hold settings, as in steps: 1e6")
     return {str(name): value for name, value in content.items()}

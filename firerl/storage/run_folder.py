@@ -81,7 +81,7 @@ def check_rollback(path: Path) -> None:
     """Raise RunFolderError where the rollback journal of this database leads out of the folder."""
     journal = path.with_name(f"{path.name}-journal")
     if journal.exists() and _leads_out(journal):
-        raise RunFolderError(f"{journal} names another file, as no journal of ours does: remove it")
+        raise RunFolderError(f"{journal} names another file, as a journal of firerl never does: remove it")
 
 
 def _leads_out(path: Path) -> bool:
@@ -106,7 +106,7 @@ def check_empty(run_dir: Path) -> None:
             raise RunFolderError(f"run_dir={run_dir} is a file, not a folder")
         foreign = sorted(p.name for p in run_dir.iterdir() if p.name not in OURS and not TEMPORARY.fullmatch(p.name))
         if foreign:
-            raise RunFolderError(f"run_dir={run_dir} is not empty and holds no run of ours (found {foreign[0]})")
+            raise RunFolderError(f"run_dir={run_dir} is not empty and is not the folder of a run (found {foreign[0]})")
 
 
 def check_can_be(run_dir: str) -> None:

@@ -15,12 +15,12 @@ def read(file: Path) -> dict[str, Any]:
     """What a ``best.pt`` holds. Raises RunFolderError if it is missing, damaged or something else."""
     best = checkpoint.read(file)
     if not isinstance(best, dict) or any(name not in best for name in HOLDS):
-        raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run")
+        raise RunFolderError(f"{file} is not a best.pt or best_ever.pt of a run")
     kinds = {"task": str, "learner": str, "settings": dict, "network_step": int, "facts": dict, "hyperparameters": dict}
     wrong = [name for name, kind in kinds.items() if name in best and type(best[name]) is not kind]
     wrong += [] if type(best["objective"]) in (float, int, type(None)) else ["objective"]
     if wrong:
-        raise RunFolderError(f"{file} is no best.pt or best_ever.pt of a run: its {wrong[0]} is none")
+        raise RunFolderError(f"{file} is not a best.pt or best_ever.pt of a run: its {wrong[0]} is wrong")
     return best
 
 

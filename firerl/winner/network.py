@@ -125,7 +125,7 @@ def weights_of(journal: Journal, file: str) -> Any:
     """One half of a worker's state. Raises RunFolderError."""
     state = journal.read_file(file)
     if not isinstance(state, dict) or "weights" not in state:
-        raise RunFolderError(f"{journal.run_dir / 'checkpoints' / file} is no state of a learner")
+        raise RunFolderError(f"{journal.run_dir / 'checkpoints' / file} is not the state of a learner")
     return state["weights"]
 
 

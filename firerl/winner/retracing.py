@@ -145,7 +145,7 @@ def _rows(
     try:
         content = untrusted.read_yaml(path)
     except ValueError as error:
-        raise SettingError(f"{path} is no YAML: {error}") from error
+        raise SettingError(f"{path} is not YAML: {error}") from error
     return _checked(content.get("schedule") if isinstance(content, Mapping) else content, str(path)), str(path)
 
 

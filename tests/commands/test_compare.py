@@ -202,7 +202,7 @@ def test_what_is_no_run_is_refused(runs: Path, tmp_path: Path, capsys: pytest.Ca
     db.execute("CREATE TABLE notes (text TEXT)")
     db.commit()
     db.close()
-    assert "is no journal of ours" in refusal(capsys, good, "foreign")
+    assert "is not a journal of firerl" in refusal(capsys, good, "foreign")
     assert "one run alone" in refusal(capsys, good)
     assert "are the same run" in refusal(capsys, good, f"{runs}/pbt/../fire/seed-0")
     assert "run_dir" in refusal(capsys)

@@ -189,8 +189,8 @@ def change(statement: str) -> Callable[[Path], None]:
 BAD = {
     "nothing": (shutil.rmtree, "does not exist"),
     "no journal": (remove, "holds no run"),
-    "no database": (damage, "damaged or no journal of ours"),
-    "foreign": (foreign, "no journal of ours"),
+    "no database": (damage, "damaged or not a journal of firerl"),
+    "foreign": (foreign, "not a journal of firerl"),
     "later format": (change("UPDATE meta SET value = '99' WHERE key = 'format'"), "journal format 99"),
     "torn row": (change("UPDATE decisions SET data = '{'"), "is damaged"),
     "unknown worker": (change("UPDATE reports SET worker = 77 WHERE worker = 0"), "is damaged"),

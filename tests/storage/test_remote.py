@@ -319,15 +319,15 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no state": (lambda f: last_states(f)[0].unlink(), r"\.pt is missing; python -m firerl.doctor file:.* --repair"),
     "no journal": (
         lambda f: (f / f"journal-00000009-{digest(b'x')}.sqlite").write_bytes(b"x"),
-        "is damaged or no journal of ours",
+        "is damaged or not a journal of firerl",
     ),
     "name": (
         lambda f: respell(f, "UPDATE checkpoints SET name = '../../../evil.pt' WHERE name GLOB 'g000002-w0*'"),
-        "is damaged or no journal of ours",
+        "is damaged or not a journal of firerl",
     ),
     "trigger": (
         lambda f: respell(f, "CREATE TRIGGER t AFTER INSERT ON notes BEGIN DELETE FROM notes; END"),
-        "is damaged or no journal of ours: it holds the trigger t",
+        "is damaged or not a journal of firerl: it holds the trigger t",
     ),
     "link": (
         lambda f: (f / "checkpoints").rename(f.parent / "c") and (f / "checkpoints").symlink_to(f.parent / "c"),

@@ -140,7 +140,7 @@ def test_a_second_launch_is_refused(tmp_path: Path, state: State) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "does not exist"), ("empty", "holds no run"), ("text", "damaged"), ("sqlite", "no journal of ours")],
+    [(None, "does not exist"), ("empty", "holds no run"), ("text", "damaged"), ("sqlite", "not a journal of firerl")],
 )
 def test_what_is_no_run_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
     run_dir = tmp_path / "r"

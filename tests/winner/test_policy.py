@@ -201,7 +201,7 @@ def test_files_that_are_none_are_one_line(tmp_path: Path, cartpole: Path) -> Non
         "none.pt": "is missing",
         ".": "is missing",
         "damaged.pt": "cannot be read",
-        "foreign.pt": "no best.pt",
+        "foreign.pt": "not a best.pt",
         "unfinished": "has not finished",
     }.items():
         with pytest.raises(RunFolderError, match=error) as caught:

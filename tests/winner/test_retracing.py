@@ -121,7 +121,7 @@ def test_a_schedule_edited_by_hand(run_dir: Path, tmp_path: Path) -> None:
         ("schedule:\n- {from: 0, to: 20}", "row 1: must have from, to and hyperparameters, it has"),
         ("schedule: []", "edited.yaml: must be a list of rows"),
         ("- 3", "edited.yaml: must be a list of rows"),
-        ("schedule: [", "edited.yaml is no YAML"),
+        ("schedule: [", "edited.yaml is not YAML"),
         (None, "edited.yaml: there is no such file"),
     ],
 )

@@ -55,10 +55,10 @@ def check_is_run(run_dir: Path, still: bool = False) -> None:
                 wrong = pages(db)
     except (sqlite3.OperationalError, ValueError) as error:
         known = "no such table" in str(error) or not isinstance(error, sqlite3.Error)
-        what = "is no journal of ours" if known else "cannot be read"
+        what = "is not a journal of firerl" if known else "cannot be read"
         raise RunFolderError(f"{path} {what}: {error}") from error
     except sqlite3.Error as error:
-        raise RunFolderError(f"{path} is damaged or no journal of ours: {error}") from error
+        raise RunFolderError(f"{path} is damaged or not a journal of firerl: {error}") from error
     if found is not None and found[0] != str(FORMAT):
         raise RunFolderError(f"{path} {of_another_format(found[0], writer)}")
     if found is None or last is None or last[0] is None:

@@ -93,7 +93,9 @@ def _check_free(remote: Remote) -> None:
     ours = {LOCK, *LIMITS}
     left = [name for name in names if TEMPORARY.fullmatch(name) or GARBAGE.fullmatch(name)]
     if other := sorted(names.keys() - ours - set(left)):
-        raise RunFolderError(f"run_dir={remote.address} is not empty and holds no run of ours (found {other[0][:60]})")
+        raise RunFolderError(
+            f"run_dir={remote.address} is not empty and is not the folder of a run (found {other[0][:60]})"
+        )
 
 
 def _clear(remote: Remote, folder: Path) -> None:

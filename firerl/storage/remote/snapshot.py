@@ -95,7 +95,7 @@ def contents(db: sqlite3.Connection, folder: Path, called: str) -> Contents:
             text = str(db.execute("SELECT value FROM meta WHERE key = 'config'").fetchone()[0])
             return Contents(journal.hashes(), text, None if init is None else str(init), rows, needed_by(last, rows))
     except (FirerlError, sqlite3.Error, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise RunFolderError(f"{called} is damaged or no journal of ours: {error}") from error
+        raise RunFolderError(f"{called} is damaged or not a journal of firerl: {error}") from error
 
 
 def needed_by(last: Generation, listed: Sequence[File]) -> frozenset[str]:
