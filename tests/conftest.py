@@ -23,9 +23,9 @@ from firerl.storage.journal.recorded_config import config_of
 
 # The longest files begin first: a process that takes one of them last is alone for minutes.
 _LONGEST = (
-    "test_documented_commands.py", "test_promises.py", "test_ray.py", "test_scale_benchmark.py",
+    "test_documented_commands.py", "test_promises.py", "test_ray.py", "test_golden.py",
     "test_imagenet_runs.py", "test_suspects.py", "test_engine.py", "test_faults.py", "test_docs.py",
-    "test_evidence_benchmark.py",
+    "test_cluster_scripts.py", "test_evidence_benchmark.py",
 )  # fmt: skip
 _verified: set[tuple[Path, int, int]] = set()  # (journal, time, bytes): a module's run is not verified by each test
 

@@ -221,7 +221,7 @@ class Memory(Silent):
 
 
 def test_memory_does_not_grow_with_the_rounds(tmp_path: Path) -> None:
-    """Processes are measured for hours by tests/stress/soak.py; here the controller's and the learners' objects."""
+    """The controller's and the learners' objects; docs/lab/reliability.md has processes over hours."""
     watch = Memory((30, 60, 90))
     tracemalloc.start()
     try:

@@ -8,12 +8,14 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 import yaml
 from documents_for_tests import ROOT, blocks, run_commands
 
@@ -132,10 +134,9 @@ def test_use_the_winner(tmp_path: Path) -> None:
     has_onnx = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
     if has_onnx:
         commands += [*export.strip().splitlines(), "python onnx_file.py", classifier_export]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     said = {}
     for command in commands:
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = warm.python(shlex.split(command)[1:], tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         said[command] = done.stdout
     assert re.match(r"<Policy for CartPole, 8,000 steps> return \d+\.0\n", said["python play.py"])
