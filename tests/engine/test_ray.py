@@ -25,7 +25,7 @@ from firerl.storage.journal.journal_db import Journal
 ray = pytest.importorskip("ray")
 
 
-QUADRATIC = ["learner=quadratic", "population.sizes=[4,4]", "population.evaluators=2", "steps=900", "seed=11"]
+QUADRATIC = ["learner=quadratic", "population.sizes=[4,4]", "population.evaluators=2", "steps=600", "seed=11"]
 
 
 class Cluster:
@@ -94,7 +94,7 @@ def test_where_nobody_waits_a_lost_machine_costs_what_was_under_way(tmp_path: Pa
     """Given the order of its reports the journal is that of one process; the machine that joins is used."""
     run_dir, arguments = tmp_path / "r", [*QUADRATIC, "sync=false", "algo.max_eval_steps=300", "algo.significance=0.2"]
     process = launch(*arguments, "engine=ray", f"engine.address={cluster.address}", f"run_dir={run_dir}")
-    wait_for(lambda: generations(run_dir) >= 200 or process.poll() is not None)
+    wait_for(lambda: generations(run_dir) >= 60 or process.poll() is not None)
     assert process.poll() is None, process.communicate()[0]
     cluster.kill(cluster.others.pop())
     wait_for(lambda: "machine failure" in notes(run_dir) or process.poll() is not None)

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _SLOW = (
     "torch", "torch.utils.tensorboard", "gymnasium", "mujoco", "hydra", "scipy.stats", "sklearn.datasets", "plotly",
@@ -31,9 +32,12 @@ def python(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[st
     server = _server()
     assert server.stdin
     assert server.stdout
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory() as told:
         out, err = Path(told) / "out", Path(told) / "err"
-        request = {"words": list(words), "folder": str(folder), "out": str(out), "err": str(err)}
+        request = {"words": list(words), "folder": str(folder), "environment": environment}
+        request |= {"out": str(out), "err": str(err)}
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         code = int(server.stdout.readline())
@@ -43,10 +47,10 @@ def python(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[st
 @cache
 def _server() -> subprocess.Popen[str]:
     """It ends when this process does, with its stdin."""
-    environment = {**os.environ, **_ONE_THREAD, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    environment.pop("PYTHONPATH", None)
-    command = [sys.executable, __file__]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    environment = {**os.environ, **_ONE_THREAD}
+    environment.pop("PYTHONPATH", None)  # the lines are users': only what is installed is found
+    return subprocess.Popen([sys.executable, __file__], **pipes, text=True, env=environment)
 
 
 def _serve() -> None:
@@ -66,10 +70,12 @@ def _serve() -> None:
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _become(request: dict[str, str | list[str]]) -> None:
+def _become(request: dict[str, Any]) -> None:
     """Be the interpreter of a line."""
-    os.chdir(str(request["folder"]))
-    for number, name in enumerate((os.devnull, str(request["out"]), str(request["err"]))):
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    for number, name in enumerate((os.devnull, request["out"], request["err"])):
         opened = os.open(name, os.O_RDWR | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
