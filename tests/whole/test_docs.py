@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import warm
 import yaml
-from documents_for_tests import ROOT, blocks, run_commands
+from documents_for_tests import ROOT, blocks
 
 import firerl
 from firerl.base.settings import build
@@ -33,39 +33,46 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "agents" / "__init__.py").write_text("raise ImportError('not yours')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    # Processes cost seconds to start and change no result; run.py has real ones.
+    # Processes cost seconds to start and change no result.
     monkeypatch.setattr("firerl.engine.local.local.LocalEngine", lambda spec, *_: InlineEngine(spec))
-    for module in ("digits",):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.delitem(sys.modules, "digits", raising=False)
     return tmp_path
 
 
-def test_your_own_learner(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def ran(line: str, folder: Path) -> str:
+    """What a line of a page prints, in a process of its own."""
+    done = warm.python(shlex.split(line)[1:], folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_your_own_learner(tmp_path: Path) -> None:
     learner, script, *_ = blocks("docs/how-to/your-own-learner.md", "python")
-    (folder / "digits.py").write_text(learner)
-    (folder / "run.py").write_text(script)
-    check, launch = blocks("docs/how-to/your-own-learner.md", "sh")
-    run_commands(check)
-    told = capsys.readouterr().out
+    (tmp_path / "digits.py").write_text(learner)
+    (tmp_path / "run.py").write_text(script)
+    check, *lines = "".join(blocks("docs/how-to/your-own-learner.md", "sh")).splitlines()
+    told = ran(check, tmp_path)
     quoted = blocks("docs/how-to/your-own-learner.md", "text")[0].splitlines()
     assert told.splitlines()[:2] == quoted[:2]
     assert told.endswith("all checks passed\n")
-    run_commands(launch)
+    for line in lines:
+        ran(line, tmp_path)
     # As it would be if its state forgot the generator.
     broken = learner.replace('"stream": self.rng.bit_generator.state', '"stream": {}').replace(
         "if stream is not None", "if stream"
     )
-    (folder / "forgetful.py").write_text(broken)
-    assert importlib.import_module("firerl.check").main(["forgetful.Digits"]) == 1
-    failed = capsys.readouterr().out.splitlines()
+    (tmp_path / "forgetful.py").write_text(broken)
+    done = warm.python(["-m", "firerl.check", "forgetful.Digits"], tmp_path)
+    assert done.returncode == 1
+    failed = done.stdout.splitlines()
     at = failed.index(quoted[3])
     assert failed[at + 1] == quoted[4]
     assert failed[at + 2].startswith(quoted[5].removesuffix("..."))
     # A script of its own, without a guard.
-    done = subprocess.run([sys.executable, "run.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert float(done.stdout.splitlines()[-1].split()[0]) > 0.8
-    assert (folder / "winner.png").stat().st_size > 10_000
+    assert (tmp_path / "winner.png").stat().st_size > 10_000
 
 
 def test_coming_from_ray_tune(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,11 +141,7 @@ def test_use_the_winner(tmp_path: Path) -> None:
     has_onnx = all(importlib.util.find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
     if has_onnx:
         commands += [*export.strip().splitlines(), "python onnx_file.py", classifier_export]
-    said = {}
-    for command in commands:
-        done = warm.python(shlex.split(command)[1:], tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
-        said[command] = done.stdout
+    said = {command: ran(command, tmp_path) for command in commands}
     assert re.match(r"<Policy for CartPole, 8,000 steps> return \d+\.0\n", said["python play.py"])
     assert re.match(r"\(1, 8, 8\) \['0'(, '\d'){4}\]\n", said["python classify.py"])
     assert (tmp_path / "runs" / "further" / "init.pt").is_file()

@@ -19,7 +19,8 @@ import warm
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *(p for p in sorted((ROOT / "docs").rglob("*.md")) if p.parent.name != "lab")]
-WHOLE = ("use-the-winner.md", "your-own-algorithm.md")  # test_docs.py runs each of their lines, as it stands
+# test_docs.py runs each of their lines, as it stands.
+WHOLE = ("use-the-winner.md", "your-own-algorithm.md", "your-own-learner.md")
 SMALL = "population.sizes=[2,2] population.evaluators=2"
 AGENT = "learner.num_envs=2 learner.unroll=20 learner.hidden=[8] learner.objective_episodes=2"
 AGENT += " env.kwargs.max_episode_steps=20 eval_interval=40 ready_interval=80"
@@ -49,7 +50,7 @@ SHORTER = (
     ("firerl.plan env=", f"{SMALL} {AGENT} steps=160"),
 )
 # What a line of these is about shows in processes of the engine; the others' learners run in the line's own process.
-PROCESSES = ("engine", "run_dir=runs/smoke", "learner=digits.Digits", "trackers.Folder", "launch resume=")
+PROCESSES = ("engine", "run_dir=runs/smoke", "trackers.Folder", "launch resume=")
 # Lines that no test machine can run as they stand, with the test that runs what they are about.
 ELSEWHERE = (
     ("pip install", "the clone is installed: .ci/run does it"),
@@ -93,7 +94,6 @@ def shorter(line: str) -> str:
 
 # Modules that a page tells its reader to write: what their code block holds, and where it goes.
 MODULES = (
-    ("class Digits", "digits.py"),
     ("class Loop", "loop.py"),
     ("class Folder", "trackers.py"),
 )
