@@ -22,6 +22,19 @@ def ranked_by(window: int) -> str:
     return "last evaluation" if window == 1 else f"mean of the last {window} evaluations"
 
 
+def evaluation(settings: Mapping[str, Any]) -> str:
+    """What one evaluation of a worker is, by its learner's settings."""
+    least = settings.get("objective_episodes")
+    if not settings.get("env") or least is None:
+        return "what evaluate() returned"
+    what = str(settings.get("objective", "training"))
+    if what == "fresh":
+        return f"mean return of {least} fresh episodes"
+    if what == "training":
+        return "training return"
+    return f"{what.removeprefix('info:')} of training episodes"
+
+
 def fresh(name: str, plays: bool) -> str:
     """A figure of ``Learner.report``: ``mean action return on fresh episodes``."""
     return f"{name.replace('_', ' ')} on fresh {'episodes' if plays else 'data'}"

@@ -62,7 +62,7 @@ ELSEWHERE = (
     ("/data/imagenet", "ImageNet: tests/envs/test_imagenet_runs.py"),
     ("learner.model=resnet18", "torchvision: tests/agents/test_classifier_runs.py"),
     ("firerl.stop runs/long", "it needs a run that goes on: tests/commands/test_stop.py"),
-    ("--watch", "it waits for Ctrl-C: tests/insight/test_report.py"),
+    ("--watch", "it waits for Ctrl-C: tests/insight/report/test_report_watch.py"),
     ("preset=paper22 engine.processes=64", "64 processes: tests/commands/test_plan.py"),
 )
 

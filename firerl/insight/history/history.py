@@ -45,6 +45,7 @@ class Stretch:
     settings: list[tuple[int, Values]]  # (from step, hyperparameters), in order; the first is from ``start``
     steps: list[int] = field(default_factory=list)  # of the objectives
     objectives: list[float] = field(default_factory=list)
+    metrics: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)  # (step, what train() returned)
     end: int | None = None  # None: it goes on
     failure: tuple[int, str] | None = None  # (step, exception's type or NaN)
     before: int | None = None  # index of the stretch, among the source's, that its weights come from
@@ -217,8 +218,11 @@ class Teller:
 
     def hear(self, report: Report) -> None:
         self.steps[report.worker] = report.step
-        if report.objective is not None and report.failure is None:
-            stretch = self.stretches[report.worker][-1]
+        if report.failure is not None:
+            return
+        stretch = self.stretches[report.worker][-1]
+        stretch.metrics.append((report.step, report.metrics))
+        if report.objective is not None:
             stretch.steps.append(report.step)
             stretch.objectives.append(report.objective)
             self.curves[report.worker] += (report.objective,)

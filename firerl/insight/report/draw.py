@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 MANY = 30  # workers, whose lines are fainter then
 
 
-def blank(run: Run, x_title: str, y_title: str, height: int) -> Figure:
-    """An empty figure, ``height`` pixels high and as wide as the page lets it be, over the steps of the run."""
+def blank(run: Run, x_title: str, y_title: str, height: int, *, smooth: bool = False) -> Figure:
+    """An empty figure, ``height`` pixels high and as wide as the page lets it be, over the steps of the run.
+
+    ``smooth``: the page may smooth its lines.
+    """
     from plotly import graph_objects
 
     axis = {"zeroline": False, "automargin": True, "gridcolor": "#e3e6ea", "linecolor": "#c4c9cf"}
@@ -33,7 +36,8 @@ def blank(run: Run, x_title: str, y_title: str, height: int) -> Figure:
     }
     return graph_objects.Figure(
         layout={
-            "template": "none", "height": height, "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
+            "template": "none", "height": height, "meta": {"smooth": smooth},
+            "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
             "margin": {"l": 64, "r": 40, "t": 8, "b": 42}, "hovermode": "closest", "hoverdistance": 30,
             "font": {"size": 13, "color": "#30363d"}, "xaxis": {**axis, **steps},
             "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}},

@@ -23,9 +23,11 @@ from firerl.insight.report.draw import (
     who,
 )
 from firerl.insight.report.lines import (
+    METRICS,
     Points,
     Scale,
     broken,
+    bundle,
     connector,
     curve,
     end_of,
@@ -33,12 +35,15 @@ from firerl.insight.report.lines import (
     joined,
     level,
     medians,
+    metric_curve,
+    metric_names,
     plain,
     source,
     stitched,
     trainers,
 )
 from firerl.insight.report.run import EVALUATOR, Run
+from firerl.summary import figure_names
 from firerl.summary.in_words import objective_text
 
 if TYPE_CHECKING:
@@ -55,6 +60,7 @@ def all_of(run: Run) -> dict[str, Figure]:
     if run.winner_path:
         figures["winner"] = winner(run)
     figures |= {f"space-{d.name}": hyperparameter(run, d) for d in run.space.dimensions}
+    figures |= {place: metric(run, name) for place, name in metrics(run).items()}
     figures["lineage"] = lineage(run)
     if EVALUATOR in run.groups:
         figures["evaluators"] = evaluators(run)
@@ -63,7 +69,7 @@ def all_of(run: Run) -> dict[str, Figure]:
 
 def objectives(run: Run) -> Figure:
     """Every worker's objective over its own steps, the median of every sub-population, and the winner's path."""
-    figure = blank(run, "step", "objective, each evaluation", 460)
+    figure = blank(run, "step", _evaluation_title(run), 460, smooth=True)
     for worker in run.workers[::-1]:  # P1 on top
         points = broken(curve(stretch) for stretch in run.history.stretches[worker.id])
         life(figure, run, worker.id, points, ": %{y:.6g}")
@@ -79,7 +85,7 @@ def objectives(run: Run) -> Figure:
 
 def winner(run: Run) -> Figure:
     """The winner's curve, stitched together along its lineage, with who trained it."""
-    figure = blank(run, "step", "objective, each evaluation", 360)
+    figure = blank(run, "step", _evaluation_title(run), 360, smooth=True)
     first = next(iter(run.groups))
     line(figure, medians(run, run.groups[first]), first, f"{first} median", "median<br>%{x:,}: %{y:.6g}")
     line(figure, stitched(run), "winner", f"{run.best}'s path", _path_hover(run), trainers(run), width=3)
@@ -113,6 +119,24 @@ def hyperparameter(run: Run, dimension: Dimension) -> Figure:
     hover = f"the {run.best}'s schedule<br>%{{x:,}}: %{{text}}"
     line(figure, path, "winner", f"{run.best}'s schedule", hover, scale.texts(path), width=3, step=True)
     chosen(figure, step=True)
+    figure.update_layout(showlegend=False, margin={"r": 14})
+    return figure
+
+
+def metrics(run: Run) -> dict[str, str]:
+    """The metrics that are shown, by the id of their place in the page."""
+    return {f"metric-{index}": name for index, name in enumerate(metric_names(run)[:METRICS])}
+
+
+def metric(run: Run, name: str) -> Figure:
+    """One number that train() returned, of every worker over its own steps, and along the winner's path."""
+    figure, every = blank(run, "step", "", 230, smooth=True), bundle(run)
+    for worker in run.workers[::-1]:
+        points = broken(metric_curve(stretch, name, every) for stretch in run.history.stretches[worker.id])
+        life(figure, run, worker.id, points, ": %{y:.5g}")
+    path = [p for leg in run.winner_path for p in metric_curve(leg.stretch, name, every, leg.start, leg.end)]
+    line(figure, path, "winner", f"{run.best}'s path", f"the {run.best}'s path<br>%{{x:,}}: %{{y:.5g}}", width=2.5)
+    chosen(figure)
     figure.update_layout(showlegend=False, margin={"r": 14})
     return figure
 
@@ -205,6 +229,10 @@ def _promotions(figure: Figure, run: Run, promoted: Sequence[Stretch], lanes: di
     places: Points = [(stretch.start, lanes[stretch.worker]) for stretch in promoted]
     texts = [arrival(run, stretch) for stretch in promoted]
     marks(figure, places, "promotion", "promotion", texts, size=15 if few else 10)
+
+
+def _evaluation_title(run: Run) -> str:
+    return f"objective: {plain(figure_names.evaluation(run.config.settings))}"
 
 
 def _path_hover(run: Run) -> str:

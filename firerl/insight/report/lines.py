@@ -11,9 +11,12 @@ from firerl.evolution.space import Dimension
 from firerl.insight.history.history import Stretch
 from firerl.insight.report.run import Run
 from firerl.summary.in_words import value_text
+from firerl.summary.tally import is_number
 
 Points = list[tuple[Any, Any]]  # (x, y), numbers; both None break the line
 BEND = 9  # points of a connector
+METRICS = 30  # are shown at most
+METRIC_POINTS = 100_000  # of all workers and metrics together, or the page would grow without bound
 MARKS = 60  # a long level line answers to the mouse at so many places at most
 
 
@@ -51,6 +54,26 @@ def _told(run: Run) -> list[tuple[int, float, int]]:
         for step, objective in zip(leg.stretch.steps, leg.stretch.objectives, strict=True)
         if leg.start < step <= leg.end
     ]
+
+
+def metric_names(run: Run) -> list[str]:
+    """All numbers that train() returned, in the order of their first coming."""
+    stretches = (stretch for own in run.history.stretches.values() for stretch in own)
+    return list(dict.fromkeys(name for s in stretches for _, metrics in s.metrics for name in metrics))
+
+
+def bundle(run: Run) -> int:
+    """How many intervals a point of a metric's curve stands for: 1, unless there are very many."""
+    told = sum(len(stretch.metrics) for own in run.history.stretches.values() for stretch in own)
+    return math.ceil(told * min(len(metric_names(run)), METRICS) / METRIC_POINTS)
+
+
+def metric_curve(stretch: Stretch, name: str, every: int, start: int = -1, end: float = math.inf) -> Points:
+    """A metric in one stretch, after ``start`` and up to ``end``: the means of ``every`` values, at the last's step."""
+    told = [(step, metrics[name]) for step, metrics in stretch.metrics if start < step <= end and name in metrics]
+    told = [(step, value) for step, value in told if is_number(value)]
+    parts = [told[begin : begin + every] for begin in range(0, len(told), every)]
+    return [(part[-1][0], float(f"{statistics.fmean(value for _, value in part):.5g}")) for part in parts]
 
 
 class Scale:

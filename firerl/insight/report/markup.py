@@ -37,6 +37,12 @@ def folded(name: str, title: str, body: str) -> str:
     return f'<details id="{escape(name)}"><summary>{escape(title)}</summary>{body}</details>'
 
 
+def pairs(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    """Names and what they are, one a row."""
+    body = "".join(f"<tr><td>{escape(name)}</td><td><code>{escape(text)}</code></td></tr>" for name, text in rows)
+    return f'<div><h3>{escape(title)}</h3><table class="table settings">{body}</table></div>'
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Of numbers, for reading downwards."""
     top = "".join(f'<th class="number">{escape(name)}</th>' for name in head)

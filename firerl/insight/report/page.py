@@ -45,7 +45,8 @@ def page(run: Run, run_dir: Path | str, films: Sequence[Film] = (), refresh: int
         dark="".join(f"    --{escape(name)}: {dark};\n" for name, (_, dark) in colours.items()),
         headline=escape(title),
         byline=_byline(run, refresh),
-        summary="".join(f"<p>{escape(sentence)}</p>" for sentence in [" ".join(report_words.summary(run))]),
+        summary=f"<p>{escape(' '.join(report_words.summary(run)))}</p>",
+        worth=_worth(run),
         key="".join(_key(*row) for row in report_words.figures(run)),
         options=_options(run),
         sections="\n".join(filter(None, _sections(run, run_dir, films))),
@@ -71,9 +72,11 @@ def _sections(run: Run, run_dir: Path | str, films: Sequence[Film]) -> list[str]
         report_sections.path(run),
         shown if films else "",
         report_sections.hyperparameters(run),
+        report_sections.metrics(run),
         report_sections.lineage(run),
         report_sections.evaluators(run),
         "" if films else shown,
+        report_sections.settings(run),
     ]
 
 
@@ -112,6 +115,14 @@ def _byline(run: Run, refresh: int | None) -> str:
     live = "" if refresh is None else " · this page renews itself"
     settings = f"{run.config.algo.name}, learner {run.config.learner}, seed {run.config.seed}"
     return f'<span class="{badge}">{escape(report_words.state(run))}</span> {escape(settings)}{live}'
+
+
+def _worth(run: Run) -> str:
+    """The one number at the head of the page."""
+    worth = report_words.worth(run)
+    spread = f" <small>± {escape(worth.spread)}</small>" if worth.spread else ""
+    more = "".join(f"<p>{escape(text)}</p>" for text in worth.words)
+    return f"<dl><dt>{escape(worth.name)}</dt><dd>{escape(worth.value)}{spread}</dd></dl><div>{more}</div>"
 
 
 def _key(value: str, name: str, word: str) -> str:

@@ -9,14 +9,17 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from firerl.base.settings import show
 from firerl.config.named_code import options_line, own_names, to_give_again
+from firerl.config.run_config import to_plain
 from firerl.evolution.lineage import schedule, segments
 from firerl.insight.report import figures as report_figures
 from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.films import Film
-from firerl.insight.report.markup import escape, folded, many, plot, section, table
+from firerl.insight.report.markup import escape, folded, many, pairs, plot, section, table
 from firerl.insight.report.run import EVALUATOR, Run
 from firerl.summary.in_words import value_text
 
@@ -58,6 +61,42 @@ def hyperparameters(run: Run) -> str:
     label = "{} of all workers over time"
     plots = [(f"space-{n}", label.format(n), n, report_words.hyperparameter(run, n)) for n in names]
     return section("Hyperparameters", report_words.hyperparameters(run), many(plots))
+
+
+def metrics(run: Run) -> str:
+    """A small figure for each number that train() returned, folded."""
+    shown = report_figures.metrics(run)
+    if not shown:
+        return ""
+    plots = [(place, f"{name} of all workers", name, report_words.metric(run, name)) for place, name in shown.items()]
+    curves = folded("metrics", f"The curves ({len(shown)})", many(plots))
+    return section("Metrics", report_words.metrics(run), curves)
+
+
+def settings(run: Run) -> str:
+    """All that the run was given, folded."""
+    plain = to_plain(run.config)
+    learner, algo, engine, space = (plain.pop(name) for name in ("settings", "algo", "engine", "space"))
+    plain |= {f"population.{name}": plain.pop(name) for name in ("sizes", "evaluators")}
+    plain |= {"algo": algo["name"], "env": learner.pop("env", None)}
+    tables = "".join((
+        pairs("Run", sorted(_rows(plain))),
+        pairs("Search space", [(f"space.{name}", show(dimension)) for name, dimension in space.items()]),
+        pairs("Learner", _rows(learner, "learner.")),
+        pairs("Algorithm", _rows(algo["settings"], "algo.")),
+        pairs("Engine", _rows(engine, "engine.")),
+    ))  # fmt: skip
+    body = folded("settings", "Show them", f'<div class="many">{tables}</div>')
+    return section("Settings", report_words.SETTINGS, body)
+
+
+def _rows(values: Mapping[str, Any], ahead: str = "") -> list[tuple[str, str]]:
+    """Names with dots and values of nested settings."""
+    rows = []
+    for name, value in values.items():
+        inner = isinstance(value, Mapping) and value
+        rows += _rows(value, f"{ahead}{name}.") if inner else [(f"{ahead}{name}", show(value))]
+    return rows
 
 
 def lineage(run: Run) -> str:

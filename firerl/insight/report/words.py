@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from firerl.config.run_config import window_of
 from firerl.insight.history.history import PROMOTION, RUNNING, Leg, Measurement, Stretch
-from firerl.insight.report.lines import medians, stitched
+from firerl.insight.report.lines import METRICS, bundle, medians, metric_names, stitched
 from firerl.insight.report.run import EVALUATOR, Run, group_of
 from firerl.summary import figure_names
 from firerl.summary.in_words import duration_text, objective_text, value_text
+from firerl.summary.tally import is_number
 
 ALGORITHMS = {
     "fire": "FIRE PBT", "fire_lean": "FIRE PBT, lean", "pbt": "PBT", "pb2": "PB2", "mfpbt": "MF-PBT",
     "random": "random search", "constant": "constant hyperparameters", "cosine": "cosine schedule",
     "retrace": "a schedule replayed",
 }  # fmt: skip
+SETTINGS = "All that the run was given, by name; what nobody asked for has its default here."
 WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -48,24 +51,61 @@ def summary(run: Run) -> list[str]:
     verb = "won" if run.finished else "is ahead"
     ranked = f"its {figure_names.ranked_by(window_of(run.config))} is {objective_text(run.leader.objective)}"
     sentences.append(f"Member {run.leader.worker} {verb}: {ranked}.")
-    fresh = _fresh(run)
-    return [
-        *sentences,
-        *([fresh] if fresh else []),
-        *([_evolution(run)] if run.tally.copies + run.tally.starts else []),
-    ]
+    return [*sentences, *([_evolution(run)] if run.tally.copies + run.tally.starts else [])]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """The number at the head of the page: what it is, and what it says and does not say."""
+
+    value: str
+    name: str
+    spread: str  # standard deviation over the episodes; "": unknown
+    words: Sequence[str]
+
+
+def worth(run: Run) -> Worth:
+    """What the winner does on data that the search did not see; without such figures what it is ranked by."""
+    fresh, plays = (run.result or {}).get("fresh"), bool(run.config.settings.get("env"))
+    who = "nobody" if run.leader is None else f"member {run.leader.worker}"
+    found = figure_names.headline(fresh, plays)
+    if found is None or not isinstance(fresh, Mapping):
+        value = "-" if run.leader is None else objective_text(run.leader.objective)
+        why = ("its learner has no figures on fresh data" if run.finished
+               else f"the winner meets fresh {'episodes' if plays else 'data'} when the run ends")  # fmt: skip
+        text = f"Of the {run.best}, {who}: {why}. The search chose by this number, so it flatters."
+        return Worth(value, f"objective, {ranked(run)}", "", [text])
+    first = next(name for name, value in fresh.items() if is_number(value))
+    beside = [name for name in fresh if name.endswith("_std") and name.removesuffix("_std") in fresh]
+    episodes = fresh.get("episodes") if plays else None
+    over = f" over {episodes:,.0f} episodes" if is_number(episodes) else ""
+    spread = objective_text(fresh[f"{first}_std"]) if f"{first}_std" in fresh else ""
+    deviation = "; ± is the standard deviation" if spread else ""
+    lines = [f"Of the winner, {who}: the mean{over} that the search did not see{deviation}."]
+    shown = {first, *beside, *(["episodes"] if over else [])}
+    more = ", ".join(_fresh_figure(fresh, name) for name in fresh if name not in shown)
+    return Worth(objective_text(found[1]), found[0], spread, [*lines, *([f"Also: {more}."] if more else [])])
+
+
+def _fresh_figure(fresh: Mapping[str, Any], name: str) -> str:
+    spread = f" ± {objective_text(fresh[f'{name}_std'])}" if f"{name}_std" in fresh else ""
+    return f"{name.replace('_', ' ')} {objective_text(fresh[name])}{spread}"
+
+
+def ranked(run: Run) -> str:
+    """What members are ranked by, and of what kind the evaluations are."""
+    return f"{figure_names.ranked_by(window_of(run.config))} ({figure_names.evaluation(run.config.settings)})"
 
 
 def figures(run: Run) -> list[tuple[str, str, str]]:
     """(value, what it is, a word on it) of the figures at the head of the page."""
     workers = len(run.workers)
     best = "-" if run.leader is None else objective_text(run.leader.objective)
-    who = "nobody is healthy" if run.leader is None else f"member {run.leader.worker}"
-    ranked = figure_names.ranked_by(window_of(run.config))
-    worth = figure_names.headline((run.result or {}).get("fresh"), bool(run.config.settings.get("env")))
+    name = f"{figure_names.ranked_by(window_of(run.config))}, the {run.best}'s"
+    word = f"objective: {figure_names.evaluation(run.config.settings)}; members are ranked by it"
+    fresh = figure_names.headline((run.result or {}).get("fresh"), plays=False)
     rows = [
-        *([(objective_text(worth[1]), worth[0], f"of the winner, {who}")] if worth else []),
-        (best, f"{ranked}, {'the winner' if run.finished else 'the leader'}'s", "members are ranked by it"),
+        *([(best, name, word)] if fresh else []),  # else it stands above
         (f"{run.history.step:,}", "steps per worker", f"{workers} workers, {_trained(run):,} in all"),
         (duration_text(run.seconds), "training time", "h:mm:ss" if run.seconds >= 3600 else "m:ss"),
     ]
@@ -91,7 +131,8 @@ def objectives(run: Run) -> str:
     text = f"{text[0].upper()}{text[1:]}"
     best = max((y, s.worker, x) for own in run.history.stretches.values() for s in own
                for x, y in zip(s.steps, s.objectives, strict=True))  # fmt: skip
-    return (f"{text}. The {figure_names.HIGHEST} of all, {objective_text(best[0])}, "
+    kind = f"Each point is one evaluation ({figure_names.evaluation(run.config.settings)})."
+    return (f"{kind} {text}. The {figure_names.HIGHEST} of all, {objective_text(best[0])}, "
             f"was {_name(run, best[1])}'s at step {best[2]:,}.")  # fmt: skip
 
 
@@ -133,6 +174,25 @@ def hyperparameters(run: Run) -> str:
     lead = "One hyperparameter is" if count == 1 else f"{_word(count).capitalize()} hyperparameters are"
     return (f"{lead} tuned, {'' if count == 1 else 'each '}on its own scale; beside the name the median of {group} at "
             f"the start and {'at the end' if run.finished else 'now'}, and the {run.best}'s last value.")  # fmt: skip
+
+
+def metric(run: Run, name: str) -> str:
+    """A metric's median over P1 at its first and its last report."""
+    group = next(iter(run.groups))
+    told = [[metrics[name] for stretch in run.history.stretches[i] for _, metrics in stretch.metrics if name in metrics]
+            for i in run.groups[group]]  # fmt: skip
+    return f"{group}: {_middle([v[0] for v in told if v])} → {_middle([v[-1] for v in told if v])}"
+
+
+def metrics(run: Run) -> str:
+    """Whose numbers these are, and what of them is shown."""
+    count, every = len(metric_names(run)), bundle(run)
+    text = "What train() returned: of the steps since the evaluation before, so of training and not of fresh data"
+    if every > 1:
+        text += f"; a point is the mean of {every} in a row"
+    if count > METRICS:
+        text += f"; {METRICS} of {count:,}, the others are in python -m firerl.journal"
+    return f"{text}. Beside the name the median of {next(iter(run.groups))}, first → last."
 
 
 def lineage(run: Run) -> str:
@@ -210,22 +270,6 @@ def _start(run: Run) -> str:
     verb = "trained" if run.finished else "have trained"
     whole = "" if run.finished else f" of {run.config.steps:,}"
     return f"{who} {verb} {run.history.step:,}{whole} steps each."
-
-
-def _fresh(run: Run) -> str:
-    """What the winner did on data that the search did not see; a deviation stands beside its mean."""
-    fresh = (run.result or {}).get("fresh")
-    if not isinstance(fresh, dict) or not fresh:
-        return ""
-    items = []
-    for name, value in fresh.items():
-        if name.removesuffix("_std") in fresh and name.endswith("_std"):
-            continue
-        text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else objective_text(value)
-        spread = f" ± {objective_text(fresh[f'{name}_std'])}" if f"{name}_std" in fresh else ""
-        items.append(f"{name.replace('_', ' ')} {text}{spread}")
-    where = "episodes" if run.config.settings.get("env") else "data"
-    return f"On fresh {where}, which the search did not see: {', '.join(items)}."
 
 
 def _evolution(run: Run) -> str:

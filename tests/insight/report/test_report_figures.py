@@ -18,12 +18,13 @@ from firerl.evolution.algorithms import cosine
 from firerl.evolution.population import Copy, Promote, StartEvaluator, initial_state
 from firerl.evolution.space import Space
 from firerl.evolution.winner import winner
-from firerl.insight.history.history import tell
+from firerl.insight.history.history import Stretch, tell
 from firerl.insight.report import figures as report_figures
+from firerl.insight.report import lines as report_lines
 from firerl.insight.report import style as report_style
 from firerl.insight.report import words as report_words
 from firerl.insight.report.lines import Scale, medians, stitched
-from firerl.insight.report.run import EVALUATOR, Run
+from firerl.insight.report.run import EVALUATOR, Run, read
 from firerl.storage.generation import Point
 
 GROUPS = ["P1", "P2", "P3", "P4", "P5", EVALUATOR]
@@ -107,6 +108,31 @@ def test_the_winner_s_curve_is_what_its_network_reported(scenario: Scenario) -> 
             elif isinstance(d, Promote):
                 carried[d.child] = list(carried[d.worker])
     assert stitched(run) == carried[run.leader.worker]
+
+
+def test_metrics_are_shown_as_reported(told_run: Path) -> None:
+    run = read(told_run)
+    assert report_figures.metrics(run) == {"metric-0": "lr_used", "metric-1": "steps"}
+    shown = lives(report_figures.metric(run, "lr_used").to_plotly_json())
+    for worker in run.workers:
+        reports = [r for point in run.history.points for r in point.reports if r.worker == worker.id and not r.failure]
+        assert shown[worker.id] == [(r.step, pytest.approx(r.metrics["lr_used"], rel=1e-4)) for r in reports]
+
+
+def test_very_many_metrics_are_thinned(told_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read(told_run)
+    monkeypatch.setattr(report_lines, "METRIC_POINTS", 300)
+    every = report_lines.bundle(run)
+    assert every > 1
+    drawn = [lives(report_figures.metric(run, name).to_plotly_json()) for name in ("lr_used", "steps")]
+    stretches = sum(map(len, run.history.stretches.values()))  # each may end with fewer
+    assert sum(len(points) for figure in drawn for points in figure.values()) <= 300 + 2 * stretches
+    stretch = Stretch(
+        0, "initial", None, 0, 0, [], metrics=[(10, {"a": 1.0}), (20, {}), (30, {"a": 2.0}), (40, {"a": 5.0})]
+    )
+    assert report_lines.metric_curve(stretch, "a", 2) == [(30, 1.5), (40, 5.0)]
+    assert report_lines.metric_curve(stretch, "a", 1, 10, 30) == [(30, 2.0)]
+    assert f"a point is the mean of {every} in a row" in report_words.metrics(run)
 
 
 def test_hyperparameters_are_told_as_trained_with() -> None:
