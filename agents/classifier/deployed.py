@@ -23,7 +23,7 @@ def facts_of(data: ImageData) -> dict[str, Any]:
 def module_of(settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any]) -> Images:
     """The trained network. Raises whatever weights and facts that are none of a classifier's give."""
     shape = Shape(*(int(number) for number in facts["shape"]))
-    network = networks.build(settings["model"], settings["width"], shape, seed=0)
+    network = networks.build(settings["model"], settings["width"], shape, 0, settings["arguments"])
     network.load_state_dict(weights["network"])
     classes = tuple(str(name) for name in facts["classes"])
     return Images(network, shape, facts["mean"], facts["deviation"], classes).eval()

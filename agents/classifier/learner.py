@@ -12,11 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from firerl.agents.classifier import deployed, networks
+from firerl.agents.classifier import deployed, networks, pretrained
 from firerl.agents.classifier import settings as classifier_settings
 from firerl.envs import images
+from firerl.envs.images import own_data
 from firerl.envs.images.files.folder import too_many
+from firerl.errors import SettingError
 from firerl.learner import Hyperparameters, Learner, Stack, Survey
+
+
+def begun(settings: Mapping[str, Any], shape: images.Shape, seed: int) -> nn.Module:
+    """The network that training begins with."""
+    network = networks.build(settings["model"], settings["width"], shape, seed, settings["arguments"])
+    if settings["pretrained"]:
+        pretrained.begin_with(network, settings["pretrained"], settings["pretrained_sha256"])
+    return network
 
 
 class Classifier(Learner):
@@ -28,7 +38,7 @@ class Classifier(Learner):
 
     space: ClassVar[Mapping[str, Any]] = {"learning_rate": {"log_uniform": [1e-3, 1.0], "bounds": [1e-5, 4.0]}}
     Settings = classifier_settings.Settings
-    aside: ClassVar[tuple[str, ...]] = tuple(f"data.{name}" for name in images.ASIDE)
+    aside: ClassVar[tuple[str, ...]] = ("pretrained", *(f"data.{name}" for name in images.ASIDE))
 
     def __init__(self, settings: Mapping[str, Any], hyperparameters: Hyperparameters, seed: int, device: str = "cpu"):
         self.config = dict(settings)
@@ -40,7 +50,7 @@ class Classifier(Learner):
         self.order = images.Order(self.data.count, self.seed)
         self.taken = 0  # training images so far: the position in the order
         self.broken: set[int] = set()  # training images met that cannot be read
-        network = networks.build(settings["model"], settings["width"], self.data.shape, first)
+        network = begun(settings, self.data.shape, first)
         # Channels last: what a convolution takes fastest, on processors and on GPUs.
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         decayed, others = networks.decayed(self.network)
@@ -58,7 +68,15 @@ class Classifier(Learner):
 
     @classmethod
     def survey(cls, settings: Mapping[str, Any], say: Callable[[str], None]) -> Survey | None:
-        return images.survey(settings["data"], say)
+        found = images.survey(settings["data"], say)
+        if settings["model"] not in (*networks.OWN, *networks.RESNETS) or settings["pretrained"]:
+            shape = images.load(settings["data"]).shape
+            networks.try_out(begun(settings, shape, 0), settings["model"], shape)
+        if settings["stacked"] and own_data.is_read(images.load(settings["data"])):
+            raise SettingError(
+                f"learner.stacked={settings['stacked']}: data={settings['data']['name']} cannot be stacked, only arrays"
+            )
+        return found
 
     @classmethod
     def check_data(cls, settings: Mapping[str, Any], contents: Any) -> None:
@@ -71,7 +89,7 @@ class Classifier(Learner):
     @classmethod
     def uses_gpu_of(cls, settings: Mapping[str, Any]) -> bool:
         """The small networks train as fast on a core."""
-        return settings["model"] in networks.RESNETS
+        return settings["model"] not in networks.OWN
 
     @classmethod
     def task_of(cls, settings: Mapping[str, Any]) -> str:

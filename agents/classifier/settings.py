@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from firerl.agents.classifier import networks
+from firerl.agents.classifier import networks, pretrained
+from firerl.base.paths import absolute
 from firerl.base.settings import build, convert, plain, setting
 from firerl.envs import images
 from firerl.errors import SettingError
@@ -19,7 +20,13 @@ class Settings:
     """Defaults for data=digits; ``DATA_SETTINGS`` changes them by data set."""
 
     data: dict[str, Any] = setting({"name": "digits"}, "the data set and its settings")
-    model: str = setting("cnn", "cnn, mlp, or one of torchvision's ResNets, as resnet18")
+    model: str = setting(
+        "cnn", "cnn, mlp, resnet18 and torchvision's other ResNets, torchvision:<name>, timm:<name>, or a function of "
+        "your own, my_pkg:make_model",
+    )  # fmt: skip
+    arguments: dict[str, Any] = setting({}, "what a model that is not firerl's is called with besides")
+    pretrained: str | None = setting(None, "a file of weights to begin with; a last layer of another shape stays new")
+    pretrained_sha256: str | None = setting(None, "of that file; null: as it is when the run begins")
     width: int = setting(
         16, "cnn: channels of its first layer; mlp: units of a hidden layer are 8 times it", minimum=1, maximum=1024
     )
@@ -56,9 +63,11 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     """Complete, checked settings: the user's over the data set's over the defaults. Resolving twice changes nothing."""
     data = given.get("data", {"name": "digits"})
     data = images.check({"name": data} if isinstance(data, str) else convert("learner.data", data, dict))
-    complete = {**DATA_SETTINGS[data["name"]], **given, "data": data}
+    complete = {**DATA_SETTINGS.get(data["name"], {}), **given, "data": data}
     settings = build(Settings, complete, "learner.", "setting of learner Classifier")
-    networks.check(settings.model)
+    settings = replace(settings, model=networks.spelled(settings.model))
+    networks.check(settings.model, settings.arguments)
+    settings = _with_digest(settings)
     if settings.batch_size % (settings.micro_batch or 1):
         raise SettingError(
             f"learner.batch_size={settings.batch_size}: must be a multiple of learner.micro_batch="
@@ -68,6 +77,20 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
         _check_stacked(settings)
     result: dict[str, Any] = plain(settings)
     return result
+
+
+def _with_digest(settings: Settings) -> Settings:
+    """With the checksum of the weights to begin with. Raises SettingError where they are not those it tells of."""
+    path, known = settings.pretrained, settings.pretrained_sha256
+    if path is None:
+        if known is not None:
+            raise SettingError(f"learner.pretrained_sha256={known}: must be null without learner.pretrained")
+        return settings
+    path = str(absolute(path, "learner.pretrained"))
+    found = pretrained.digest(path)
+    if known not in (None, found):
+        raise SettingError(f"learner.pretrained={path}: its SHA-256 is {found}, it must be {known}")
+    return replace(settings, pretrained=path, pretrained_sha256=found)
 
 
 def _check_stacked(settings: Settings) -> None:

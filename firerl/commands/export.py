@@ -24,7 +24,7 @@ from firerl import __version__
 from firerl.base.disk import files
 from firerl.base.terminal import say
 from firerl.commands import Parser, guarded, path_argument, run_argument
-from firerl.commands.play import add_code
+from firerl.commands.play import add_code, import_given_again
 from firerl.errors import FirerlError, SettingError
 
 if TYPE_CHECKING:
@@ -60,13 +60,12 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _export(arguments: argparse.Namespace) -> None:
     from firerl.config.learners import completed, find_again, find_learner, is_homeless
-    from firerl.config.named_code import check, import_env, learner_names, options_line
+    from firerl.config.named_code import check, learner_names, options_line
     from firerl.winner.network import load
     from firerl.winner.policy import module_of
 
     onnx = arguments.onnx.absolute()  # a learner may change the current directory
-    if arguments.env:
-        import_env(arguments.env)
+    import_given_again(arguments)
     network = load(arguments.run_dir, arguments.best_ever)
     command = f"python -m firerl.export {shlex.join(arguments.typed)}"
     names = learner_names(network.learner, network.settings)

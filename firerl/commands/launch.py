@@ -140,12 +140,7 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
     from firerl.config import named_code
     from firerl.session.start import resume_run
 
-    # Code that the run names, given again: no change, but what says that it may be run.
-    given = {role: changes[role]["name"] for role in named_code.ROLES if "name" in (changes.get(role) or ())}
-    rest = {name: value for name, value in changes.items() if name not in given}
-    for role in given:
-        if more := {name: value for name, value in changes[role].items() if name != "name"}:
-            rest[role] = more
+    given, rest = named_code.split_given(changes)
     line = named_code.settings_line(f"python -m firerl.launch {shlex.join(typed)}")
 
     def act() -> Ended:

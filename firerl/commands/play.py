@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl.base.terminal import say
 from firerl.commands import Parser, guarded, path_argument, run_argument
-from firerl.config.named_code import import_env
+from firerl.config.named_code import MODEL, import_named
 from firerl.errors import FirerlError
 from firerl.winner import film
 from firerl.winner.network import Network, build, load, weights_of_a_file
@@ -55,6 +55,15 @@ def add_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learner", metavar="MODULE.CLASS", help="the learner's class, where the run's own is neither "
                         "firerl's nor of an installed package")  # fmt: skip
     parser.add_argument("--env", metavar="MODULE:ID", help="the environment, likewise")
+    parser.add_argument("--data", metavar="MODULE:NAME", help="the data set, likewise")
+    parser.add_argument("--learner.model", dest="model", metavar="MODULE:NAME", help="the network, likewise")
+
+
+def import_given_again(arguments: argparse.Namespace) -> None:
+    """What ``add_code`` has read, but for the learner. Raises SettingError."""
+    for role, name in (("env", arguments.env), ("data", arguments.data), (MODEL, arguments.model)):
+        if name:
+            import_named(role, name)
 
 
 def _play(arguments: argparse.Namespace) -> None:
@@ -62,8 +71,7 @@ def _play(arguments: argparse.Namespace) -> None:
     if arguments.video:
         film.check(arguments.video)
         film.choose_renderer()  # before anything imports mujoco, which reads the choice once
-    if arguments.env:
-        import_env(arguments.env)
+    import_given_again(arguments)
     network = load(arguments.run_dir, arguments.best_ever)
     from firerl.engine.host.descendants import contained
     from firerl.engine.host.global_generators import Generators

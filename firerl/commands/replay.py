@@ -27,6 +27,8 @@ SETTINGS = (
     "init",
     "learner",
     "env",
+    "data",
+    "learner.model",
 )
 
 
@@ -46,7 +48,8 @@ def _main(argv: Sequence[str] | None) -> int:
                         "(1) networks side by side, schedule=<file> (the run's schedule.yaml), out=<folder> "
                         "(<run_dir>-replay-seed<seed>; of a run at an address in runs/), engine=, engine.processes=, "
                         "engine.devices=; engine.address= and init= where the run has an address; learner=<dotted "
-                        "path>, env=<module:Id> where they are of no installed package")  # fmt: skip
+                        "path>, env=, data=, learner.model=<module:name> where they are of no installed "
+                        "package")  # fmt: skip
     arguments = parser.parse_args(argv)
     options = read(arguments.settings)
 
@@ -64,7 +67,7 @@ def read(given: Sequence[str]) -> dict[str, Any]:
     from firerl.config.compose import read as compose_read
     from firerl.config.compose import split
     from firerl.config.learners import find_learner
-    from firerl.config.named_code import import_env
+    from firerl.config.named_code import import_named
 
     options: dict[str, Any] = {}
     for key, value in split(given):
@@ -72,8 +75,8 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             raise unknown("setting", key, SETTINGS)
         if key == "learner":
             options[key] = find_learner(value)
-        elif key == "env":
-            import_env(value)
+        elif key in ("env", "data", "learner.model"):
+            import_named(key, value)
         elif key in (*PATHS, "engine", "init"):
             options[key] = value
         elif key == "engine.address":

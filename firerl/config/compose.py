@@ -19,7 +19,7 @@ from firerl.base.paths import at_home, expanded
 from firerl.base.settings import plain
 from firerl.config import settings_file
 from firerl.config.learners import name_of
-from firerl.config.named_code import ROLES, put_here_on_path
+from firerl.config.named_code import MODEL, ROLES, put_here_on_path
 from firerl.errors import SettingError, unknown
 from firerl.evolution import find
 
@@ -32,7 +32,7 @@ GROUPS = {
     "preset": "preset",
 }
 FILE = "config"  # config=<file>: settings that the arguments are laid over
-PATHS = ("run_dir", "resume", "init", "local_dir", "data.root")  # taken as they are
+PATHS = ("run_dir", "resume", "init", "local_dir", "data.root", "data.file", "learner.pretrained")  # taken as they are
 BRACKETS = ("[", "{", "'", '"')  # what begins so must be right in Hydra's grammar
 
 
@@ -62,6 +62,9 @@ def compose(arguments: Sequence[str] = (), settings: Mapping[str, Any] | None = 
             chosen, values = {**file_chosen, **chosen}, _overlaid(file_values, values)
     for group, value in chosen.items():
         _check_choice(group, value)
+    model = (values.get("learner") or {}).get("model")
+    if isinstance(model, str) and module_of(MODEL, model) is not None:
+        put_here_on_path()
     tree = compose_groups(chosen)
     default_preset = (tree.get("learner") or {}).get("default_preset")
     if default_preset and "preset" not in chosen:
@@ -147,7 +150,7 @@ def _spelled(group: str, given: str) -> str:
 
 def _check_choice(group: str, value: str) -> None:
     """Refuse a name that is no config of its group, unless it may be a name from outside."""
-    from_outside = group == "env" or (group in ("learner", "algo") and "." in value) or _is_file(group, value)
+    from_outside = group == "env" or (group in ("learner", "algo", "data") and "." in value) or _is_file(group, value)
     if value not in choices(group) and not from_outside:
         raise unknown(GROUPS[group], value, choices(group))
 

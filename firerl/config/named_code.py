@@ -29,7 +29,9 @@ from firerl.errors import SettingError
 if TYPE_CHECKING:
     from firerl.config.run_config import RunConfig
 
-ROLES = ("learner", "algo", "env")  # names of code: what a person may give again
+ROLES = ("learner", "algo", "env", "data")  # names of code: what a person may give again
+MODEL = "learner.model"  # the same, of a learner whose network somebody brings
+IMPORTED = ("algo", "env", "data", MODEL)  # what a program gives again by an import
 QUIET_LOGGERS = ("tensorboard",)  # that write files in the run folder and talk to nobody
 
 
@@ -73,6 +75,8 @@ DOORS = (
     Door("learner", "imports", _asked_code("learner")),
     Door("algo", "imports", _asked_code("algo")),
     Door("env", "imports", _asked_code("env")),
+    Door("data", "imports", _asked_code("data")),
+    Door(MODEL, "imports", _asked_code(MODEL)),
     Door("logger", "connects to", _asked_loggers, "logger=none"),
     Door("engine.address", "connects to", lambda config: config.engine.address, "engine=local"),
     Door("init", "connects to", _asked_init),  # of replay: a resume has the weights in its folder
@@ -113,7 +117,7 @@ def put_here_on_path() -> None:
 def check(names: Mapping[str, str | None], line: Callable[[Mapping[str, str]], str]) -> None:
     """Raise SettingError where a run names code that it may not; ``line`` makes what to type of these names.
 
-    By role: learner, algo, env, as ``firerl.base.code_names`` spells them.
+    By role: learner, algo, env, data, learner.model, as ``firerl.base.code_names`` spells them.
     """
     if found := foreign(names):
         _refuse(found, line)
@@ -184,7 +188,7 @@ def settings_line(command: str) -> Callable[[Mapping[str, str]], str]:
 
 
 def options_line(command: str) -> Callable[[Mapping[str, str]], str]:
-    """``command --learner ... --env ...``"""
+    """``command --learner ... --env ... --data ... --learner.model ...``"""
     return lambda names: " ".join([command, *(f"--{role} {shlex.quote(name)}" for role, name in names.items())])
 
 
@@ -194,7 +198,7 @@ def call_line(call: str, address: str = "engine={{'address': {!r}}}") -> Callabl
     words = {"engine.address": address, "init": "init={!r}"}
 
     def line(names: Mapping[str, str]) -> str:
-        imports = [f"import {module_of(role, name)}" for role, name in names.items() if role in ("algo", "env")]
+        imports = [f"import {module_of(role, name)}" for role, name in names.items() if role in IMPORTED]
         own = names.get("learner", "").rpartition(".")[2]
         made = call.replace("<class>", own) if own else call.replace(", learner=<class>", "").replace("<class>", "...")
         given = [f", {words[role].format(name)}" for role, name in names.items() if role in words]
@@ -234,11 +238,11 @@ def _import(module: str, what: str) -> Any:
         raise SettingError(f"{what}: cannot import {module!r}: {kind}{error}") from error
 
 
-def import_env(name: str) -> None:
-    """The module of an environment that a person named, ``package.module:Id``. Raises SettingError."""
-    module = module_of("env", spelled("env", name))
+def import_named(role: str, name: str) -> None:
+    """The module of an environment, a data set or a model that a person named. Raises SettingError."""
+    module = module_of(role, spelled(role, name))
     if module is not None:
-        import_given(module, f"env={name}")
+        import_given(module, f"{role}={name}")
 
 
 def import_known(names: Mapping[str, str | None]) -> None:
@@ -258,12 +262,38 @@ def own_names(config: RunConfig) -> dict[str, str | None]:
 
 def learner_names(learner: str, settings: Mapping[str, Any]) -> dict[str, str | None]:
     """What a learner and its settings name: itself, or whom a modelled one stands for, and the environment."""
-    of, env = settings.get("of"), settings.get("env")
-    name = env.get("name") if isinstance(env, Mapping) else env
+    of = settings.get("of")
+    names = {role: _name_in(settings.get(role)) for role in ("env", "data")}
     return {
         "learner": of if learner == "modelled" and isinstance(of, str) else learner,
-        "env": name if isinstance(name, str) else None,
+        **names,
+        MODEL: _name_in(settings.get("model")),
     }
+
+
+def _name_in(group: Any) -> str | None:
+    name = group.get("name") if isinstance(group, Mapping) else group
+    return name if isinstance(name, str) else None
+
+
+def split_given(changes: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Of what is typed at a resume: code that the run names, given again, which is no change but says that it may be
+    run; and the rest."""
+    given: dict[str, str] = {}
+    rest: dict[str, Any] = {}
+    for group, change in changes.items():
+        if not isinstance(change, Mapping):
+            rest[group] = change
+            continue
+        roles = {"name": group, "model": f"{group}.model"}
+        given |= {role: spelled(role, change[key]) for key, role in roles.items() if _is_code(role, change.get(key))}
+        if kept := {key: value for key, value in change.items() if roles.get(key) not in given}:
+            rest[group] = kept
+    return given, rest
+
+
+def _is_code(role: str, name: Any) -> bool:
+    return isinstance(name, str) and (role in ROLES or (role == MODEL and module_of(role, name) is not None))
 
 
 @functools.cache

@@ -192,15 +192,20 @@ def _check_doors(tree: Mapping[str, Any], chosen: Mapping[str, str], typed: Mapp
         run_dir="",
         space={},
         learner=learner,
-        settings={"of": settings.get("of"), "env": tree.get("env", settings.get("env"))},
+        settings={
+            "of": settings.get("of"),
+            "model": settings.get("model"),
+            **{group: tree.get(group) or settings.get(group) for group in ("env", "data")},
+        },
         algo=AlgoConfig(named("algo", tree.get("algo"), ALGO)[0]),
         engine=EngineConfig(name="ray", address=address) if address else EngineConfig(),
         logger=tuple(name for name in convert("logger", tree.get("logger", []), tuple[str, ...]) if name != NOBODY),
         init=convert("init", tree.get("init"), str | None),
     )
-    given = {*chosen, *typed, *(f"engine.{name}" for name in _group(typed, "engine"))}
+    inside = [f"{group}.{name}" for group in ("engine", "learner") for name in _group(typed, group)]
+    given = {*chosen, *typed, *inside}
     check_run(asked, given, lambda names: shlex.join(f"{name}={value}" for name, value in names.items()), ALL)
-    import_known({role: name for role, name in own_names(asked).items() if role not in chosen})
+    import_known({role: name for role, name in own_names(asked).items() if role not in given})
 
 
 def _learner(tree: Mapping[str, Any], chosen: Mapping[str, str]) -> type[Learner]:

@@ -100,6 +100,7 @@ def module_of(
 ) -> nn.Module:
     """The network of the learner that a file calls ``name``. Raises FirerlError, in one line, where it cannot be."""
     names = learner_names(name, settings)
+    del names["data"]  # of which nothing is built here
     if learner is not None or is_homeless(name):
         del names["learner"]
     call = "firerl.load_policy(<file>, learner=<class>)"

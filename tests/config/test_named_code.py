@@ -148,6 +148,8 @@ DOORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "learner": (lambda config: config.update(learner="sly.Own"), "learner=sly.Own"),
     "algo": (lambda config: config["algo"].update(name="sly.algo"), "algo=sly.algo"),
     "env": (lambda config: config["settings"].update(env={"name": "sly:X-v0", "kwargs": {}}), "env=sly:X-v0"),
+    "data": (lambda config: config["settings"].update(data={"name": "sly.make"}), "data=sly.make"),
+    "learner.model": (lambda config: config["settings"].update(model="sly.make"), "learner.model=sly.make"),
     "logger": (lambda config: config.update(logger=["tensorboard", "wandb"]), "'logger=[tensorboard,wandb]'"),
     "engine.address": (
         lambda config: config["engine"].update(name="ray", address="ray://192.0.2.1:10001"),
@@ -261,8 +263,10 @@ def test_every_setting_of_a_run_has_its_place() -> None:
     none = {"task", "space", "sizes", "evaluators", "steps", "eval_interval", "ready_interval", "seed", "stop"}
     none |= {"checkpoints", "sync", "chunk", "init_sha256"}
     none |= {"run_dir", "local_dir"}  # of a file nobody goes there: only where the person said
-    inside = {"settings", "engine"}  # of a learner: its environment, itself a door; of an engine: below
-    assert {field.name for field in fields(RunConfig)} == none | inside | (doors - {"env", "engine.address"})
+    inside = {"settings", "engine"}  # of a learner: its environment, data and model, doors; of an engine: below
+    assert {field.name for field in fields(RunConfig)} == none | inside | (
+        doors - {"env", "data", "learner.model", "engine.address"}
+    )
     engine = {"name", "processes", "timeout", "devices", "workers_per_device", "deterministic", "speed_spread"}
     engine |= {"seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save"}
     engine |= {"workers_per_actor", "cpus_per_actor", "gpus_per_actor", "wait_for_resources"}
@@ -375,8 +379,9 @@ def test_no_spelling_goes_around_a_door(name: str, tmp_path: Path, monkeypatch: 
     (tmp_path / "sly.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
-    for role in ("learner", "algo", "env", "logger"):
-        (tmp_path / "theirs.yaml").write_text(f"{role}: {name}")
+    for role in ("learner", "algo", "env", "logger", "data", "learner.model"):
+        text = f"learner: {{name: classifier, model: '{name}'}}" if role == "learner.model" else f"{role}: {name}"
+        (tmp_path / "theirs.yaml").write_text(text)
         with pytest.raises(SettingError, match=f"theirs.yaml: {role}=sly[.:]Own: the run names"):
             compose(["config=theirs.yaml"])
     assert named_code.foreign({"learner": name, "algo": name}) == {"learner": name, "algo": name}

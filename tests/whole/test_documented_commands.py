@@ -60,6 +60,7 @@ ELSEWHERE = (
     ("s3://", "a bucket: tests/storage/test_remote.py"),
     ("/mnt/share", "a mounted folder: tests/storage/test_remote.py"),
     ("/data/imagenet", "ImageNet: tests/envs/test_imagenet_runs.py"),
+    ("data=own_images:", "the example: tests/whole/test_examples.py"),
     ("learner.model=resnet18", "torchvision: tests/agents/test_classifier_runs.py"),
     ("firerl.stop runs/long", "it needs a run that goes on: tests/commands/test_stop.py"),
     ("--watch", "it waits for Ctrl-C: tests/insight/report/test_report_watch.py"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands_for_tests import launch
 
 import firerl
 from firerl.commands import check
@@ -13,6 +17,7 @@ from firerl.config.learners import find_learner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEARNERS = ["torch_digits.Digits", "ppo_evolved.PPO", "sklearn_sgd.Wrapped"]
+IMAGES = ["data=own_images:make_data", "learner.model=own_images:make_model"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +25,9 @@ def there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-def test_it_passes_the_check(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code = check.main([name])
+@pytest.mark.parametrize("words", [*([name] for name in LEARNERS), ["classifier", *IMAGES, "eval_interval=10"]])
+def test_it_passes_the_check(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code = check.main(words)
     out = capsys.readouterr().out
     assert code == 0, out
     assert out.endswith("all checks passed\n")
@@ -34,6 +39,7 @@ def lines(name: str) -> list[str]:
 
 def test_they_are_as_short_as_they_are_said_to_be() -> None:
     assert len(lines("torch_digits.py")) <= 25
+    assert len(lines("own_images.py")) - 3 <= 10  # three are the docstring's
     text = {name: (EXAMPLES / name).read_text().splitlines() for name in ("ppo.py", "ppo_evolved.py")}
     assert len(text["ppo_evolved.py"]) - len(text["ppo.py"]) <= 15
 
@@ -59,3 +65,25 @@ def test_it_evolves_to_the_same_with_two_processes_and_after_an_interruption(nam
     firerl.run(learner, steps=steps // 2, engine="inline", run_dir=tmp_path / "half", **more)
     half = firerl.resume(tmp_path / "half", learner, steps=steps, progress=False)
     assert whole.figures["hash"] == two.figures["hash"] == half.figures["hash"]
+
+
+def test_images_and_a_network_of_ones_own_evolve_to_the_same_with_two_processes_and_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    sizes = ["population.sizes=[2,2]", "population.evaluators=2", "steps=96", "eval_interval=4", "ready_interval=8"]
+    process = launch("learner=classifier", *IMAGES, *sizes, "logger=none", "engine=inline", f"run_dir={tmp_path / 'r'}")
+    while not any(tmp_path.glob("r/checkpoints/*")) and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (tmp_path / "r" / "result.json").exists()
+    code = {"settings": {"data": "own_images.make_data", "model": "own_images.make_model"}}
+    more: dict[str, Any] = {
+        "population": [2, 2], "evaluators": 2, "steps": 96, "eval_interval": 4, "ready_interval": 8,
+        "progress": False, "logger": "none",
+    }  # fmt: skip
+    two = firerl.run("classifier", engine="local", processes=2, run_dir=tmp_path / "two", **code, **more)
+    killed = firerl.resume(tmp_path / "r", progress=False)
+    assert killed.figures["hash"] == two.figures["hash"]
+    assert killed.objective > 0.5
