@@ -222,11 +222,15 @@ def test_a_file_goes_through_no_door_that_nobody_has_typed(of_a_run: bool) -> No
         keep(made("learner=quadratic"))
         plain = yaml.safe_load(Path("run/config.yaml").read_text())
         put = {"learner": {"learner": "a_stranger_s.module.Own"}, "algo": {"algo": {"name": "a_stranger_s.module"}}}
-        put["env"] = {"settings": {**plain["settings"], "env": {"name": "a_stranger_s.module:Own-v0", "kwargs": {}}}}
+        inside = {"env": {"env": {"name": "a_stranger_s.module:Own-v0", "kwargs": {}}}}
+        inside |= {"data": {"data": {"name": "a_stranger_s.module.Own"}}}
+        inside |= {"learner.model": {"model": "a_stranger_s.module.Own"}}
+        put |= {door: {"settings": {**plain["settings"], **change}} for door, change in inside.items()}
     else:
         plain = {"learner": "quadratic"}
         put = {"learner": {"learner": "a_stranger_s.module.Own"}, "algo": {"algo": "a_stranger_s.module"}}
-        put["env"] = {"env": "a_stranger_s.module:Own-v0"}
+        put |= {"env": {"env": "a_stranger_s.module:Own-v0"}, "data": {"data": "a_stranger_s.module.Own"}}
+        put["learner.model"] = {"learner": {"name": "classifier", "model": "a_stranger_s.module.Own"}}
     put["logger"] = {"logger": ["wandb"]}
     put["engine.address"] = {"engine": {"name": "ray", "address": "ray://elsewhere:10001"}}
     put["init"] = {"init": "s3://elsewhere/run"}
@@ -235,6 +239,8 @@ def test_a_file_goes_through_no_door_that_nobody_has_typed(of_a_run: bool) -> No
         "learner": "a_stranger_s.module.Own",
         "algo": "a_stranger_s.module",
         "env": "a_stranger_s.module:Own-v0",
+        "data": "a_stranger_s.module.Own",
+        "learner.model": "a_stranger_s.module.Own",
         "logger": "wandb",
         "engine.address": "ray://elsewhere:10001",
         "init": "s3://elsewhere/run",
@@ -245,7 +251,7 @@ def test_a_file_goes_through_no_door_that_nobody_has_typed(of_a_run: bool) -> No
         assert refusal("config=theirs.yaml").startswith(f"theirs.yaml: {again}: the run names ")
         assert f"if you trust it, give it again: {again}" in refusal("config=theirs.yaml")
         assert not Path("ran").exists()
-        if not (of_a_run and door == "env"):  # which this learner has not
+        if not (of_a_run and door in inside):  # which this learner has not
             assert names[door] in str(compose(["config=theirs.yaml", again]))
         forget()
         Path("ran").unlink(missing_ok=True)
