@@ -47,7 +47,7 @@ SHORTER = (
     ),
     ("algo=pbt run_dir=runs/pbt", f"population.sizes=[6] population.evaluators=0 {AGENT} steps=160"),
     ("firerl.launch env=", f"{SMALL} {AGENT} steps=160"),
-    ("firerl.plan env=", f"{SMALL} {AGENT} steps=160"),
+    ("firerl.plan env=", f"{SMALL} {AGENT} steps=160 --minutes 0.05"),
 )
 # What a line of these is about shows in processes of the engine; the others' learners run in the line's own process.
 PROCESSES = ("engine", "run_dir=runs/smoke", "trackers.Folder", "launch resume=")
