@@ -38,13 +38,7 @@ SHORTER = (
     ("learner=modelled", f"{SMALL} steps=120"),
     ("learner=classifier algo=constant", "population.sizes=[1] population.evaluators=0 " + IMAGES),
     ("learner=classifier algo=random", "population.sizes=[2] population.evaluators=0 " + IMAGES),
-    ("learner.stacked=8", f"{SMALL} {IMAGES}"),
     ("launch learner=classifier", f"{SMALL} {IMAGES}"),
-    (
-        "chunk=",
-        "env.kwargs.max_episode_steps=20 learner.num_envs=2 learner.unroll=20 learner.objective_episodes=2 "
-        "eval_interval=80 chunk=40 ready_interval=160 steps=160",
-    ),
     ("algo=pbt run_dir=runs/pbt", f"population.sizes=[6] population.evaluators=0 {AGENT} steps=160"),
     ("firerl.launch env=", f"{SMALL} {AGENT} steps=160"),
     ("firerl.plan env=", f"{SMALL} {AGENT} steps=160 --minutes 0.05"),
