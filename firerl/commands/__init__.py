@@ -21,6 +21,7 @@ COMMANDS = {
     "launch": "start or resume a run",
     "stop": "end a run at its next ready; a resume goes on with it",
     "ls": "list the runs below a folder",
+    "watch": "show the runs below a folder on one page, live",
     "journal": "print what happened in a run, one event a line",
     "explain": "tell a run in sentences, draw a verdict, verify the journal",
     "report": "write one page about a run, with figures",
@@ -31,7 +32,7 @@ COMMANDS = {
     "doctor": "say which files of a run are whole, and mend them",
     "check": "try whether a learner keeps its contract",
 }
-FOLDERS = {"ls": "running.", "stop": "running."}  # of commands that lie in one
+FOLDERS = {"ls": "running.", "stop": "running.", "watch": "running."}  # of commands that lie in one
 INTERRUPTED = 130  # as shells count a Ctrl-C
 
 

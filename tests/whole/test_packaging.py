@@ -37,7 +37,7 @@ def test_every_package_is_in_the_wheel() -> None:
 def test_every_file_that_is_no_code_is_in_the_wheel() -> None:
     data = PROJECT["tool"]["setuptools"]["package-data"]
     places = {"firerl": "firerl", **PROJECT["tool"]["setuptools"]["package-dir"]}
-    places["firerl.insight.report"] = "firerl/insight/report"
+    places |= {name: name.replace(".", "/") for name in data if name.startswith("firerl.insight.")}
     packed = {path for package, globs in data.items() for glob in globs for path in (ROOT / places[package]).glob(glob)}
     there = {
         path

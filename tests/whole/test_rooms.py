@@ -15,7 +15,7 @@ ROOMS = (  # from top to bottom; a door may import whatever it likes, and nobody
 FILES = {"api": "api", "run_result": "api", "learner": "contracts", "logger": "contracts", "errors": "base"}
 DOORS = (
     "__main__", "launch", "journal", "report", "explain", "compare", "play", "replay", "export", "plan", "doctor",
-    "check", "ls", "stop",
+    "check", "ls", "stop", "watch",
 )  # fmt: skip
 ALIKE = {"__init__", "learner", "settings", "networks"}  # every agent has its own
 

@@ -48,17 +48,13 @@ def _main(argv: Sequence[str] | None) -> int:
     parser.add_argument("--sort", choices=sorted(ORDERS), default="age", help=told)
     parser.add_argument("--json", action="store_true", help="one JSON list instead of a table")
     arguments = parser.parse_args(argv)
-    folder = arguments.folder
-    if not isinstance(folder, Path):
-        raise SettingError(f"{folder}: must be a folder of this machine; python -m firerl.explain reads one address")
-    if not folder.is_dir():
-        raise SettingError(f"{folder}: there is no such folder")
+    folder = check_folder(arguments.folder)
 
     from firerl.insight.history.runs_below import below, glance
 
     runs = sorted(map(glance, below(folder)), key=ORDERS[arguments.sort])  # of equals in the order of their names
     if arguments.json:
-        say(*json.dumps(list(map(_plain, runs)), indent=1).split("\n"))
+        say(*json.dumps(list(map(as_plain, runs)), indent=1).split("\n"))
     elif not runs:
         say(f"{folder} holds no run")
     else:
@@ -66,7 +62,17 @@ def _main(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def _plain(run: Glance) -> dict[str, Any]:
+def check_folder(folder: Path | str) -> Path:
+    """A folder of this machine, for runs to be looked for. Raises SettingError."""
+    if not isinstance(folder, Path):
+        raise SettingError(f"{folder}: must be a folder of this machine; python -m firerl.explain reads one address")
+    if not folder.is_dir():
+        raise SettingError(f"{folder}: there is no such folder")
+    return folder
+
+
+def as_plain(run: Glance) -> dict[str, Any]:
+    """A run as JSON has it."""
     best = run.best if run.best is not None and math.isfinite(run.best) else None  # JSON has no NaN
     return {**dataclasses.asdict(run), "run_dir": str(run.run_dir), "best": best}
 

@@ -68,6 +68,18 @@ def glance(run_dir: Path) -> Glance:
         return Glance(run_dir, DAMAGED, changed, why=" ".join(str(error).split()))
 
 
+def mark(run_dir: Path) -> str:
+    """A word that changes when the run is written, or when whoever works on it comes or goes."""
+    sizes = []
+    for name in WRITTEN:
+        try:
+            status = (run_dir / name).lstat()
+            sizes.append(f"{status.st_size}-{status.st_mtime_ns}" if status.st_size else "")
+        except OSError:
+            sizes.append("")  # as an empty log, which readers may leave
+    return " ".join((*sizes, str(is_held(run_dir))))
+
+
 def _written(path: Path) -> float:
     try:
         return path.lstat().st_mtime
