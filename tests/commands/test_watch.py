@@ -24,6 +24,7 @@ from firerl.commands.running import server as serving
 from firerl.commands.running import watch, watched_runs
 from firerl.commands.running.server import Server
 from firerl.commands.running.watched_runs import WatchedRuns
+from firerl.config.run_config import to_plain
 from firerl.errors import RunFolderError
 from firerl.evolution.population import Report
 from firerl.storage.generation import Point
@@ -50,7 +51,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served(runs: Path) -> Iterator[Server]:
     with Server(runs, 0) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -118,8 +119,14 @@ def test_it_is_for_reading_alone(served: Server) -> None:
 
 def test_a_run_is_read_again_only_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = config_for(tmp_path / "r")
-    make_run(config, fire_points()[:1])
-    make_run(config_for(tmp_path / "other"), fire_points()[:1])
+    make_run(config_for(tmp_path / "other"), fire_points())
+    store = Store.create(tmp_path / "r", to_plain(config), {"seed": 0}, members_of(config))
+
+    def go_to(step: int) -> None:
+        point = Point([Report(i, step, float(i)) for i in range(4)], [])
+        store.commit(store.last(), step, [point], members_of(config), [], None, {})
+
+    go_to(10)
     looked, read = [], []
     glance, whole = watched_runs.glance, watched_runs.read
     monkeypatch.setattr(watched_runs, "glance", lambda path: looked.append(path.name) or glance(path))
@@ -131,12 +138,11 @@ def test_a_run_is_read_again_only_when_it_has_grown(tmp_path: Path, monkeypatch:
         assert len(watched.drawn(names["r"]).curve["steps"]) == 1
         watched.run(names["r"])
     assert (sorted(looked), read) == (["other", "r"], ["r"])
-    with Store.open(tmp_path / "r") as store:
-        point = Point([Report(i, 20, float(i)) for i in range(4)], [])
-        store.commit(store.last(), 20, [point], members_of(config), [], None, {})
-        watched.rows()
-        assert len(watched.drawn(names["r"]).curve["steps"]) == 2
+    go_to(20)
+    watched.rows()
+    assert len(watched.drawn(names["r"]).curve["steps"]) == 2
     assert (looked[2:], read) == (["r"], ["r", "r"])
+    store.close()
     shutil.rmtree(tmp_path / "r")
     assert [row["name"] for row in watched.rows()] == ["other"]
     with pytest.raises(RunFolderError, match="no longer there"):
@@ -192,7 +198,7 @@ CURVES = "Object.fromEntries(by('curves').data.map(t => [t.name, t.x.length]))"
 ZOOM = "by('curves')._fullLayout.xaxis.range"
 
 
-def test_the_page_in_a_browser_while_a_run_goes_on(served: Server, live: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_the_page_in_a_browser_while_a_run_goes_on(served: Server, live: subprocess.Popen[str]) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
@@ -249,6 +255,10 @@ def test_the_page_in_a_browser_while_a_run_goes_on(served: Server, live: subproc
         assert set(page.evaluate(CURVES)) == {"live", "fire/seed-2"}
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != wide
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.screenshot(path=tmp_path / "narrow.png")
+        for width, scheme in ((390, "light"), (1400, "dark")):
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("by('curves')._fullLayout.font.color") == page.evaluate("cssColour('ink')")
         chromium.close()
     assert complaints == []

@@ -57,6 +57,7 @@ ELSEWHERE = (
     ("data=own_images:", "the example: tests/whole/test_examples.py"),
     ("learner.model=resnet18", "torchvision: tests/agents/test_classifier_runs.py"),
     ("firerl.stop runs/long", "it needs a run that goes on: tests/commands/test_stop.py"),
+    ("firerl.watch", "it waits for Ctrl-C: tests/commands/test_watch.py"),
     ("--watch", "it waits for Ctrl-C: tests/insight/report/test_report_watch.py"),
     ("preset=paper22 engine.processes=64", "64 processes: tests/commands/test_plan.py"),
 )
