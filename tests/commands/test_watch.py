@@ -193,7 +193,7 @@ def go_on(live: subprocess.Popen[str]) -> None:
     live.stdin.flush()
 
 
-# Of the curves: the number of points, and the left end of the x axis, by the run's name.
+# The number of points by the run's name, and what is seen of the x axis.
 CURVES = "Object.fromEntries(by('curves').data.map(t => [t.name, t.x.length]))"
 ZOOM = "by('curves')._fullLayout.xaxis.range"
 
@@ -221,6 +221,7 @@ def test_the_page_in_a_browser_while_a_run_goes_on(served: Server, live: subproc
         page.locator("#list .name", has_text="fire/seed-2").click()
         page.wait_for_selector("#one[data-drawn] .verdicts li", state="attached")
         assert "Quadratic: FIRE PBT" in page.locator("#one h2").text_content()
+        page.wait_for_selector("#curves[data-points='21']", state="attached")
         assert page.evaluate(CURVES) == {"live": 1, "fire/seed-2": 20}
         page.evaluate("Plotly.relayout(by('curves'), {'xaxis.range': [5, 300]})")
 
