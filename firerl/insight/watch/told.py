@@ -56,11 +56,12 @@ def chosen(run: Run) -> dict[str, Any]:
         timeline = {"evaluators": report_figures.evaluators(run)}
         verdicts = [report_words.measurement(m) for m in measured[-VERDICTS:][::-1]]
         parts.append({**_part("Verdicts", report_words.evaluators(run), timeline), "items": verdicts})
+    worth = report_words.worth(run)
     return {
         "title": f"{run.config.task}: {report_words.algorithm(run)}",
         "state": report_words.state(run),
         "summary": " ".join(report_words.summary(run)),
-        "key": [(value, name) for value, name, _ in report_words.figures(run)],
+        "key": [(worth.value, worth.name), *((value, name) for value, name, _ in report_words.figures(run))],
         "parts": parts,
         "colours": report_style.palette(list(run.groups), report_figures.outcomes(run)),
     }
