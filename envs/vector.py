@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,11 @@ def _base_names() -> list[str]:
 
 
 def resolve(name: str) -> str:
-    """Gymnasium's id for a name: ``Humanoid`` becomes ``Humanoid-v5``; ids and ``module:Id-v0`` pass through."""
-    from gymnasium import registry
+    """Gymnasium's id for a name: ``Humanoid`` becomes ``Humanoid-v5``; ids and ``module:Id-v0`` pass through.
+
+    ``module:Name`` may also be a class or a function that makes the environment; it is registered here.
+    """
+    from gymnasium import register, registry
 
     if not isinstance(name, str) or not name:
         raise SettingError(f"env.name={name!r} is no name of an environment, such as 'Humanoid' or 'CartPole-v1'")
@@ -47,11 +51,19 @@ def resolve(name: str) -> str:
             importlib.import_module(module)
         except Exception as error:
             raise SettingError(f"env.name={name!r}: module {module!r} cannot be imported: {error}") from error
-    if env_id in registry:
+    maker = getattr(sys.modules[module], env_id, None) if module else None
+
+    def meant(spec: Any) -> bool:  # not another's of the same name
+        return not callable(maker) or spec.entry_point in (maker, name)
+
+    if env_id in registry and meant(registry[env_id]):
         return name
-    versions = [s.version for s in registry.values() if s.version is not None and _unversioned(s) == env_id]
-    if versions:
+    specs = [s for s in registry.values() if _unversioned(s) == env_id and meant(s)]
+    if versions := [s.version for s in specs if s.version is not None]:
         return f"{module}:{env_id}-v{max(versions)}" if module else f"{env_id}-v{max(versions)}"
+    if callable(maker):
+        register(env_id, entry_point=name)
+        return name
     if module:
         raise SettingError(f"env.name={name!r}: module {module!r} registers no environment {env_id!r}")
     raise unknown("environment", name, _base_names())

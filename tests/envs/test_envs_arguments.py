@@ -156,6 +156,27 @@ gymnasium.register("FirerlModular-v0", Own, max_episode_steps=20)
 """
 
 
+def test_a_class_or_a_function_of_a_module_is_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = MODULE.partition("gymnasium.register")[0] + "def make(gain: float = 3.0):\n    return Own(gain)\n"
+    for name in ("one_s_own_env", "another_s_env"):
+        (tmp_path / f"{name}.py").write_text(classes)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        config = resolve(compose(["learner=ppo", "env=one_s_own_env.Own", "env.kwargs.max_episode_steps=9"]))
+        assert config.settings["env"] == {"name": "one_s_own_env:Own", "kwargs": {"max_episode_steps": 9}}
+        for module in ("one_s_own_env", "another_s_env", "one_s_own_env"):
+            made: Any = envs.make(f"{module}:Own", 1, 0)
+            assert type(made.envs[0].unwrapped).__module__ == module
+        vector: Any = envs.make("one_s_own_env:make", 1, 0, gain=4.0)
+        assert vector.envs[0].unwrapped.gain == 4.0
+    finally:
+        for name in ("one_s_own_env", "another_s_env"):
+            sys.modules.pop(name, None)
+        for name in ("Own", "make"):
+            gymnasium.registry.pop(name, None)
+
+
 def test_an_environment_of_a_module_has_arguments_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "modular_env.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
