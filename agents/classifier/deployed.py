@@ -24,7 +24,7 @@ def module_of(settings: Mapping[str, Any], weights: Any, facts: Mapping[str, Any
     """The trained network. Raises whatever weights and facts that are none of a classifier's give."""
     shape = Shape(*(int(number) for number in facts["shape"]))
     network = networks.build(settings["model"], settings["width"], shape, 0, settings["arguments"])
-    network.load_state_dict(weights["network"])
+    network.load_state_dict(weights.get("average", weights["network"]))
     classes = tuple(str(name) for name in facts["classes"])
     return Images(network, shape, facts["mean"], facts["deviation"], classes).eval()
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from firerl.agents.classifier import networks, pretrained
 from firerl.base.paths import absolute
-from firerl.base.settings import build, convert, plain, setting
+from firerl.base.settings import build, convert, plain, setting, show
 from firerl.envs import images
 from firerl.errors import SettingError
 
+OPTIMISERS = ("sgd", "adamw")
+OF_ADAMW = {"learning_rate": 1e-3, "weight_decay": 0.05}  # defaults
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -40,15 +42,29 @@ class Settings:
         minimum=2,
     )  # fmt: skip
     eval_interval: int = setting(50, "distance of two evaluations", "steps", minimum=1)
-    learning_rate: float = setting(0.1, "of SGD", above=0, maximum=1000, tunable=True)
-    momentum: float = setting(0.9, "share of the last step's direction that is kept", minimum=0, below=1, tunable=True)
-    nesterov: bool = setting(True, "look ahead by the momentum", tunable=True)
+    optimiser: str = setting("sgd", "of torch.optim", choices=OPTIMISERS)
+    learning_rate: float = setting(0.1, "of the optimiser", above=0, maximum=1000, tunable=True)
+    momentum: float = setting(
+        0.9, "share of the last step's direction that is kept; AdamW's first beta", minimum=0, below=1, tunable=True
+    )
+    nesterov: bool = setting(True, "look ahead by the momentum; sgd only", tunable=True)
     weight_decay: float = setting(1e-4, "pull to zero; not on norms and biases", minimum=0, maximum=1, tunable=True)
     label_smoothing: float = setting(
         0.0, "share of a label given to all classes alike", minimum=0, below=1, tunable=True
     )
+    clip_norm: float | None = setting(None, "longest gradient; null: any", above=0, tunable=True)
+    warmup: int = setting(0, "over which the learning rate rises to its value, from the worker's first", "steps",
+                          minimum=0)  # fmt: skip
+    ema: float = setting(
+        0.0, "evaluate the weights' moving average, which keeps this share a step; 0: the weights", minimum=0, below=1
+    )
+    mixup: float = setting(0.0, "alpha; 0: none", minimum=0, maximum=1000, tunable=True)
+    cutmix: float = setting(0.0, "alpha; 0: none; with mixup each batch has one of them", minimum=0, maximum=1000,
+                            tunable=True)  # fmt: skip
+    erase: float = setting(0.0, "share of the images that lose a random box", minimum=0, maximum=1, tunable=True)
 
 
+ALONE = ("optimiser", "clip_norm", "warmup", "ema", "mixup", "cutmix", "erase")  # of members that train one by one
 DATA_SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {},
     "shapes": {"eval_interval": 100},
@@ -63,7 +79,8 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     """Complete, checked settings: the user's over the data set's over the defaults. Resolving twice changes nothing."""
     data = given.get("data", {"name": "digits"})
     data = images.check({"name": data} if isinstance(data, str) else convert("learner.data", data, dict))
-    complete = {**DATA_SETTINGS.get(data["name"], {}), **given, "data": data}
+    usual = OF_ADAMW if given.get("optimiser") == "adamw" else {}
+    complete = {**DATA_SETTINGS.get(data["name"], {}), **usual, **given, "data": data}
     settings = build(Settings, complete, "learner.", "setting of learner Classifier")
     settings = replace(settings, model=networks.spelled(settings.model))
     networks.check(settings.model, settings.arguments)
@@ -100,6 +117,10 @@ def _check_stacked(settings: Settings) -> None:
         raise SettingError(
             f"{name}: learner.model={settings.model} cannot be stacked, only {' and '.join(networks.OWN)}"
         )
+    usual = {declared.name: declared.default for declared in fields(Settings)}
+    for practice in ALONE:
+        if (value := getattr(settings, practice)) != usual[practice]:
+            raise SettingError(f"{name}: must be null with learner.{practice}={show(value)}")
     if settings.precision != "float32":
         raise SettingError(f"{name}: learner.precision={settings.precision} cannot be stacked, only float32")
     if settings.data["name"] == "imagenet":

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-ORDER, DRAWS = 0, 1  # purposes of random numbers
+ORDER, DRAWS, STEP = 0, 1, 2  # purposes of random numbers
 
 
 class Order:
@@ -33,6 +33,10 @@ class Order:
     def draws(self, position: int, length: int, width: int) -> NDArray[np.float64]:
         """Uniform numbers in [0, 1) for the batch that starts at ``position``, [length, width]."""
         return self._rng(DRAWS, position).random((length, width))
+
+    def generator(self, position: int) -> np.random.Generator:
+        """For whatever else the step that starts at ``position`` draws."""
+        return self._rng(STEP, position)
 
     def parts(
         self, position: int, steps: int, size: int, part: int, width: int
