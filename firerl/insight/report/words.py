@@ -80,7 +80,7 @@ def worth(run: Run) -> Worth:
     episodes = fresh.get("episodes") if plays else None
     over = f" over {episodes:,.0f} episodes" if is_number(episodes) else ""
     spread = objective_text(fresh[f"{first}_std"]) if f"{first}_std" in fresh else ""
-    deviation = "; ± is the standard deviation" if spread else ""
+    deviation = "; ± is their standard deviation" if spread else ""
     lines = [f"Of the winner, {who}: the mean{over} that the search did not see{deviation}."]
     shown = {first, *beside, *(["episodes"] if over else [])}
     more = ", ".join(_fresh_figure(fresh, name) for name in fresh if name not in shown)
