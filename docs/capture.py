@@ -12,8 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from firerl.config.run_config import from_plain
+from firerl.session.watching.blocks import closing, opening
+from firerl.session.watching.live import TerminalView
 from firerl.session.watching.progress import Round
-from firerl.session.watching.view import TableView, closing, opening
 from firerl.storage.generation import Point
 from firerl.storage.journal.journal_db import Journal
 
@@ -31,15 +32,15 @@ def main() -> None:
     config = replace(from_plain(journal.config()), run_dir=str(SHOWN))
     points, timings = list(journal.points()), journal.timings()
     console = Console(record=True, width=118, file=io.StringIO(), force_terminal=True)
-    view = TableView(config, console)
+    view = TerminalView(config, console)
     processes = int(timings[-1]["processes"])
     seconds = sum(timing["seconds"] for timing in timings)
-    for line in opening(config, 0, processes)[:-2]:
+    for line in opening(config, 0, processes)[:-1]:
         console.print(line, markup=False, highlight=False)
     for point in points[:-1]:
         view.tally.add(point.decisions)
     view.round_done(last_round(journal, points[-1], seconds / len(points), timings))
-    console.print(view._picture())
+    console.print(view.picture())
     result = json.loads((arguments.run_dir / "result.json").read_text())
     for line in closing(result, SHOWN, seconds, tensorboard=True):
         console.print(line, markup=False, highlight=False)

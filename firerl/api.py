@@ -6,7 +6,9 @@ every command reads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ from firerl.config.request import resolve, rounded_line
 from firerl.config.run_config import USUAL_LOGGERS
 from firerl.learner import Learner
 from firerl.run_result import Result
+from firerl.session import standing
 from firerl.session.start import resume_run, start
 from firerl.session.watching.progress import Observer
 from firerl.storage.remote.address import is_remote
+from firerl.storage.remote.home import folder_of
 
 
 def run(
@@ -95,7 +99,8 @@ def run(
         say(line, error=True)
     if class_given is not None:
         warn_of_main(class_given, config.run_dir)
-    return Result(*start(config, class_given, progress=progress, observer=observer))
+    with _telling(config.run_dir, config.local_dir, progress, class_given):
+        return Result(*start(config, class_given, progress=progress, observer=observer))
 
 
 def resume(
@@ -117,4 +122,18 @@ def resume(
     local_dir = None if local_dir is None else str(local_dir)
     if "settings" in changes:  # as ``run`` calls them
         changes["learner"] = changes.pop("settings")
-    return Result(*resume_run(run_dir, changes, learner, progress=progress, observer=observer, local_dir=local_dir))
+    with _telling(str(run_dir), local_dir, progress, learner):
+        return Result(*resume_run(run_dir, changes, learner, progress=progress, observer=observer, local_dir=local_dir))
+
+
+@contextmanager
+def _telling(run_dir: str, local_dir: str | None, progress: bool, own: type[Learner] | None) -> Iterator[None]:
+    """A run that a person interrupts: what is kept, and the call that goes on."""
+    begun = time.time()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if progress:
+            call = f"firerl.resume({run_dir!r}{'' if own is None else f', {own.__name__}'})"
+            say(f"{standing.kept(folder_of(run_dir, local_dir), begun)}. Go on with: {call}")
+        raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,6 +14,8 @@ from firerl.base.disk import files, untrusted
 from firerl.base.paths import expanded
 from firerl.errors import RunFolderError, SettingError, reason
 from firerl.session.start import Ended
+from firerl.session.watching.blocks import schedule_rows
+from firerl.summary.in_words import objective_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,6 +57,26 @@ class Result:
         value = "none" if told["value"] is None else f"{told['value']:.6g}"
         who = f"{self.figures.get('task')}, {self.figures.get('algo')}, {self.figures.get('steps')} steps"
         return f"<Result of {who}: worker {self.figures.get('worker')}, {told['name']} {value}; {self.run_dir}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        told, names = self.figures.get("headline") or {}, self.figures.get("names") or {}
+        rows = {
+            "task": self.figures.get("task"),
+            "algorithm": self.figures.get("algo"),
+            told.get("name", "objective"): objective_text(told.get("value", self.objective)),
+            names.get("objective", "objective"): objective_text(self.objective),
+            "winner": f"worker {self.figures.get('worker')}",
+            "steps": f"{self.figures.get('steps', 0):,}",
+            "schedule": "\n".join(schedule_rows(self.figures)),
+            "run folder": self.run_dir,
+        }
+        cells = ((html.escape(str(name)), html.escape(str(value))) for name, value in rows.items())
+        left = 'style="text-align:left'
+        told_rows = (
+            f'<tr><th {left}">{name}</th><td {left};white-space:pre">{value}</td></tr>' for name, value in cells
+        )
+        return f"<table>{''.join(told_rows)}</table>"
 
     @property
     def objective(self) -> float | None:

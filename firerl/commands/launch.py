@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from firerl.session.start import Ended
 
 AUTO = "resume=auto"
+LOADING = "reading the settings, loading the learner"  # takes seconds; a person should see that something goes on
 KNOWN = (*SECTIONS, FILE, "resume")
 OPTIONS = ("--help", "-h", "--version", "--cfg")
 
@@ -58,7 +60,10 @@ def _main(arguments: list[str]) -> int:
                 "config= describes a new run; the settings of the one that resume= names are in its folder"
             )
         changes = read(given)
+        say(LOADING)
         return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes, given)
+    if not options:
+        say(LOADING)
     tree = compose(given)
     configs = configs_of(tree)
     if line := rounded_line(tree.get("steps"), configs[0]):
@@ -152,6 +157,7 @@ def _resume(run_dir: str, local_dir: str | None, changes: Mapping[str, Any], typ
 
 def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], Ended], line: str) -> int:
     """Exit code 0, 1 where nobody was ranked, or after Ctrl-C 130, what is kept, and the ``line`` that goes on."""
+    since = time.time()
 
     def act() -> int:
         try:
@@ -163,7 +169,7 @@ def _interruptible(run_dir: str, local_dir: str | None, action: Callable[[], End
             folder = folder_of(run_dir, local_dir)
             begun = (folder / "journal.sqlite").exists()
             on = f". Go on with: {line}" if begun else ""
-            say("", f"firerl: {standing.kept(folder)}{on}", error=True)
+            say("", f"firerl: {standing.kept(folder, since)}{on}", error=True)
             return INTERRUPTED
 
     return guarded(act, runs=True)

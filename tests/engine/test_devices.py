@@ -23,7 +23,7 @@ from firerl.engine.host.host import Host
 from firerl.engine.interface import Advance, Create, LearnerSpec, MachineFailure, Transfer
 from firerl.errors import SettingError
 from firerl.learner import Learner
-from firerl.session.watching.view import opening
+from firerl.session.watching.blocks import opening
 from firerl.storage.journal.journal_db import Journal
 
 THERE = ["cpu", "cuda:0", "cuda:1"]

@@ -46,7 +46,7 @@ def test_before_the_first_generation(interrupted: Any, tmp_path: Path, capsys: p
     assert interrupted(2, *LINE, "steps=90", f"run_dir={run}") == 130
     text = said(capsys)
     assert "kept: its settings and first population, for the first generation is saved at step 30. All is" in text
-    assert text.endswith(f"computed again. Go on with: python -m firerl.launch resume={run}")
+    assert text.endswith(f"computed again, 0:00 of work. Go on with: python -m firerl.launch resume={run}")
     assert launch.main([f"resume={run}"]) == 0
     assert "! resumed at step 0, because no generation had been saved: all is computed again" in capsys.readouterr().out
 
@@ -55,7 +55,10 @@ def test_after_a_generation(interrupted: Any, tmp_path: Path, capsys: pytest.Cap
     run = tmp_path / "r"
     assert interrupted(5, *LINE, "steps=90", f"run_dir={run}") == 130
     text = said(capsys)
-    assert "interrupted; kept: generation 1 (step 30). What came after it is computed again. Go on with: " in text
+    assert (
+        "interrupted; kept: generation 1 (step 30). What came after it is computed again, 0:00 of work. Go on with: "
+        in text
+    )
     assert launch.main([f"resume={run}"]) == 0
     assert "resumed     at step 30" in capsys.readouterr().out
 
@@ -91,5 +94,5 @@ def test_an_extension_is_gone_on_with_by_the_same_line(
 def test_nobody_waits_for_the_words(tmp_path: Path) -> None:
     """A journal that cannot be read is said by whoever goes on."""
     (tmp_path / "journal.sqlite").write_bytes(b"no journal")
-    assert standing.kept(tmp_path) == "interrupted"
-    assert standing.kept(tmp_path / "none") == "interrupted before the run began; nothing is kept"
+    assert standing.kept(tmp_path, 0.0) == "interrupted"
+    assert standing.kept(tmp_path / "none", 0.0) == "interrupted before the run began; nothing is kept"

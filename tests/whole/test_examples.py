@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -87,3 +88,18 @@ def test_images_and_a_network_of_ones_own_evolve_to_the_same_with_two_processes_
     killed = firerl.resume(tmp_path / "r", progress=False)
     assert killed.figures["hash"] == two.figures["hash"]
     assert killed.objective > 0.5
+
+
+def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its cells' code in one namespace: a kernel would take longer than the cells, and bring fifteen packages."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for cell in json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"]
+            exec(compile("".join(cell["source"]), "notebook.ipynb", "exec"), names)
+    assert "Quadratic" in capsys.readouterr().out
+    assert names["figure"].axes
+    shown = names["result"]._repr_html_()
+    for expected in ("<table>", "Quadratic", "fire", "120", "0..", "runs/notebook/fire-0"):
+        assert expected in shown
