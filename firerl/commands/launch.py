@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from firerl.session.start import Ended
 
 AUTO = "resume=auto"
-LOADING = "reading the settings, loading the learner"  # takes seconds; a person should see that something goes on
 KNOWN = (*SECTIONS, FILE, "resume")
 OPTIONS = ("--help", "-h", "--version", "--cfg")
 
@@ -60,10 +59,10 @@ def _main(arguments: list[str]) -> int:
                 "config= describes a new run; the settings of the one that resume= names are in its folder"
             )
         changes = read(given)
-        say(LOADING)
+        _say_that_it_begins()
         return _resume(changes.pop("resume"), changes.pop("local_dir", None), changes, given)
     if not options:
-        say(LOADING)
+        _say_that_it_begins()
     tree = compose(given)
     configs = configs_of(tree)
     if line := rounded_line(tree.get("steps"), configs[0]):
@@ -78,6 +77,12 @@ def _main(arguments: list[str]) -> int:
         if codes[-1] not in (0, 1):  # a population that died does not keep the other seeds from running
             break
     return max(codes)
+
+
+def _say_that_it_begins() -> None:
+    """What comes next takes seconds: a person should see that something goes on."""
+    if sys.stdout.isatty():
+        say("reading the settings, loading the learner")
 
 
 def _help(given: list[str]) -> int:
