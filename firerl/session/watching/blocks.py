@@ -47,7 +47,7 @@ def opening(config: RunConfig, step: int, processes: int, place: str | None = No
         hosts += f" on {', '.join(config.engine.devices)}"
     lines = [
         f"{config.task}: algorithm {config.algo.name}, learner {config.learner}, seed {config.seed}",
-        *told("population", f"{groups} members{evaluators}: {workers} workers in {hosts}"),
+        *folded("  population  ", [f"{groups} members{evaluators}:", f"{workers} workers in {hosts}"], " "),
         f"  steps       {config.steps:,} per worker, {config.steps * workers:,} in all",
         *told("intervals", f"evaluation every {config.eval_interval:,} steps, ready every {config.ready_interval:,}"),
         *([] if config.sync else [f"  sync=false  nobody waits; a line every {workers} reports, at the mean step"]),
