@@ -78,11 +78,11 @@ def worth(run: Run) -> Worth:
     first = next(name for name, value in fresh.items() if is_number(value))
     beside = [name for name in fresh if name.endswith("_std") and name.removesuffix("_std") in fresh]
     episodes = fresh.get("episodes") if plays else None
-    over = f" over {episodes:,.0f} episodes" if is_number(episodes) else ""
+    over = f"the mean over {episodes:,.0f} episodes" if is_number(episodes) else "on data"
     spread = objective_text(fresh[f"{first}_std"]) if f"{first}_std" in fresh else ""
-    deviation = "; ± is their standard deviation" if spread else ""
-    lines = [f"Of the winner, {who}: the mean{over} that the search did not see{deviation}."]
-    shown = {first, *beside, *(["episodes"] if over else [])}
+    deviation = "; ± is the standard deviation" if spread else ""
+    lines = [f"Of the winner, {who}: {over} that the search did not see{deviation}."]
+    shown = {first, *beside, *(["episodes"] if is_number(episodes) else [])}
     more = ", ".join(_fresh_figure(fresh, name) for name in fresh if name not in shown)
     return Worth(objective_text(found[1]), found[0], spread, [*lines, *([f"Also: {more}."] if more else [])])
 
