@@ -18,7 +18,7 @@ from typing import Any
 from firerl.errors import SettingError
 
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")  # of a module
-_OF_SETTINGS = ("data", "learner.model")  # roles that a learner's settings name
+_OF_SETTINGS = ("data", "learner.model", "learner.module")  # roles that a learner's settings name
 
 
 def module_of(role: str, name: str) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from firerl.base.terminal import say
 from firerl.commands import Parser, guarded, path_argument, run_argument
-from firerl.config.named_code import MODEL, import_named
+from firerl.config.named_code import MODEL, MODULE, import_named
 from firerl.errors import FirerlError
 from firerl.winner import film
 from firerl.winner.network import Network, build, load, weights_of_a_file
@@ -57,11 +57,13 @@ def add_code(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--env", metavar="MODULE:ID", help="the environment, likewise")
     parser.add_argument("--data", metavar="MODULE:NAME", help="the data set, likewise")
     parser.add_argument("--learner.model", dest="model", metavar="MODULE:NAME", help="the network, likewise")
+    parser.add_argument("--learner.module", dest="module", metavar="MODULE:CLASS", help="the LightningModule, likewise")
 
 
 def import_given_again(arguments: argparse.Namespace) -> None:
     """What ``add_code`` has read, but for the learner. Raises SettingError."""
-    for role, name in (("env", arguments.env), ("data", arguments.data), (MODEL, arguments.model)):
+    given = {"env": arguments.env, "data": arguments.data, MODEL: arguments.model, MODULE: arguments.module}
+    for role, name in given.items():
         if name:
             import_named(role, name)
 

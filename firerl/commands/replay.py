@@ -29,6 +29,7 @@ SETTINGS = (
     "env",
     "data",
     "learner.model",
+    "learner.module",
 )
 
 
@@ -75,7 +76,7 @@ def read(given: Sequence[str]) -> dict[str, Any]:
             raise unknown("setting", key, SETTINGS)
         if key == "learner":
             options[key] = find_learner(value)
-        elif key in ("env", "data", "learner.model"):
+        elif key in ("env", "data", "learner.model", "learner.module"):
             import_named(key, value)
         elif key in (*PATHS, "engine", "init"):
             options[key] = value

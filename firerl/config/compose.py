@@ -62,9 +62,10 @@ def compose(arguments: Sequence[str] = (), settings: Mapping[str, Any] | None = 
             chosen, values = {**file_chosen, **chosen}, _overlaid(file_values, values)
     for group, value in chosen.items():
         _check_choice(group, value)
-    model = (values.get("learner") or {}).get("model")
-    if isinstance(model, str) and module_of(MODEL, model) is not None:
-        put_here_on_path()
+    for key in ("model", "module"):
+        name = (values.get("learner") or {}).get(key)
+        if isinstance(name, str) and module_of(MODEL, name) is not None:
+            put_here_on_path()
     tree = compose_groups(chosen)
     default_preset = (tree.get("learner") or {}).get("default_preset")
     if default_preset and "preset" not in chosen:

@@ -18,6 +18,7 @@ SHORT_NAMES = {
     "ppo": "firerl.agents.ppo.learner.PPO",
     "classifier": "firerl.agents.classifier.learner.Classifier",
     "sb3": "firerl.agents.adapters.sb3_learner.SB3",
+    "lightning": "firerl.agents.adapters.lightning_learner.Lightning",
     "quadratic": "firerl.agents.quadratic.learner.Quadratic",
     "modelled": "firerl.engine.simulated.modelled_learner.Modelled",
 }

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 ROLES = ("learner", "algo", "env", "data")  # names of code: what a person may give again
 MODEL = "learner.model"  # the same, of a learner whose network somebody brings
-IMPORTED = ("algo", "env", "data", MODEL)  # what a program gives again by an import
+MODULE = "learner.module"  # the same, of learner=lightning
+IMPORTED = ("algo", "env", "data", MODEL, MODULE)  # what a program gives again by an import
 QUIET_LOGGERS = ("tensorboard",)  # that write files in the run folder and talk to nobody
 
 
@@ -77,6 +78,7 @@ DOORS = (
     Door("env", "imports", _asked_code("env")),
     Door("data", "imports", _asked_code("data")),
     Door(MODEL, "imports", _asked_code(MODEL)),
+    Door(MODULE, "imports", _asked_code(MODULE)),
     Door("logger", "connects to", _asked_loggers, "logger=none"),
     Door("engine.address", "connects to", lambda config: config.engine.address, "engine=local"),
     Door("init", "connects to", _asked_init),  # of replay: a resume has the weights in its folder
@@ -117,7 +119,7 @@ def put_here_on_path() -> None:
 def check(names: Mapping[str, str | None], line: Callable[[Mapping[str, str]], str]) -> None:
     """Raise SettingError where a run names code that it may not; ``line`` makes what to type of these names.
 
-    By role: learner, algo, env, data, learner.model, as ``firerl.base.code_names`` spells them.
+    By role: learner, algo, env, data, learner.model, learner.module, as ``firerl.base.code_names`` spells them.
     """
     if found := foreign(names):
         _refuse(found, line)
@@ -268,6 +270,7 @@ def learner_names(learner: str, settings: Mapping[str, Any]) -> dict[str, str | 
         "learner": of if learner == "modelled" and isinstance(of, str) else learner,
         **names,
         MODEL: _name_in(settings.get("model")),
+        MODULE: _name_in(settings.get("module")),
     }
 
 
@@ -285,7 +288,7 @@ def split_given(changes: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, A
         if not isinstance(change, Mapping):
             rest[group] = change
             continue
-        roles = {"name": group, "model": f"{group}.model"}
+        roles = {"name": group, "model": f"{group}.model", "module": f"{group}.module"}
         given |= {role: spelled(role, change[key]) for key, role in roles.items() if _is_code(role, change.get(key))}
         if kept := {key: value for key, value in change.items() if roles.get(key) not in given}:
             rest[group] = kept
@@ -293,7 +296,7 @@ def split_given(changes: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, A
 
 
 def _is_code(role: str, name: Any) -> bool:
-    return isinstance(name, str) and (role in ROLES or (role == MODEL and module_of(role, name) is not None))
+    return isinstance(name, str) and (role in ROLES or (role in (MODEL, MODULE) and module_of(role, name) is not None))
 
 
 @functools.cache

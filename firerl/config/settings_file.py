@@ -195,6 +195,7 @@ def _check_doors(tree: Mapping[str, Any], chosen: Mapping[str, str], typed: Mapp
         settings={
             "of": settings.get("of"),
             "model": settings.get("model"),
+            "module": settings.get("module"),
             **{group: tree.get(group) or settings.get(group) for group in ("env", "data")},
         },
         algo=AlgoConfig(named("algo", tree.get("algo"), ALGO)[0]),
@@ -222,10 +223,10 @@ def _check_plug_ins(tree: Mapping[str, Any], chosen: Mapping[str, str]) -> None:
             if f"algo.{name}" not in known:
                 raise unknown("setting", f"algo.{name}", known)
     if given := _group(tree, "learner"):
-        learner = _learner(tree, chosen)
+        learner, settings = _learner(tree, chosen), {name: given[name] for name in given if name != "name"}
         known = [f"learner.{name}" for name in (*learner.settings, *learner.space, "stacked")]
         for name in given:
-            if name != "name" and f"learner.{name}" not in known:
+            if name != "name" and f"learner.{name}" not in known and name not in learner.resolve(settings):
                 raise unknown(f"setting of learner {learner.__name__}", f"learner.{name}", known)
 
 

@@ -150,6 +150,7 @@ DOORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "env": (lambda config: config["settings"].update(env={"name": "sly:X-v0", "kwargs": {}}), "env=sly:X-v0"),
     "data": (lambda config: config["settings"].update(data={"name": "sly.make"}), "data=sly.make"),
     "learner.model": (lambda config: config["settings"].update(model="sly.make"), "learner.model=sly.make"),
+    "learner.module": (lambda config: config["settings"].update(module="sly.Own"), "learner.module=sly.Own"),
     "logger": (lambda config: config.update(logger=["tensorboard", "wandb"]), "'logger=[tensorboard,wandb]'"),
     "engine.address": (
         lambda config: config["engine"].update(name="ray", address="ray://192.0.2.1:10001"),
@@ -265,7 +266,7 @@ def test_every_setting_of_a_run_has_its_place() -> None:
     none |= {"run_dir", "local_dir"}  # of a file nobody goes there: only where the person said
     inside = {"settings", "engine"}  # of a learner: its environment, data and model, doors; of an engine: below
     assert {field.name for field in fields(RunConfig)} == none | inside | (
-        doors - {"env", "data", "learner.model", "engine.address"}
+        doors - {"env", "data", "learner.model", "learner.module", "engine.address"}
     )
     engine = {"name", "processes", "timeout", "devices", "workers_per_device", "deterministic", "speed_spread"}
     engine |= {"seconds_per_step", "seconds_per_evaluation", "seconds_per_copy", "seconds_per_save"}

@@ -37,6 +37,8 @@ LEARNERS: dict[str, dict[str, str]] = {
     "ppo": {**AGENT, **SMALL, "learner": "ppo"},
     "sb3": {**AGENT, "learner": "sb3", "learner.arguments.n_steps": "16", "learner.batch_size": "8",
             "learner.eval_interval": "16"},
+    "lightning": {**QUADRATIC, "learner": "lightning", "learner.module": "lightning_for_tests:Net",
+                  "learner.data": "lightning_for_tests:Rows"},
     "classifier": {**{k: v for k, v in AGENT.items() if k != "env"}, "learner": "classifier", "learner.width": "2",
                    "learner.eval_interval": "1"},
 }  # fmt: skip

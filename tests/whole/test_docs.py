@@ -168,7 +168,7 @@ def test_every_page_is_in_the_menu_of_the_site() -> None:
 
 def test_the_api_page_has_all_that_is_public() -> None:
     named = re.findall(r"^(?::::|      heading:) firerl\.([\w.]+)$", (ROOT / "docs/reference/api.md").read_text(), re.M)
-    assert {*named, "__version__"} == {*firerl.__all__, "logger.Logger", "adapters.sb3"}
+    assert {*named, "__version__"} == {*firerl.__all__, "logger.Logger", "adapters.lightning", "adapters.sb3"}
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])

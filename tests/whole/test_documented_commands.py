@@ -32,6 +32,7 @@ SHORTER = (
     ("resume=runs/", ""),
     ("explain runs/smoke step=", "step=160"),
     ("learner=sb3", f"{SMALL} learner.arguments.train_freq=8 eval_interval=40 ready_interval=80 steps=160"),
+    ("launch learner=lightning", f"{SMALL} eval_interval=5 ready_interval=10 steps=20"),
     ("firerl.check vmpo", "learner.num_envs=2 learner.unroll=64 learner.hidden=[8]"),
     ("learner=quadratic preset=smoke", ""),
     ("learner=quadratic", "steps=120 eval_interval=10 ready_interval=30"),
@@ -64,7 +65,7 @@ ELSEWHERE = (
 
 
 # Lines that need an extra, with a module that it brings.
-EXTRAS = (("learner=sb3", "stable_baselines3"), ("wandb", "wandb"))
+EXTRAS = (("learner=sb3", "stable_baselines3"), ("learner.module=net", "lightning"), ("wandb", "wandb"))
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -91,6 +92,7 @@ def shorter(line: str) -> str:
 # Modules that a page tells its reader to write: what their code block holds, and where it goes.
 MODULES = (
     ("class Loop", "loop.py"),
+    ("class Net", "net.py"),
     ("class Folder", "trackers.py"),
 )
 
