@@ -224,13 +224,14 @@ def test_a_file_goes_through_no_door_that_nobody_has_typed(of_a_run: bool) -> No
         put = {"learner": {"learner": "a_stranger_s.module.Own"}, "algo": {"algo": {"name": "a_stranger_s.module"}}}
         inside = {"env": {"env": {"name": "a_stranger_s.module:Own-v0", "kwargs": {}}}}
         inside |= {"data": {"data": {"name": "a_stranger_s.module.Own"}}}
-        inside |= {"learner.model": {"model": "a_stranger_s.module.Own"}}
+        inside |= {f"learner.{one}": {one: "a_stranger_s.module.Own"} for one in ("model", "module")}
         put |= {door: {"settings": {**plain["settings"], **change}} for door, change in inside.items()}
     else:
         plain = {"learner": "quadratic"}
         put = {"learner": {"learner": "a_stranger_s.module.Own"}, "algo": {"algo": "a_stranger_s.module"}}
         put |= {"env": {"env": "a_stranger_s.module:Own-v0"}, "data": {"data": "a_stranger_s.module.Own"}}
         put["learner.model"] = {"learner": {"name": "classifier", "model": "a_stranger_s.module.Own"}}
+        put["learner.module"] = {"learner": {"name": "lightning", "module": "a_stranger_s.module.Own"}}
     put["logger"] = {"logger": ["wandb"]}
     put["engine.address"] = {"engine": {"name": "ray", "address": "ray://elsewhere:10001"}}
     put["init"] = {"init": "s3://elsewhere/run"}
@@ -241,6 +242,7 @@ def test_a_file_goes_through_no_door_that_nobody_has_typed(of_a_run: bool) -> No
         "env": "a_stranger_s.module:Own-v0",
         "data": "a_stranger_s.module.Own",
         "learner.model": "a_stranger_s.module.Own",
+        "learner.module": "a_stranger_s.module.Own",
         "logger": "wandb",
         "engine.address": "ray://elsewhere:10001",
         "init": "s3://elsewhere/run",
