@@ -12,7 +12,7 @@ const ORDERS = {
   "by task": (a, b) => a.task.localeCompare(b.task) || a.algorithm.localeCompare(b.algorithm) || ORDERS["best first"](a, b),
   "by state": (a, b) => STATES.indexOf(a.state) - STATES.indexOf(b.state) || b.changed - a.changed,
 };
-const STATES = ["running", "interrupted", "finished", "died", "damaged"];
+const STATES = ["running", "stopping", "interrupted", "stopped", "finished", "died", "damaged"];
 const FILTERS = {task: "task", algorithm: "algorithm", state: "state"};
 
 let rows = new Map();  // by id
