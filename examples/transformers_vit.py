@@ -15,6 +15,7 @@ CONFIG = ViTConfig(image_size=8, patch_size=2, num_channels=1, num_labels=10, hi
 class Images(TorchLearner):
     space = {"lr": {"log_uniform": [1e-4, 0.01]}, "weight_decay": {"log_uniform": [1e-4, 1.0]}}
     left_out = ("device",)
+    eval_interval = 20
 
     def __init__(self, settings, hyperparameters, seed, device):
         self.device = device
