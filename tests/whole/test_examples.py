@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from firerl.config.learners import find_learner
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEARNERS = ["torch_digits.Digits", "ppo_evolved.PPO", "sklearn_sgd.Wrapped"]
+LEARNERS += ["transformers_vit.Images"] if importlib.util.find_spec("transformers") else []
 IMAGES = ["data=own_images:make_data", "learner.model=own_images:make_model"]
 
 
