@@ -44,6 +44,7 @@ def test_the_forest_ranks_what_matters() -> None:
     assert found is not None
     assert found.explained > 0.7
     assert [one.name for one in found.importance][:2] == ["lr", "optimiser"]
+    assert 0.5 < found.importance[0].fall < 1
     assert found.importance[0].fall > 5 * abs(found.importance[-1].fall)
     assert found == forest(SPACE, pieces())
 

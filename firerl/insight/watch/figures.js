@@ -79,7 +79,7 @@ function showImportance(place, told) {
   for (const {name, fall, deviation} of told.importance) {
     add(place, "span", name, "name");
     add(add(place, "span", undefined, "bar"), "i").style.width = Math.max(0, 100 * fall / most) + "%";
-    add(place, "span", fall.toFixed(2) + " ± " + deviation.toFixed(2), "figure");
+    add(place, "span", fall.toFixed(2).replace("-", "−") + " ± " + deviation.toFixed(2), "figure");
   }
 }
 
@@ -92,7 +92,7 @@ function saysOf(told) {  // what the figures of hyperparameters show, in sentenc
   const lines = ` A line is what one member trained with in the last third of its run, and what it reached; orange is the best eighth.`;
   if (told.explained === null) return `${from}: too few to say what matters.${lines}${others}`;
   const worth = told.explained > 0
-    ? `A random forest explains ${Math.round(100 * told.explained)} % of the variance among workers that it has not seen. A bar is the share that goes when one hyperparameter is shuffled.`
+    ? `A random forest explains ${Math.round(100 * told.explained)} % of the variance among workers that it has not seen. A bar is the share that hangs on one hyperparameter, alone or with others.`
     : "A random forest explains nothing among workers that it has not seen: these bars decide nothing.";
   return `${from}. ${worth}${lines}${others}`;
 }

@@ -23,7 +23,10 @@ FOLDS, TREES, SHUFFLES = 5, 60, 5
 
 @dataclass(frozen=True)
 class Importance:
-    """Of one hyperparameter: by how much R² falls on pieces of unseen workers when its values are shuffled."""
+    """Of one hyperparameter: the share of the variance that hangs on it, alone or with others, among unseen workers.
+
+    To shuffle it adds twice that variance to the squared error, as to compare two independent draws does.
+    """
 
     name: str
     fall: float
@@ -63,7 +66,7 @@ def forest(dimensions: Sequence[Dimension], pieces: Sequence[Piece]) -> Forest |
             trees, inputs[unseen], objectives[unseen], scoring="neg_mean_squared_error", n_repeats=SHUFFLES,
             random_state=0,
         )  # fmt: skip
-        falls.append(told.importances_mean / objectives.var())  # as parts of the whole variance, not of a fold's own
+        falls.append(told.importances_mean / (2 * objectives.var()))  # of all pieces, not of a fold
     explained = 1 - float(np.mean((objectives - guesses) ** 2) / objectives.var())
     means, deviations = np.mean(falls, axis=0), np.std(falls, axis=0)
     found = [
