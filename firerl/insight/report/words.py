@@ -212,7 +212,8 @@ def lineage(run: Run) -> str:
     if EVALUATOR not in run.groups:
         return text + f", through {_count(run.tally.copies, 'copy', 'copies')} in all."
     promoted = [any(leg.stretch.origin == PROMOTION for leg in path) for path in paths]
-    return text + f"; {_word(sum(promoted))} of them passed through a promotion on the way."
+    through = _word(sum(promoted)) if any(promoted) else "none"
+    return text + f"; {through} of them passed through a promotion on the way."
 
 
 def evaluators(run: Run) -> str:
