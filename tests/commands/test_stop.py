@@ -88,16 +88,17 @@ def test_it_says_so_on_the_screen_and_in_the_journal(tmp_path: Path, capsys: pyt
 def test_another_process_is_stopped(tmp_path: Path) -> None:
     line = "learner=quadratic preset=smoke steps=1e12 engine.processes=2 logger=none run_dir=r"
     command = [sys.executable, "-m", "firerl.launch", *line.split()]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    for told in process.stdout:
-        if "evaluators running" in told:
-            break
-    stop = subprocess.run(
-        [sys.executable, "-m", "firerl.stop", "r"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    assert stop.stdout.startswith(f"r: process {process.pid} ends it at its next ready, step ")
-    rest, _ = process.communicate(timeout=60)
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert any("steps/s" in told for told in process.stdout)  # the head of the first round's line
+            stop = subprocess.run(
+                [sys.executable, "-m", "firerl.stop", "r"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+            )
+            assert stop.stdout.startswith(f"r: process {process.pid} ends it at its next ready, step ")
+            rest, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert "by firerl.stop" in rest
     assert glance(tmp_path / "r").state == "stopped"
