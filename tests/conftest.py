@@ -5,16 +5,15 @@ A test whose journal is made by hand or damaged on purpose is marked ``unverifie
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
+from told_quadratic import Told
 
 import firerl
-from firerl.agents.quadratic.learner import Quadratic
 from firerl.config import named_code
 from firerl.engine.threads import one_thread
 from firerl.insight.health.verify import verify_folder
@@ -28,19 +27,6 @@ _LONGEST = (
     "test_cluster_scripts.py", "test_evidence_benchmark.py",
 )  # fmt: skip
 _verified: set[tuple[Path, int, int]] = set()  # (journal, time, bytes): a module's run is not verified by each test
-
-
-class Told(Quadratic):
-    """A quadratic with a metric and rare failures."""
-
-    settings: ClassVar[Mapping[str, Any]] = {"dimensions": 20, "kappa": 1.5, "noise": 0.3}
-
-    def train(self, steps: int) -> dict[str, float]:
-        super().train(steps)
-        return {"lr_used": self.lr, "steps": float(steps)}
-
-    def evaluate(self, seed: int) -> float:
-        return math.nan if seed % 150 == 0 else super().evaluate(seed)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

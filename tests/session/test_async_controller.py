@@ -15,7 +15,7 @@ from typing import Any
 import multiprocess
 import pytest
 from async_runs import SMALL, check_no_step_twice, last_hash, played_again, points_of
-from conftest import Told
+from told_quadratic import Told
 
 import firerl
 from firerl import engine

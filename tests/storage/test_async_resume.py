@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from async_runs import SMALL, check_no_step_twice, last_hash, points_of
-from conftest import Told
 from runs_for_tests import StopAt
+from told_quadratic import Told
 
 import firerl
 from firerl.insight.health.health import examine

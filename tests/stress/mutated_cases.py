@@ -14,7 +14,19 @@ import mutations_journal as of_journals
 from mutations import Mutate
 
 CHANGES = ("store", "resume", "extend", "repair", "retrace", "report", "retraced", "cache", "held", "free")
-RUN_READERS = ["journal", "history", "explain", "verify", "report", "compare", "examine", "play", "store", "resume"]
+RUN_READERS = [
+    "journal",
+    "history",
+    "explain",
+    "verify",
+    "report",
+    "watch",
+    "compare",
+    "examine",
+    "play",
+    "store",
+    "resume",
+]
 BYTES = (m.cut, m.flip, m.block, m.odd, m.huge, m.no_file)
 WEIGHTS = {  # shares: pickles and truncations first
     of_weights.run_code: 3.0, m.cut: 3.0,
@@ -70,7 +82,7 @@ def _journals() -> list[Plan]:
     file, every = "journal.sqlite", " ".join([*RUN_READERS, "repair"])
     links = {m.link_beside: 3.0, m.link_folder: 1.0, of_journals.logs_beside: 3.0}
     names = {of_journals.names_code: 2.0}
-    readers = "journal report examine repair store resume extend free retrace"
+    readers = "journal report watch examine repair store resume extend free retrace"
     finished = "result verify report compare retrace extend examine repair"
     return [
         *_each("journal", dict.fromkeys(BYTES, 2.0), "open", file, every),
@@ -87,7 +99,7 @@ def _journals() -> list[Plan]:
 
 def _texts() -> list[Plan]:
     few, json = dict.fromkeys(BYTES, 0.5), {m.json_file: 2.0, m.json_wild: 1.0}
-    readers = "result journal verify report retrace examine repair store resume"
+    readers = "result journal verify report watch retrace examine repair store resume"
     results = "result verify report compare retrace play resume examine repair"
     yaml = {m.yaml_wild: 3.0, m.by_hand: 3.0}
     return [

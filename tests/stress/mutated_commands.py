@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[list[str], str]] = {  # arguments, the runs that they 
     "explain --verify": (["explain", "{run}", "--verify"], "open whole"),
     "journal": (["journal", "{run}", "--reports"], "open whole"),
     "ls": (["ls", "{run}"], "open whole"),
+    "stop": (["stop", "{run}"], "open whole"),
     "play": (["play", "{run}", "--episodes", "1"], "open whole agent"),
     "compare": (["compare", "{run}", "{base}/rival", "--allow", "steps", "--no-plot"], "open whole"),
     "export": (["export", "{run}", "--onnx", "{run}/x.onnx"], "agent"),

@@ -14,6 +14,8 @@ from typing import Any
 
 import firerl
 from firerl.commands import compare, explain, journal, play, report
+from firerl.commands.running import server
+from firerl.commands.running.watched_runs import WatchedRuns
 from firerl.config.compose import compose
 from firerl.config.learners import find_learner
 from firerl.config.request import resolve
@@ -107,6 +109,13 @@ def _report(run: Path) -> None:
     report.write(run, run / "report.html")
 
 
+def _watch(run: Path) -> None:
+    watched = WatchedRuns(run.parent)
+    for row in watched.rows():
+        server.QUESTIONS["/api/run"](watched, [row["id"]])
+        server.QUESTIONS["/api/curve"](watched, [row["id"]])
+
+
 def _compare(run: Path) -> None:
     from firerl.insight.compare.comparison import compare as compared
     from firerl.insight.compare.comparison_text import as_json, text
@@ -151,7 +160,7 @@ def _result(run: Path) -> None:
 def _play(run: Path) -> None:
     for best_ever in (False, True):
         asked = Namespace(run_dir=run, best_ever=best_ever, video=None, learner=None, env=None, episodes=1, seed=0)
-        play._play(Namespace(**vars(asked), typed=[]))
+        play._play(Namespace(**vars(asked), data=None, model=None, module=None, typed=[]))
 
 
 def _policy(run: Path) -> None:
@@ -183,7 +192,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "checkpoint": lambda run: checkpoint.read(run / "best.pt"),
     "best": lambda run: winner_file.read(run / "best.pt"),
     "result": _result, "init": _init, "play": _play, "policy": _policy, "journal": _journal, "history": _history,
-    "explain": _explain, "verify": verify.verify_folder, "report": _report,
+    "explain": _explain, "verify": verify.verify_folder, "report": _report, "watch": _watch,
     "compare": _compare, "held": refuse_if_held, "examine": health.examine, "repair": repair, "store": _store,
     "resume": _resume, "extend": _extend, "retrace": _retrace, "retraced": _retraced, "probe": _probe, "cache": _cache,
     "free": lambda run: store.check_free(run), "schedule": lambda run: retracing._rows(run, None, run),

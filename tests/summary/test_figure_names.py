@@ -52,7 +52,8 @@ def test_one_number_has_one_name(tmp_path: Path, capsys: Any) -> None:
     assert result["names"]["fresh.mean_action_return"] == "mean action return on fresh data"
     assert ": mean action return on fresh data 559.5" in shown
     assert f"ranked by   mean of the last 3 evaluations {result['objective']:.3f}" in shown
-    assert "best, median: of last evaluations; a member's rank: mean of the last 3 evaluations" in shown
+    assert "best and median are of last evaluations" in shown
+    assert "a member's rank is by its mean of the last 3 evaluations" in shown
     explain.main([str(run_dir)])
     told = capsys.readouterr().out
     assert (
