@@ -166,13 +166,11 @@ def test_a_ray_of_its_own_never_joins_another(
     """However the other makes itself known: it may be somebody's, and has not what this run asks for."""
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     run_dir = tmp_path / "r"
-    before = set(Path("/tmp").glob("firerl-ray-*"))
-    finish(*QUADRATIC, "engine=ray", "engine.processes=2", f"run_dir={run_dir}")
-    new = set(Path("/tmp").glob("firerl-ray-*")) - before  # another test's cluster may be among them
-    until = time.monotonic() + 120
-    while any(folder.exists() for folder in new) and time.monotonic() < until:
-        time.sleep(0.2)
-    assert not any(folder.exists() for folder in new), "the cluster's own folder is removed with it"
+    process = launch(*QUADRATIC, "engine=ray", "engine.processes=2", f"run_dir={run_dir}")
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, out
+    left = list(Path("/tmp").glob(f"firerl-ray-*/session_*_{process.pid}"))  # Ray names it so
+    assert not left, "the cluster's own folder is removed with it"
     assert journal(run_dir) == journal(undisturbed)
 
 
