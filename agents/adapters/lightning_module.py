@@ -79,8 +79,7 @@ def build(kind: type, arguments: Mapping[str, Any], trainer: StandIn, log: Log) 
         raise SettingError(f"{kind.__name__}.training_step takes dataloader_iter: it must take batch and batch_idx")
     for one in module.modules():
         if isinstance(one, LightningModule):
-            one._trainer = trainer
-            vars(one).update(log=log.log, log_dict=log.log_dict)
+            vars(one).update(_trainer=trainer, log=log.log, log_dict=log.log_dict)
     module.setup("fit")
     module.configure_model()
     return module
