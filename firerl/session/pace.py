@@ -28,7 +28,7 @@ class Pace:
         return elapsed / self._done * self._turns * self._between(self._step, self._steps)
 
     def _turns_of(self, workers: int) -> int:
-        return -(-workers // self._processes)
+        return max(1, -(-workers // self._processes))  # a round in which nobody trains takes time, too
 
     def _between(self, step: int, later: int) -> float:
         return later * self._cost(later) - step * self._cost(step)
